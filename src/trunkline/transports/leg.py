@@ -1,0 +1,151 @@
+"""A leg: one endpoint's signalling and media, whatever it came in on.
+
+Transports make legs; ``calls`` gives them to applications. A leg lives on the
+media thread: all its methods are called there and all its events are delivered
+there. The frames themselves never pass through here; they go through the leg's
+`Lane` in the engine.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from ..media.engine import Lane
+
+__all__ = [
+    "Answered",
+    "Digit",
+    "Direction",
+    "EarlyMedia",
+    "Ended",
+    "Held",
+    "Leg",
+    "LegEvent",
+    "LegObserver",
+    "LegReceiver",
+    "Party",
+    "Resumed",
+    "Ringing",
+]
+
+Direction = Literal["inbound", "outbound"]
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Who is at the two ends of a leg, as its signalling names them."""
+
+    caller: str
+    """The calling number or address, without scheme where it is a number."""
+    callee: str
+    """The called number or address: what routes are matched against."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """SIP headers, or a media stream's custom parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """The far end is alerting (outbound legs)."""
+
+    code: int = 180
+    """The SIP status that said so."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyMedia:
+    """Audio flows before the answer (outbound legs)."""
+
+    code: int = 183
+    """The SIP status that brought the session description."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The call is up: billing and talking begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The far end put us on hold; nothing is to be expected from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The far end took us off hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digit:
+    """The far end pressed a key."""
+
+    digit: str
+    """One of 0-9, *, #, A-D."""
+    duration_ms: int
+    """How long it was held, as far as known; 0 where the dialect does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The leg is gone and its resources are free. Exactly one per leg, always last."""
+
+    reason: str
+    """A word: hangup, cancelled, rejected, busy, no-answer, timeout, media-timeout, error."""
+    by: Literal["us", "them"]
+    """Who began the end."""
+    code: int | None = None
+    """The SIP status or WebSocket close code, where there is one."""
+    detail: str = ""
+    """What a person debugging would want to read."""
+
+
+LegEvent = Ringing | EarlyMedia | Answered | Held | Resumed | Digit | Ended
+LegObserver = Callable[["Leg", LegEvent, float], None]
+"""Gets every event of a leg, with the media clock's ``now``, on the media thread."""
+
+LegReceiver = Callable[["Leg", float], LegObserver]
+"""Given a new inbound leg by its transport; returns who observes it from now on."""
+
+
+class Leg(Protocol):
+    """One endpoint of a call. Media thread only."""
+
+    @property
+    def id(self) -> str:
+        """Unique in this process."""
+
+    @property
+    def transport(self) -> str:
+        """A word: sip, twilio, browser."""
+
+    @property
+    def direction(self) -> Direction:
+        """Who began it, from where we stand."""
+
+    @property
+    def party(self) -> Party:
+        """Who calls whom."""
+
+    @property
+    def lane(self) -> Lane | None:
+        """The leg's place in the engine; None until its media is agreed."""
+
+    def ring(self) -> None:
+        """Say that somebody is being alerted (inbound, before the answer)."""
+
+    def early_media(self) -> None:
+        """Open the audio before the answer (inbound)."""
+
+    def answer(self) -> None:
+        """Accept an inbound leg."""
+
+    def reject(self, code: int, reason: str = "") -> None:
+        """Refuse an inbound leg that is not answered yet."""
+
+    def hangup(self, reason: str = "hangup") -> None:
+        """End the leg in any state; legal more than once."""
+
+    def send_dtmf(self, digits: str) -> None:
+        """Press keys towards the far end."""
+
+    def statistics(self) -> Mapping[str, float]:
+        """Loss, jitter, round trip and the like, as flat numbers for the record."""
