@@ -1,15 +1,15 @@
 """The root of the error tree.
 
     TrunklineError
-    ├── UsageError          we were misused: a wrong argument, a wrong order
-    │   └── ConfigError     the configuration is wrong; the message says what to do
-    ├── MissingDependency   an optional package or program is not installed
-    └── PeerError           the other side misbehaved; counted, the call goes on
+    ├── UsageError              we were misused: a wrong argument, a wrong order
+    │   └── ConfigError         the configuration is wrong; the message says what to do
+    ├── MissingDependencyError  an optional package or program is not installed
+    └── PeerError               the other side misbehaved; counted, the call goes on
 
 Each package has an ``errors.py`` with its own branch of this tree.
 """
 
-__all__ = ["ConfigError", "MissingDependency", "PeerError", "TrunklineError", "UsageError"]
+__all__ = ["ConfigError", "MissingDependencyError", "PeerError", "TrunklineError", "UsageError"]
 
 
 class TrunklineError(Exception):
@@ -24,7 +24,7 @@ class ConfigError(UsageError):
     """The configuration cannot be used as it is; the message says what to do."""
 
 
-class MissingDependency(TrunklineError):
+class MissingDependencyError(TrunklineError):
     """An optional package or program is needed and not installed."""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from ..media.engine import Lane
+from trunkline.media.engine import Lane
 
 __all__ = [
     "Answered",
