@@ -176,6 +176,8 @@ class Message:
     """Of an assistant's message: the tools it asked for."""
     tool_call_id: str | None = None
     """Of a tool's message: which call this answers."""
+    confidence: float | None = None
+    """Of a user's message: the `Transcript.confidence` it came with; None for typed text."""
 
 
 @dataclass(frozen=True, slots=True)
