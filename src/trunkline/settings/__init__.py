@@ -1,0 +1,54 @@
+"""The configuration: one frozen tree, built once at the edge and passed down.
+
+    loaded = load(config_files(None, os.environ), environ=os.environ, flags={"sip.port": 5070})
+    check(loaded.settings)
+    run(loaded.settings.sip, ...)
+
+`tree` has every setting with its default and meaning; `load` builds the tree of
+files, environment and flags; `checks` refuses what contradicts or exposes;
+`sample` writes the annotated file.
+"""
+
+from .checks import check, is_loopback, problems
+from .load import Loaded, config_files, load
+from .secret import Secret
+from .tree import (
+    LLM,
+    Agent,
+    Http,
+    Log,
+    Media,
+    Node,
+    Outbound,
+    Recording,
+    Records,
+    Settings,
+    Sip,
+    Speech,
+    Streams,
+    Turns,
+)
+
+__all__ = [
+    "LLM",
+    "Agent",
+    "Http",
+    "Loaded",
+    "Log",
+    "Media",
+    "Node",
+    "Outbound",
+    "Recording",
+    "Records",
+    "Secret",
+    "Settings",
+    "Sip",
+    "Speech",
+    "Streams",
+    "Turns",
+    "check",
+    "config_files",
+    "is_loopback",
+    "load",
+    "problems",
+]

@@ -1,0 +1,95 @@
+"""What single values cannot show: settings that contradict or expose.
+
+Everything listens on loopback until the configuration says otherwise, and a
+wider address is refused as long as anyone at all could use it.
+"""
+
+from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
+
+from trunkline.errors import ConfigError
+
+from .tree import Settings
+
+__all__ = ["check", "is_loopback", "problems"]
+
+
+def check(settings: Settings) -> None:
+    """Refuse settings that contradict each other or expose the node.
+
+    Raises:
+        ConfigError: with every problem, one a line.
+    """
+    found = list(problems(settings))
+    if found:
+        raise ConfigError("\n".join(found))
+
+
+def problems(settings: Settings) -> Iterator[str]:
+    """Everything wrong with these settings, each with what to do about it."""
+    yield from _exposed(settings)
+    yield from _media(settings)
+    yield from _streams(settings)
+    yield from _addresses(settings)
+    if settings.llm.url and not settings.llm.model:
+        yield "llm.url is set and llm.model is not: name the model"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address; names other than localhost are not it."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _exposed(settings: Settings) -> Iterator[str]:
+    sip, streams, http = settings.sip, settings.streams, settings.http
+    if not is_loopback(sip.host) and not sip.accounts and not sip.allowed_addresses:
+        yield (
+            f"sip.host is {sip.host}: anyone who reaches it could call. Set sip.allowed_addresses"
+            " (your trunk's or PBX's) or sip.accounts (user = password), or keep 127.0.0.1"
+        )
+    if streams.enabled and not is_loopback(streams.host) and not streams.twilio_auth_token:
+        yield (
+            f"streams.host is {streams.host}: anyone who reaches it could open a stream."
+            " Set streams.twilio_auth_token, or keep 127.0.0.1"
+        )
+    if not is_loopback(http.host) and not http.token:
+        yield (
+            f"http.host is {http.host}: anyone who reaches it could use it."
+            " Set http.token, or keep 127.0.0.1"
+        )
+
+
+def _media(settings: Settings) -> Iterator[str]:
+    media = settings.media
+    if not is_loopback(settings.sip.host) and is_loopback(media.host):
+        yield (
+            f"sip.host is {settings.sip.host} but media.host is {media.host}: callers from outside"
+            " would hear nothing. Set media.host too"
+        )
+    if media.first_port % 2:
+        yield f"media.first_port is {media.first_port}: RTP takes even ports"
+    if media.last_port < media.first_port + 1:
+        yield f"media.last_port is {media.last_port}: less than two ports from media.first_port"
+    if not media.jitter_min_ms <= media.jitter_start_ms <= media.jitter_max_ms:
+        yield "media.jitter_start_ms must lie between jitter_min_ms and jitter_max_ms"
+    if not media.codecs:
+        yield "media.codecs is empty: a call needs one"
+
+
+def _streams(settings: Settings) -> Iterator[str]:
+    streams = settings.streams
+    if not streams.path.startswith("/"):
+        yield f"streams.path is {streams.path!r}: it begins with a slash"
+    if streams.public_url and not streams.public_url.startswith(("ws://", "wss://")):
+        yield f"streams.public_url is {streams.public_url!r}: it begins with wss:// (or ws://)"
+
+
+def _addresses(settings: Settings) -> Iterator[str]:
+    for written in settings.sip.allowed_addresses:
+        try:
+            ip_network(written)
+        except ValueError as error:
+            yield f"sip.allowed_addresses: {error}"

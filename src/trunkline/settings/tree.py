@@ -1,0 +1,251 @@
+"""Every setting there is, with its default, its range and what it is for.
+
+The annotated sample file (`trunkline config sample`) is generated from this
+module: the docstring of a section stands above it, the docstring of a field
+above its line. Frozen; built once at the edge and passed down in parts.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from .secret import Secret
+
+__all__ = [
+    "LLM",
+    "Agent",
+    "Http",
+    "Log",
+    "Media",
+    "Node",
+    "Outbound",
+    "Recording",
+    "Records",
+    "Settings",
+    "Sip",
+    "Speech",
+    "Streams",
+    "Turns",
+]
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+"""A UDP or TCP port; 0 lets the system choose."""
+
+Milliseconds = Annotated[int, Meta(ge=0, le=60_000)]
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+
+_DATA = Path("~/.local/share/trunkline")
+
+
+class Node(Struct, frozen=True, kw_only=True):
+    """This process as a whole."""
+
+    name: str = ""
+    """What the node is called in records and logs; empty is the host's name."""
+    drain_seconds: Seconds = 30.0
+    """How long a stopping node lets its calls finish before it hangs up."""
+
+
+class Sip(Struct, frozen=True, kw_only=True):
+    """SIP over UDP: where phones, PBXs and trunks reach this node.
+
+    Any address wider than loopback needs accounts or allowed_addresses.
+    """
+
+    host: str = "127.0.0.1"
+    """The address to listen on. 0.0.0.0 is every interface."""
+    port: Port = 5060
+    """The UDP port to listen on; 0 lets the system choose."""
+    advertised_host: str = ""
+    """What to write in Contact, Via and SDP where it is not `host`: the public address
+    of a machine behind NAT. Empty is the address listened on."""
+    allowed_addresses: tuple[str, ...] = ()
+    """Who may call in without a password: addresses or networks of your trunk or PBX, as in
+    ["203.0.113.10", "198.51.100.0/24"]. With neither these nor accounts, everyone may."""
+    accounts: Mapping[str, Secret] = field(default_factory=dict)
+    """Who may call in with digest authentication: user = password. A password may be
+    "file:/run/secrets/alice" or "env:ALICE_PASSWORD"."""
+    realm: str = "trunkline"
+    """The realm of the digest challenge."""
+    user_agent: str = "Trunkline"
+    """What the User-Agent and Server headers say."""
+    t1_ms: Annotated[int, Meta(ge=10, le=10_000)] = 500
+    """RFC 3261's T1, the estimate of a round trip that retransmissions are timed by."""
+
+
+class Media(Struct, frozen=True, kw_only=True):
+    """RTP: ports, the jitter buffer, and what is known of the far end."""
+
+    host: str = "127.0.0.1"
+    """The address RTP is received on; wider when `sip.host` is."""
+    first_port: Port = 10_000
+    """The first port for RTP (even); RTCP is on the next one."""
+    last_port: Port = 19_999
+    """The last port for RTP; each call needs two."""
+    codecs: tuple[Literal["pcmu", "pcma"], ...] = ("pcmu", "pcma")
+    """G.711 codecs offered and accepted, the preferred first."""
+    jitter_min_ms: Annotated[int, Meta(ge=0, le=1000)] = 20
+    """The least delay the jitter buffer aims at."""
+    jitter_start_ms: Annotated[int, Meta(ge=0, le=1000)] = 40
+    """The delay a call begins with, before anything is known of its network."""
+    jitter_max_ms: Annotated[int, Meta(ge=20, le=2000)] = 200
+    """The most delay the jitter buffer grows to; later packets are lost packets."""
+    far_buffer_ms: Annotated[int, Meta(ge=0, le=1000)] = 60
+    """How much audio the far end is taken to hold before it plays it; what a caller has
+    heard at an interruption is what was sent less half the round trip and this."""
+    timeout_seconds: Seconds = 30.0
+    """Hang up when no packet has come for this long; 0 never does. A held call waits."""
+
+
+class Streams(Struct, frozen=True, kw_only=True):
+    """Media streams over WebSockets in Twilio's dialect.
+
+    An address wider than loopback needs twilio_auth_token.
+    """
+
+    enabled: bool = True
+    """Listen for media streams at all."""
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: Port = 8081
+    """The TCP port to listen on; 0 lets the system choose."""
+    path: str = "/streams/twilio"
+    """The path streams connect to; begins with a slash."""
+    twilio_auth_token: Secret = Secret()
+    """The auth token of your Twilio account, which signs its requests (X-Twilio-Signature).
+    Best as "file:..." or "env:TWILIO_AUTH_TOKEN"."""
+    public_url: str = ""
+    """The URL Twilio was given, as in "wss://voice.example.com/streams/twilio". The signature
+    is over it, so a node behind a proxy must know it. Empty is made of the Host header."""
+
+
+class Http(Struct, frozen=True, kw_only=True):
+    """The HTTP server: the talk page, health and metrics.
+
+    An address wider than loopback needs a token.
+    """
+
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: Port = 8080
+    """The TCP port to listen on; 0 lets the system choose."""
+    token: Secret = Secret()
+    """What a client must send as "Authorization: Bearer ..."; best as "file:..." or "env:..."."""
+
+
+class Turns(Struct, frozen=True, kw_only=True):
+    """Who speaks when: the end of a turn, and barge-in."""
+
+    silence_ms: Annotated[int, Meta(ge=100, le=10_000)] = 600
+    """Silence after speech that ends the caller's turn. Less answers sooner and cuts in
+    more often."""
+    speech_ms: Annotated[int, Meta(ge=20, le=2000)] = 100
+    """Speech this long is a turn; shorter sounds are clicks and breath."""
+    barge_in: bool = True
+    """Whether the caller may interrupt the agent."""
+    barge_in_ms: Annotated[int, Meta(ge=20, le=5000)] = 240
+    """Speech over the agent this long stops it. More lets "mhm" pass, less reacts sooner."""
+    threshold: Annotated[float, Meta(gt=0, lt=1)] = 0.5
+    """Speech probability, from the voice-activity model, that counts as speech."""
+    max_turn_ms: Annotated[int, Meta(ge=1000, le=600_000)] = 30_000
+    """A turn longer than this is ended and answered."""
+    idle_ms: Annotated[int, Meta(ge=0, le=600_000)] = 15_000
+    """The agent speaks up after this much silence from both; 0 never does."""
+
+
+class Agent(Struct, frozen=True, kw_only=True):
+    """The agent that answers where no application says otherwise."""
+
+    instructions: str = "You answer the telephone. Be brief: one or two sentences."
+    """What the language model is told about its work."""
+    greeting: str = ""
+    """What is said first; empty lets the caller begin (or the scripted dialogue greet)."""
+    turns: Turns = Turns()
+
+
+class Speech(Struct, frozen=True, kw_only=True):
+    """The models that hear and speak, by the names they are registered under."""
+
+    activity: str = "best"
+    """Voice activity: "silero", "subband", or "best" of what is installed."""
+    stt: str = "sphinx"
+    """Speech to text."""
+    tts: str = "best"
+    """Text to speech: "flite", "espeak", or "best" of what is installed."""
+    activity_options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    """Options of the voice-activity model, each as option = value."""
+    stt_options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    """Options of the speech-to-text engine."""
+    tts_options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    """Options of the text-to-speech engine."""
+
+
+class LLM(Struct, frozen=True, kw_only=True):
+    """The language model: any OpenAI-compatible endpoint, or the scripted dialogue."""
+
+    url: str = ""
+    """The base URL, as in "http://127.0.0.1:11434/v1". Empty is the scripted dialogue."""
+    model: str = ""
+    """The model's name, as the endpoint knows it."""
+    api_key: Secret = Secret()
+    """Sent as a bearer token; best as "env:OPENAI_API_KEY" or "file:..."."""
+    timeout_seconds: Annotated[float, Meta(gt=0, le=600)] = 15.0
+    """Give up on a reply that has not begun, or has stalled, for this long."""
+
+
+class Outbound(Struct, frozen=True, kw_only=True):
+    """Placing calls. Denied until prefixes are allowed."""
+
+    allowed_prefixes: tuple[str, ...] = ()
+    """What may be called: beginnings of the called address without its scheme, as in
+    ["+4930", "+1555", "reception@"]. Empty denies every call out."""
+    allow_loopback: bool = True
+    """Allow addresses on this machine (sip:...@127.0.0.1) whatever the prefixes say."""
+    username: str = ""
+    """The user for a far end that asks for digest authentication."""
+    password: Secret = Secret()
+    """The password for it; best as "file:..." or "env:..."."""
+
+
+class Recording(Struct, frozen=True, kw_only=True):
+    """Stereo recordings: the caller left, the agent right."""
+
+    enabled: bool = False
+    """Record every call. Check what the law where you are asks of you first."""
+    folder: Path = _DATA / "recordings"
+    """Where recordings go, in a folder for each day."""
+
+
+class Records(Struct, frozen=True, kw_only=True):
+    """The detail record of every call."""
+
+    path: Path = _DATA / "calls.db"
+    """The SQLite file. Records that cannot be written to it go to calls.db.spill.jsonl."""
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    """What the node says about itself, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe message shown."""
+    format: Literal["auto", "console", "json"] = "auto"
+    """"console" for people, "json" for machines; "auto" asks whether it is a terminal."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The whole configuration."""
+
+    node: Node = Node()
+    sip: Sip = Sip()
+    media: Media = Media()
+    streams: Streams = Streams()
+    http: Http = Http()
+    agent: Agent = Agent()
+    speech: Speech = Speech()
+    llm: LLM = LLM()
+    outbound: Outbound = Outbound()
+    recording: Recording = Recording()
+    records: Records = Records()
+    log: Log = Log()
