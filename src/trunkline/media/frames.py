@@ -1,0 +1,94 @@
+"""Frames: 20 ms of mono signed 16-bit PCM, and what is done to them at the edges.
+
+Inside Trunkline a frame is always 20 ms. Other packet times and model windows
+are re-blocked at the edge of the stage that needs them.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.errors import UsageError
+
+__all__ = [
+    "FRAMES_PER_SECOND",
+    "FRAME_MS",
+    "QUIETEST_DBOV",
+    "frame_samples",
+    "level_dbov",
+    "levels_dbov",
+    "silence",
+    "to_float",
+    "to_int16",
+]
+
+FRAME_MS = 20
+FRAMES_PER_SECOND = 1000 // FRAME_MS
+
+# RFC 6465 and RFC 6464 write levels as 0 to -127 dBov; digital silence is the last of them.
+QUIETEST_DBOV = -127.0
+
+_FULL_SCALE = 32768.0
+_LOWEST_HZ, _HIGHEST_HZ = 8000, 48000
+
+
+def frame_samples(rate_hz: int) -> int:
+    """Samples in one frame at this rate: 160 at 8 kHz, 441 at 22.05 kHz.
+
+    Raises `UsageError` for a rate outside 8 to 48 kHz and for one whose frame is
+    not a whole number of samples (11,025 Hz gives 220.5).
+    """
+    if not _LOWEST_HZ <= rate_hz <= _HIGHEST_HZ:
+        raise UsageError(
+            f"a sample rate is {_LOWEST_HZ} to {_HIGHEST_HZ} Hz, not {rate_hz!r}: resample first"
+        )
+    samples, rest = divmod(rate_hz, FRAMES_PER_SECOND)
+    if rest:
+        raise UsageError(f"{FRAME_MS} ms at {rate_hz} Hz are not whole samples: resample first")
+    return int(samples)
+
+
+@lru_cache(maxsize=32)
+def silence(rate_hz: int) -> NDArray[np.int16]:
+    """One frame of digital silence, shared and therefore read-only."""
+    frame = np.zeros(frame_samples(rate_hz), np.int16)
+    frame.setflags(write=False)
+    return frame
+
+
+def to_float(pcm: NDArray[np.int16]) -> NDArray[np.float32]:
+    """PCM of any shape as float32 in [-1, 1)."""
+    return np.multiply(pcm, np.float32(1 / _FULL_SCALE), dtype=np.float32)
+
+
+def to_int16(audio: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
+    """Audio in [-1, 1) of any shape as PCM: rounded, and clipped where too loud.
+
+    What is not a number becomes silence, so that a model's fault is not a bang.
+    """
+    scaled = np.nan_to_num(audio, posinf=1.0, neginf=-1.0) * _FULL_SCALE
+    np.rint(scaled, out=scaled)
+    np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1, out=scaled)
+    return np.asarray(scaled, np.int16)
+
+
+def levels_dbov(block: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Level of each row of a (n, samples) block: RMS in dBov, -127 to 0.
+
+    0 dBov is the RMS of a full-scale square wave (ITU-T G.100.1), so the loudest
+    sine is -3.01. An empty row is silence.
+    """
+    samples = block.shape[-1]
+    if not samples:
+        return np.full(block.shape[:-1], QUIETEST_DBOV, np.float32)
+    audio = block.astype(np.float32)
+    power = np.einsum("...i,...i->...", audio, audio) / np.float32(samples * _FULL_SCALE**2)
+    lowest = np.float32(10 ** (QUIETEST_DBOV / 10))
+    return np.asarray(10 * np.log10(np.clip(power, lowest, 1)), np.float32)
+
+
+def level_dbov(pcm: NDArray[np.int16]) -> float:
+    """Level of one stretch of PCM: RMS in dBov, -127 to 0."""
+    return float(levels_dbov(pcm[np.newaxis])[0])
