@@ -1,0 +1,73 @@
+"""The flat list of keys, and the words for what they accept."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from msgspec import Meta
+
+from trunkline.settings import Secret
+from trunkline.settings.keys import accepts, closest, keys, sections
+
+
+def test_nested_sections_come_after_their_parent() -> None:
+    assert list(sections())[:2] == ["node", "sip"]
+    assert "agent.turns" in sections()
+    assert "agent.turns.silence_ms" in keys()
+    assert "agent.turns" not in keys()
+
+
+def test_every_key_carries_its_unit() -> None:
+    """A number of milliseconds or seconds that does not say so is how calls hang."""
+    unitless = {
+        path
+        for path, key in keys().items()
+        if isinstance(key.default, int | float)
+        and not isinstance(key.default, bool)
+        and not path.endswith(("_ms", "_seconds", "_port", ".port"))
+    }
+    assert unitless == {"agent.turns.threshold"}
+
+
+def test_secrets_are_known_by_type() -> None:
+    assert {path for path, key in keys().items() if key.secret} == {
+        "sip.accounts",
+        "streams.twilio_auth_token",
+        "http.token",
+        "llm.api_key",
+        "outbound.password",
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("sip.prot", "sip.port"),
+        ("silence_ms", "agent.turns.silence_ms"),
+        ("agent.barge_in_ms", "agent.turns.barge_in_ms"),
+        ("lmm", "llm"),
+        ("zzzzzz", ""),
+        ("", ""),
+    ],
+)
+def test_the_closest_key_is_found(written: str, meant: str) -> None:
+    assert closest(written) == meant
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (bool, "true or false"),
+        (Path, "a path"),
+        (Secret, 'text, "file:PATH" or "env:NAME"'),
+        (Literal["a", "b"], 'one of "a", "b"'),
+        (tuple[str, ...], "a list, each text"),
+        (bool | int, "true or false or a whole number"),
+        (Annotated[int, Meta(ge=1)], "a whole number from 1"),
+        (Annotated[int, Meta(le=9)], "a whole number to 9"),
+        (Annotated[float, Meta(gt=0, le=9)], "a number above 0 up to 9"),
+        (Annotated[float, Meta(gt=0, lt=1)], "a number above 0 and below 1"),
+    ],
+)
+def test_types_are_put_into_words(kind: object, words: str) -> None:
+    assert accepts(kind) == words
