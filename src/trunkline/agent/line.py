@@ -6,58 +6,26 @@ belong to the media thread and which may be used from anywhere, because
 barge-in has to be one direct call on the media side (no queue, no task).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trunkline.media.lane import Ear as LaneEar
+from trunkline.media.lane import Heard, Window
 
 __all__ = ["Ear", "Heard", "Line", "Window"]
 
 Frame = NDArray[np.int16]
 
 
-class Window(NamedTuple):
-    """One verdict of the voice-activity model."""
-
-    probability: float
-    """Speech probability, 0 to 1."""
-    end_offset: int
-    """Samples from the end of this window to the end of the frame it came with (>= 0)."""
-    length: int
-    """Samples in the window (256 at 8 kHz for Silero)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """How much of one generation of audio the far end has heard."""
-
-    generation: int
-    """The generation this speaks of."""
-    samples: int
-    """Samples heard, counted from the generation's first, at the line's rate."""
-    queued_samples: int
-    """Samples that were still waiting (and are gone, after a clear)."""
-    exact: bool
-    """True: the far end's marks say so. False: samples sent less the far buffer."""
-
-
-class Ear(Protocol):
+class Ear(LaneEar, Protocol):
     """What listens to a line. Every method runs on the media thread: be quick.
 
     Tens of microseconds are fine; anything longer crosses to the application
-    with `Line.post`.
+    with `Line.post`. ``hear``, ``started`` and ``drained`` are a lane's own.
     """
-
-    def hear(self, frame: Frame, windows: Sequence[Window], now: float) -> None:
-        """One frame (20 ms, int16) from the caller, and the verdicts it completed."""
-
-    def started(self, generation: int, now: float) -> None:
-        """The first frame of this generation has left on the wire."""
-
-    def drained(self, heard: Heard, now: float) -> None:
-        """A finished generation has been played to its end."""
 
     def digit(self, digit: str, now: float) -> None:
         """A DTMF digit from the caller (0-9, *, #, A-D)."""
@@ -93,11 +61,16 @@ class Line(Protocol):
     def play(self, pcm: Frame, generation: int) -> None:
         """Queue audio of any length at the line's rate. Any thread.
 
-        Audio of an old generation is dropped on the media side.
+        Audio of an old generation is dropped on the media side. A generation is
+        one utterance: it is played before any later one, and counted from zero.
         """
 
     def finish(self, generation: int) -> None:
-        """Say that this generation is complete; `Ear.drained` follows. Any thread."""
+        """Say that this generation is complete; `Ear.drained` follows. Any thread.
+
+        From here on `generation` is a new one: the next utterance may be queued
+        at once and is played after this one.
+        """
 
     def clear(self, now: float) -> Heard:
         """Drop all queued audio and begin a new generation. Media thread only.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from trunkline.media.engine import Lane
+from trunkline.media.lane import Lane
 
 __all__ = [
     "Answered",

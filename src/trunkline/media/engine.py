@@ -1,0 +1,430 @@
+"""The media engine: one clock, four phases, every lane one frame at a time.
+
+Pure: `Engine.tick` runs one phase. ``transports.clock`` wakes it in real time,
+a test or a laboratory in virtual time; it is the same code. A lane belongs to
+one of four phases 5 ms apart, so that packets leave in a stream and not in one
+burst every 20 ms. Within a phase the work is done for all lanes at once where
+it can be (jitter, decoding, voice activity, encoding) and lane by lane only
+where Python objects differ (ears, sockets).
+
+The order within a tick is the order of a call's path: take a frame from the
+network, let the ears hear it (barge-in clears the playout here, before
+anything is taken from it), take a frame from the playout, send it, show both
+to the taps.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.errors import UsageError
+
+from .frames import frame_samples
+from .g711 import DECODE, ENCODE, Law
+from .jitter import JitterBank
+from .lane import Frame, JitterInlet, Lane, StreamInlet, Window
+
+__all__ = ["PHASES", "TICK_SECONDS", "ActivityBank", "Engine"]
+
+PHASES = 4
+TICK_SECONDS = 0.020
+SILENT_AFTER_TICKS = 5
+"""After 100 ms without audio a stream that stopped is heard as silence."""
+CATCH_UP_FRAMES = 3
+"""A stream that is this far behind is heard two frames a tick until it is not."""
+SECOND_TICKS = 50
+NO_WINDOWS: tuple[Window, ...] = ()
+
+
+class _Activity(Protocol):
+    index: NDArray[np.intp]
+    probability: NDArray[np.float32]
+    end_offset: NDArray[np.intp]
+
+
+class ActivityBank(Protocol):
+    """Voice activity, batched over lanes (``speech.interfaces.ActivityBank``)."""
+
+    window_samples: int
+
+    def open(self) -> int:
+        """A row for a new lane."""
+
+    def close(self, row: int) -> None:
+        """Give a row back."""
+
+    def process(self, block: NDArray[np.int16], rows: NDArray[np.intp]) -> _Activity:
+        """Verdicts of the windows that these frames completed."""
+
+
+@dataclass(slots=True)
+class _Shard:
+    """The lanes of one phase. Jitter lanes come first; ``rows`` are theirs."""
+
+    packet: list[Lane] = field(default_factory=list)
+    stream: list[Lane] = field(default_factory=list)
+    rows: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
+    ticks: int = 0
+
+    def __len__(self) -> int:
+        return len(self.packet) + len(self.stream)
+
+
+class Engine:
+    """Drives every lane of a process at one sample rate.
+
+    ``activity`` makes a voice-activity bank; it is called when the first ear
+    asks for activity, so that a process that only relays never loads a model.
+    ``on_fault`` is told when an ear, a tap or an outlet raises: a bug in one
+    call's code must not cost the other calls of its phase their frame.
+    """
+
+    def __init__(
+        self,
+        *,
+        rate_hz: int = 8000,
+        jitter: JitterBank | None = None,
+        activity: Callable[[], ActivityBank] | None = None,
+        on_fault: Callable[[Lane, Exception], None] | None = None,
+    ) -> None:
+        self.rate_hz = rate_hz
+        self.jitter = jitter if jitter is not None else JitterBank(rate_hz)
+        self._make_activity = activity
+        self._on_fault = on_fault
+        self._activity: ActivityBank | None = None
+        self._activity_rows: dict[Lane, int] = {}
+        self._frame = frame_samples(rate_hz)
+        self._shards = [_Shard() for _ in range(PHASES)]
+        self._silence = {
+            law: bytes([law.silence]) * self._frame for law in Law
+        }  # encoded silence is one byte value
+        self._kicked: list[Lane] = []
+        self._lanes: set[Lane] = set()
+        self.frames_in = 0
+        self.frames_out = 0
+        self.faults = 0
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    @property
+    def lanes(self) -> frozenset[Lane]:
+        """Every open lane."""
+        return frozenset(self._lanes)
+
+    # -- lanes ---------------------------------------------------------------------
+
+    def open(self, lane: Lane, phase: int | None = None) -> None:
+        """Drive a lane from its next tick on.
+
+        Without a phase it goes to the least loaded one. Raises `UsageError`
+        for another sample rate than the engine's or a lane opened twice.
+        """
+        if lane.rate_hz != self.rate_hz:
+            raise UsageError(f"this engine runs at {self.rate_hz} Hz, the lane at {lane.rate_hz}")
+        if lane in self._lanes:
+            raise UsageError(f"lane {lane.id} is open already")
+        if phase is None:
+            phase = min(range(PHASES), key=lambda index: len(self._shards[index]))
+        self._lanes.add(lane)
+        lane.active = True
+        lane.phase = phase
+        self._place(lane)
+
+    def close(self, lane: Lane) -> None:
+        """Stop driving a lane and free its rows. Legal more than once."""
+        if lane not in self._lanes:
+            return
+        self._lanes.discard(lane)
+        lane.active = False
+        self._remove(lane)
+        row = self._activity_rows.pop(lane, None)
+        if row is not None and self._activity is not None:
+            self._activity.close(row)
+        if isinstance(lane.inlet, JitterInlet):
+            self.jitter.close(lane.inlet.row)
+
+    def align(self, lane: Lane, phase: int) -> None:
+        """Move a lane to the phase that comes right after its audio arrives.
+
+        Saves up to 15 ms of waiting on a leg without a jitter buffer. Not done
+        when that phase is crowded already: an even load matters more.
+        """
+        if lane not in self._lanes or lane.phase == phase:
+            return
+        if len(self._shards[phase]) > 16 + 2 * len(self._lanes) // PHASES:
+            return
+        self._remove(lane)
+        lane.phase = phase
+        self._place(lane)
+
+    def _place(self, lane: Lane) -> None:
+        shard = self._shards[lane.phase]
+        if isinstance(lane.inlet, JitterInlet):
+            shard.packet.append(lane)
+            shard.rows = np.append(shard.rows, lane.inlet.row).astype(np.intp)
+        else:
+            shard.stream.append(lane)
+
+    def _remove(self, lane: Lane) -> None:
+        shard = self._shards[lane.phase]
+        if isinstance(lane.inlet, JitterInlet):
+            index = shard.packet.index(lane)
+            del shard.packet[index]
+            shard.rows = np.delete(shard.rows, index)
+        else:
+            shard.stream.remove(lane)
+
+    def want_activity(self, lane: Lane) -> None:
+        """Run voice activity for a lane; counted, as several ears may ask."""
+        lane.wants_activity += 1
+        if lane in self._activity_rows or self._make_activity is None:
+            return
+        if self._activity is None:
+            self._activity = self._make_activity()
+        self._activity_rows[lane] = self._activity.open()
+
+    def drop_activity(self, lane: Lane) -> None:
+        """Undo one `want_activity`."""
+        lane.wants_activity = max(0, lane.wants_activity - 1)
+        if not lane.wants_activity and self._activity is not None:
+            row = self._activity_rows.pop(lane, None)
+            if row is not None:
+                self._activity.close(row)
+
+    # -- audio to be sent ------------------------------------------------------------
+
+    def push(self, lane: Lane, pcm: NDArray[np.int16] | bytes, generation: int) -> int:
+        """Queue audio on a lane; see `Playout.push`."""
+        idle = not lane.playout
+        taken = lane.playout.push(pcm, generation)
+        if idle and taken and lane.active and lane.outlet.lead_frames:
+            self._kicked.append(lane)
+        return taken
+
+    def kick(self, now: float) -> None:
+        """Send the lead of streams that just began to speak.
+
+        A far end with a queue of its own need not wait for the lane's tick:
+        the first frames go at once, which saves 10 ms on average and fills
+        that queue against jitter.
+        """
+        lanes, self._kicked = self._kicked, []
+        for lane in lanes:
+            while lane.active and lane.sent_ahead < lane.outlet.lead_frames:
+                if lane.outlet.busy:
+                    break
+                frame = lane.take(now)
+                if frame is None:
+                    break
+                lane.sent_ahead += 1
+                self._send_one(lane, frame, now)
+                self._show(lane, None, frame, now)
+
+    def _send_one(self, lane: Lane, frame: bytes, now: float) -> None:
+        law = lane.outlet.encoding
+        payload = frame
+        if law is not None:
+            payload = ENCODE[law, np.frombuffer(frame, "<u2")].tobytes()
+        lane.outlet.send(payload, now, silence=False)
+        lane.after_send()
+        self.frames_out += 1
+
+    # -- the tick ----------------------------------------------------------------------
+
+    def tick(self, phase: int, now: float) -> None:
+        """One frame in and one frame out for every lane of a phase."""
+        shard = self._shards[phase]
+        if not shard.packet and not shard.stream:
+            return
+        shard.ticks += 1
+        lanes = shard.packet + shard.stream
+        heard = self._hear(shard, now)
+        sent = self._speak(lanes, now)
+        for lane, came, left in zip(lanes, heard, sent, strict=True):
+            if lane.taps:
+                self._show(lane, came, left, now)
+        for lane in lanes[shard.ticks % SECOND_TICKS :: SECOND_TICKS]:
+            try:
+                lane.outlet.second(now)
+            except Exception as error:  # noqa: BLE001 - see _fault
+                self._fault(lane, error)
+
+    def _fault(self, lane: Lane, error: Exception) -> None:
+        """One lane's code failed; the others go on."""
+        self.faults += 1
+        if self._on_fault is not None:
+            self._on_fault(lane, error)
+
+    def _show(self, lane: Lane, came: Frame | None, left: bytes | None, now: float) -> None:
+        """Let the taps of a lane see what came and what left."""
+        out = None if left is None else np.frombuffer(left, "<i2")
+        for tap in tuple(lane.taps):
+            try:
+                tap.frame(came, out, now)
+            except Exception as error:  # noqa: BLE001 - see _fault
+                self._fault(lane, error)
+
+    def _hear(self, shard: _Shard, now: float) -> list[Frame | None]:
+        """Take one frame from every inlet and let the ears hear it."""
+        heard: list[Frame | None] = []
+        if shard.packet:
+            heard.extend(self.jitter.take(shard.rows, now).pcm)
+        if shard.stream:
+            heard.extend(self._take_streams(shard.stream, now))
+        listening = [
+            (lane, frame)
+            for lane, frame in zip(shard.packet + shard.stream, heard, strict=True)
+            if frame is not None and lane.ears
+        ]
+        self.frames_in += len(heard)
+        self._deliver(listening, now)
+        if shard.stream:
+            self._catch_up(shard.stream, now)
+        return heard
+
+    def _deliver(self, listening: list[tuple[Lane, Frame]], now: float) -> None:
+        """Hand frames to the ears, with the activity verdicts they completed."""
+        windows = self._windows(listening)
+        for index, (lane, frame) in enumerate(listening):
+            lane.frames_heard += 1
+            verdicts = windows.get(index, NO_WINDOWS)
+            for ear in tuple(lane.ears):
+                try:
+                    ear.hear(frame, verdicts, now)
+                except Exception as error:  # noqa: BLE001 - see _fault
+                    self._fault(lane, error)
+
+    def _windows(self, listening: list[tuple[Lane, Frame]]) -> dict[int, tuple[Window, ...]]:
+        """Run voice activity for the lanes that want it, in one batch."""
+        found: dict[int, tuple[Window, ...]] = {}
+        bank = self._activity
+        if bank is None:
+            return found
+        where: list[int] = []
+        rows: list[int] = []
+        for index, (lane, _) in enumerate(listening):
+            row = self._activity_rows.get(lane)
+            if row is not None:
+                where.append(index)
+                rows.append(row)
+        if not rows:
+            return found
+        block = np.stack([listening[index][1] for index in where])
+        verdicts = bank.process(block, np.array(rows, np.intp))
+        for position, probability, offset in zip(
+            verdicts.index.tolist(),
+            verdicts.probability.tolist(),
+            verdicts.end_offset.tolist(),
+            strict=True,
+        ):
+            index = where[position]
+            window = Window(probability, offset, bank.window_samples)
+            found[index] = (*found.get(index, NO_WINDOWS), window)
+        return found
+
+    def _take_streams(self, lanes: list[Lane], now: float) -> list[Frame | None]:
+        """One frame from each stream that has one, decoded together."""
+        heard: list[Frame | None] = [None] * len(lanes)
+        for law in (*Law, None):
+            chosen: list[int] = []
+            parts: list[bytes] = []
+            for index, lane in enumerate(lanes):
+                inlet = lane.inlet
+                if isinstance(inlet, StreamInlet) and inlet.encoding is law and inlet.frames:
+                    chosen.append(index)
+                    parts.append(inlet.frames.popleft())
+            if not parts:
+                continue
+            block = self._decode(b"".join(parts), law)
+            for index, frame in zip(chosen, block, strict=True):
+                heard[index] = frame
+        for index, lane in enumerate(lanes):
+            if heard[index] is not None:
+                lane.idle_ticks = 0
+                continue
+            lane.idle_ticks += 1
+            if lane.idle_ticks > SILENT_AFTER_TICKS:
+                heard[index] = np.zeros(self._frame, np.int16)
+        return heard
+
+    def _decode(self, joined: bytes, law: Law | None) -> NDArray[np.int16]:
+        if law is None:
+            pcm = np.frombuffer(joined, "<i2")
+        else:
+            pcm = DECODE[law][np.frombuffer(joined, np.uint8)]
+        return pcm.reshape(-1, self._frame)
+
+    def _catch_up(self, lanes: list[Lane], now: float) -> None:
+        """Let streams that fell behind be heard faster than real time.
+
+        After a stall the backlog must not stay as delay. Ears hear it early;
+        taps are told that it is late, so that recordings stay aligned.
+        """
+        for lane in lanes:
+            inlet = lane.inlet
+            if not isinstance(inlet, StreamInlet) or len(inlet.frames) < CATCH_UP_FRAMES:
+                continue
+            frame = self._decode(inlet.frames.popleft(), inlet.encoding)[0]
+            self._deliver([(lane, frame)], now)
+            for tap in tuple(lane.taps):
+                tap.late(frame, now)
+
+    def _speak(self, lanes: list[Lane], now: float) -> list[bytes | None]:
+        """Take one frame from every playout, encode together, send one by one."""
+        frames: list[bytes | None] = []
+        groups: dict[Law | None, list[tuple[Lane, bytes]]] = {}
+        for lane in lanes:
+            frame = None
+            try:
+                if lane.active:
+                    frame = self._next_frame(lane, now)
+            except Exception as error:  # noqa: BLE001 - see _fault
+                self._fault(lane, error)
+            if frame is not None:
+                groups.setdefault(lane.outlet.encoding, []).append((lane, frame))
+            frames.append(frame)
+        for law, group in groups.items():
+            self._send(group, law, now)
+        return frames
+
+    def _next_frame(self, lane: Lane, now: float) -> bytes | None:
+        """A lane's next frame; None when it has nothing to say (silence is sent)."""
+        if lane.draining:
+            lane.drain(now)
+        if lane.outlet.busy:
+            lane.outlet.send(b"", now, silence=True)
+            return None
+        frame = lane.take(now) if lane.playout else None
+        if frame is None:
+            self._pause(lane, now)
+        return frame
+
+    def _pause(self, lane: Lane, now: float) -> None:
+        """Nothing to play on this lane in this tick."""
+        if lane.sent_ahead:
+            lane.sent_ahead -= 1
+        outlet = lane.outlet
+        if outlet.continuous:
+            law = outlet.encoding
+            silence = self._silence[law] if law is not None else bytes(self._frame * 2)
+            outlet.send(silence, now, silence=True)
+
+    def _send(self, group: list[tuple[Lane, bytes]], law: Law | None, now: float) -> None:
+        joined = b"".join([frame for _, frame in group])
+        size = self._frame * 2
+        if law is not None:
+            joined = ENCODE[law][np.frombuffer(joined, "<u2")].tobytes()
+            size = self._frame
+        self.frames_out += len(group)
+        at = 0
+        for lane, _ in group:
+            try:
+                lane.outlet.send(joined[at : at + size], now, silence=False)
+                lane.after_send()
+            except Exception as error:  # noqa: BLE001 - see _fault
+                self._fault(lane, error)
+            at += size

@@ -1,0 +1,316 @@
+"""A lane: one leg's place in the engine.
+
+It joins what a leg receives (its inlet), what is waiting to be sent (its
+playout), where that goes (its outlet) and who listens. The engine drives many
+lanes at once; a lane itself never waits, never logs and never looks at a clock.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .frames import frame_samples
+from .g711 import Law
+from .playout import Playout
+
+__all__ = ["Ear", "Heard", "Inlet", "JitterInlet", "Lane", "Outlet", "StreamInlet", "Tap", "Window"]
+
+Frame = NDArray[np.int16]
+
+
+class Window(NamedTuple):
+    """One verdict of the voice-activity model."""
+
+    probability: float
+    """Speech probability, 0 to 1."""
+    end_offset: int
+    """Samples from the end of this window to the end of the frame it came with (>= 0)."""
+    length: int
+    """Samples in the window (256 at 8 kHz for Silero)."""
+
+
+class Heard(NamedTuple):
+    """How much of one generation of audio the far end has heard."""
+
+    generation: int
+    """The generation this speaks of."""
+    samples: int
+    """Samples heard, counted from the generation's first, at the lane's rate."""
+    queued_samples: int
+    """Samples that were still waiting (and are gone, after a clear)."""
+    exact: bool
+    """True: the far end's marks say so. False: samples sent less the far buffer."""
+
+
+class Ear(Protocol):
+    """What listens to a lane. Every method must return within microseconds."""
+
+    def hear(self, frame: Frame, windows: Sequence[Window], now: float) -> None:
+        """One frame (20 ms, int16) from the far end, and the verdicts it completed."""
+
+    def started(self, generation: int, now: float) -> None:
+        """The first frame of this generation has left on the wire."""
+
+    def drained(self, heard: Heard, now: float) -> None:
+        """A finished generation has been played to its end."""
+
+
+class Tap(Protocol):
+    """What sees both directions of a lane without changing them."""
+
+    def frame(self, heard: Frame | None, sent: Frame | None, now: float) -> None:
+        """What came and what left in one tick; None where there was nothing."""
+
+    def late(self, heard: Frame, now: float) -> None:
+        """A frame that came too late for its tick, after a stall."""
+
+
+class Outlet(Protocol):
+    """A transport's side of a lane: where encoded frames go."""
+
+    encoding: Law | None
+    """What the engine encodes to; None for little-endian 16-bit."""
+    lead_frames: int
+    """Frames sent ahead when speech begins, to fill the far end's queue."""
+    continuous: bool
+    """True: silence is sent when nothing is queued."""
+    marks: bool
+    """True: the far end tells what it has played (`Lane.mark_played`)."""
+    busy: bool
+    """True while audio must wait: on hold, or sending DTMF events."""
+
+    def send(self, payload: bytes, now: float, *, silence: bool) -> None:
+        """One encoded frame; the first one after silence begins a talkspurt."""
+
+    def mark(self, generation: int, samples: int) -> None:
+        """Ask the far end to say when everything sent so far is played."""
+
+    def cleared(self) -> None:
+        """The playout was cleared: so must be a queue at the far end."""
+
+    def second(self, now: float) -> None:
+        """Called about once a second: reports, timeouts."""
+
+
+class JitterInlet:
+    """Audio that comes in packets with sequence numbers, through a jitter bank."""
+
+    __slots__ = ("row",)
+
+    def __init__(self, row: int) -> None:
+        self.row = row
+
+
+class StreamInlet:
+    """Audio that comes in order, in pieces of any length: a WebSocket.
+
+    Holds encoded bytes; the engine decodes a whole shard at once. Bounded:
+    beyond ``limit_ms`` the oldest audio is dropped and counted.
+    """
+
+    __slots__ = ("_frame_bytes", "_limit_frames", "_rest", "encoding", "frames", "overflow_frames")
+
+    def __init__(self, rate_hz: int, encoding: Law | None = Law.ULAW, limit_ms: int = 2000) -> None:
+        self.encoding = encoding
+        self._frame_bytes = frame_samples(rate_hz) * (1 if encoding is not None else 2)
+        self._limit_frames = max(1, limit_ms // 20)
+        self._rest = b""
+        self.frames: deque[bytes] = deque()
+        """Whole encoded frames, oldest first."""
+        self.overflow_frames = 0
+
+    def push(self, payload: bytes) -> None:
+        """File received audio, as it was encoded on the wire."""
+        size = self._frame_bytes
+        if not self._rest and len(payload) == size:
+            self.frames.append(payload)
+        else:
+            data = self._rest + payload
+            whole = len(data) - len(data) % size
+            self.frames.extend(data[at : at + size] for at in range(0, whole, size))
+            self._rest = data[whole:]
+        while len(self.frames) > self._limit_frames:
+            self.frames.popleft()
+            self.overflow_frames += 1
+
+
+Inlet = JitterInlet | StreamInlet
+
+MARK_EVERY_MS = 200
+"""How often a far end with marks is asked what it has played.
+
+Interrupted text is cut at a word; words take about 300 ms.
+"""
+
+
+class Lane:
+    """One leg in the engine.
+
+    ``far_buffer_ms`` is how much audio the far end is taken to hold before it
+    plays it, where it cannot say: 60 ms, the usual depth of a telephone's
+    jitter buffer.
+    """
+
+    __slots__ = (
+        "_marks",
+        "_next_mark",
+        "_pending_drains",
+        "active",
+        "catching_up",
+        "draining",
+        "ears",
+        "far_buffer_ms",
+        "frame_samples",
+        "frames_heard",
+        "id",
+        "idle_ticks",
+        "inlet",
+        "outlet",
+        "phase",
+        "played_generation",
+        "played_samples",
+        "playout",
+        "rate_hz",
+        "round_trip_seconds",
+        "sent_ahead",
+        "taps",
+        "wants_activity",
+    )
+
+    def __init__(
+        self,
+        id: str,
+        *,
+        inlet: Inlet,
+        outlet: Outlet,
+        rate_hz: int = 8000,
+        far_buffer_ms: int = 60,
+        playout_limit_ms: int = 60_000,
+        live: bool = False,
+    ) -> None:
+        self.id = id
+        self.rate_hz = rate_hz
+        self.frame_samples = frame_samples(rate_hz)
+        self.inlet = inlet
+        self.outlet = outlet
+        self.playout = Playout(rate_hz, limit_ms=playout_limit_ms, live=live)
+        self.far_buffer_ms = far_buffer_ms
+        self.round_trip_seconds = 0.0
+        """What RTCP says; half of it is audio on its way."""
+        self.ears: list[Ear] = []
+        self.taps: list[Tap] = []
+        self.wants_activity = 0
+        """How many ears asked for voice activity."""
+        self.active = False
+        """True while the engine drives it."""
+        self.phase = -1
+        self.frames_heard = 0
+        self.idle_ticks = 0
+        """Ticks since a frame last arrived (stream inlets)."""
+        self.catching_up = 0
+        self.sent_ahead = 0
+        """Frames the far end's queue holds beyond real time."""
+        self.played_generation = -1
+        """The generation of the last mark that came back; -1: none ever did."""
+        self.played_samples = 0
+        self._next_mark = 0
+        self._marks = outlet.marks
+        self._pending_drains: list[tuple[float, Heard]] = []
+        self.draining = False
+        """True while a finished generation is still in the far end's buffer."""
+
+    # -- what the engine calls -------------------------------------------------
+
+    def take(self, now: float) -> bytes | None:
+        """The next frame to send, with the marks and ends that go with it."""
+        playout = self.playout
+        frame, begins, ends = playout.take()
+        if begins:
+            self._next_mark = 0
+            for ear in tuple(self.ears):
+                ear.started(playout.playing, now)
+        if ends:
+            self._ended(now)
+        return frame
+
+    def after_send(self) -> None:
+        """A frame has left: ask for a mark when one is due."""
+        if not self._marks:
+            return
+        sent = self.playout.sent_samples
+        if sent >= self._next_mark:
+            self.outlet.mark(self.playout.playing, sent)
+            self._next_mark = sent + self.rate_hz * MARK_EVERY_MS // 1000
+
+    def _ended(self, now: float) -> None:
+        """A finished generation has left; it is heard a little later."""
+        playout = self.playout
+        generation, sent = playout.playing, playout.sent_samples
+        if self._marks and self.played_generation >= 0:
+            # The far end answers marks: its answer to this one drains us.
+            self._pending_drains.append((now + 30.0, Heard(generation, sent, 0, True)))
+        else:
+            delay = self.sent_ahead * 0.02 + self._far_seconds()
+            self._pending_drains.append((now + delay, Heard(generation, sent, 0, False)))
+        self._next_mark = sent
+        self.draining = True
+
+    def drain(self, now: float) -> None:
+        """Tell the ears of generations that have been played out."""
+        due = [heard for at, heard in self._pending_drains if at <= now]
+        if due:
+            self._pending_drains = [entry for entry in self._pending_drains if entry[0] > now]
+            self.draining = bool(self._pending_drains)
+            for heard in due:
+                for ear in tuple(self.ears):
+                    ear.drained(heard, now)
+
+    # -- what a transport calls --------------------------------------------------
+
+    def mark_played(self, generation: int, samples: int, now: float) -> None:
+        """The far end has played this much of a generation."""
+        if (generation, samples) < (self.played_generation, self.played_samples):
+            return
+        self.played_generation = generation
+        self.played_samples = samples
+        for index, (_, heard) in enumerate(self._pending_drains):
+            if heard.generation == generation and samples >= heard.samples:
+                self._pending_drains[index] = (now, heard._replace(exact=True))
+                self.drain(now)
+                break
+
+    # -- what barge-in calls -------------------------------------------------------
+
+    def clear(self, floor: int) -> Heard:
+        """Drop everything queued here and at the far end; say what was heard.
+
+        ``floor`` is the first generation that may be played from now on.
+        """
+        cleared = self.playout.clear(floor)
+        pending = [heard for _, heard in self._pending_drains]
+        self._pending_drains = []
+        self.draining = False
+        heard = self._heard(cleared.generation, cleared.sent_samples, cleared.dropped_samples)
+        if pending and cleared.sent_samples == 0:
+            # Everything had left; what is being heard is the tail of it.
+            last = pending[-1]
+            heard = self._heard(last.generation, last.samples, 0)
+        self.sent_ahead = 0
+        self.outlet.cleared()
+        return heard
+
+    def _heard(self, generation: int, sent: int, queued: int) -> Heard:
+        """What the far end heard of a generation of which ``sent`` samples left."""
+        if self._marks and self.played_generation >= 0:
+            played = self.played_samples if self.played_generation == generation else 0
+            return Heard(generation, min(played, sent), queued, True)
+        ahead = self.sent_ahead * self.frame_samples
+        far = int(self._far_seconds() * self.rate_hz)
+        return Heard(generation, max(0, sent - far - ahead), queued, False)
+
+    def _far_seconds(self) -> float:
+        """Audio on its way or in the far end's buffer."""
+        return self.far_buffer_ms / 1000 + self.round_trip_seconds / 2

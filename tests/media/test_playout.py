@@ -1,0 +1,205 @@
+"""The playout: order, generations, padding, limits."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.errors import UsageError
+from trunkline.media.playout import HOLD_TICKS, Playout
+
+FRAME = 320
+
+
+def pcm(samples: int, start: int = 1) -> np.ndarray:
+    return (np.arange(start, start + samples) % 30_000 + 1).astype(np.int16)
+
+
+def drain(playout: Playout, ticks: int = 10_000) -> bytes:
+    out = b""
+    for _ in range(ticks):
+        frame, _begins, _ends = playout.take()
+        if frame is not None:
+            out += frame
+        elif not playout:
+            break
+    return out
+
+
+def test_nothing_queued_gives_nothing() -> None:
+    assert Playout(8000).take() == (None, False, False)
+
+
+def test_frames_come_out_in_order_and_whole() -> None:
+    playout = Playout(8000)
+    audio = pcm(480)
+    assert playout.push(audio, 0) == 480
+    frames = [playout.take() for _ in range(3)]
+    assert b"".join(frame for frame, _, _ in frames if frame) == audio.tobytes()
+    assert [begins for _, begins, _ in frames] == [True, False, False]
+    assert playout.sent_samples == 480
+
+
+@given(st.lists(st.integers(1, 700), min_size=1, max_size=20), st.integers(0, 3))
+def test_any_chunking_gives_the_same_samples(sizes: list[int], generation: int) -> None:
+    playout = Playout(8000)
+    audio = pcm(sum(sizes))
+    position = 0
+    for size in sizes:
+        playout.push(audio[position : position + size], generation)
+        position += size
+    playout.finish(generation)
+    out = drain(playout)
+    assert len(out) % FRAME == 0
+    assert out[: len(audio) * 2] == audio.tobytes()
+    assert not any(out[len(audio) * 2 :])
+    assert playout.sent_samples == len(audio)
+    assert playout.queued_samples == 0
+
+
+def test_an_incomplete_frame_waits_for_its_rest_before_it_is_padded() -> None:
+    playout = Playout(8000)
+    playout.push(pcm(100), 0)
+    for _ in range(HOLD_TICKS):
+        assert playout.take()[0] is None
+    playout.push(pcm(60, 101), 0)
+    frame, _, _ = playout.take()
+    assert frame == pcm(160).tobytes()
+
+
+def test_an_incomplete_frame_is_padded_when_its_rest_never_comes() -> None:
+    playout = Playout(8000)
+    playout.push(pcm(100), 0)
+    frames = [playout.take()[0] for _ in range(HOLD_TICKS + 1)]
+    assert frames[:-1] == [None] * HOLD_TICKS
+    assert frames[-1] == pcm(100).tobytes() + bytes(120)
+    assert playout.sent_samples == 100
+
+
+def test_the_end_of_a_generation_is_said_once_with_its_last_frame() -> None:
+    playout = Playout(8000)
+    playout.push(pcm(200), 0)
+    playout.finish(0)
+    assert [playout.take()[1:] for _ in range(3)] == [(True, False), (False, True), (False, False)]
+
+
+def test_a_generation_without_audio_ends_all_the_same() -> None:
+    playout = Playout(8000)
+    playout.finish(0)
+    assert playout.take() == (None, False, True)
+    assert playout.take() == (None, False, False)
+
+
+def test_a_finish_that_comes_after_the_last_frame_still_ends_it() -> None:
+    playout = Playout(8000)
+    playout.push(pcm(160), 0)
+    assert playout.take()[2] is False
+    playout.finish(0)
+    assert playout.take() == (None, False, True)
+
+
+def test_a_later_generation_waits_until_the_first_is_finished() -> None:
+    playout = Playout(8000)
+    playout.push(pcm(160), 0)
+    playout.push(pcm(160, 500), 1)
+    assert playout.take()[0] == pcm(160).tobytes()
+    assert playout.take()[0] is None
+    playout.finish(0)
+    assert playout.take() == (None, False, True)
+    frame, begins, _ = playout.take()
+    assert frame == pcm(160, 500).tobytes()
+    assert begins
+    assert playout.playing == 1
+
+
+def test_clear_reports_what_was_sent_and_what_was_dropped() -> None:
+    playout = Playout(8000)
+    playout.push(pcm(1600), 0)
+    for _ in range(4):
+        playout.take()
+    cleared = playout.clear(1)
+    assert (cleared.generation, cleared.sent_samples, cleared.dropped_samples) == (0, 640, 960)
+    assert playout.take() == (None, False, False)
+
+
+def test_clear_before_anything_left_reports_the_generation_that_was_next() -> None:
+    playout = Playout(8000)
+    playout.push(pcm(320), 0)
+    drain(playout)
+    playout.finish(0)
+    playout.take()
+    playout.push(pcm(320), 1)
+    cleared = playout.clear(2)
+    assert (cleared.generation, cleared.sent_samples) == (1, 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(1, 400)), max_size=40))
+def test_nothing_of_an_old_generation_leaves_after_a_clear(
+    pushes: list[tuple[int, int]],
+) -> None:
+    playout = Playout(8000)
+    for generation, samples in pushes[: len(pushes) // 2]:
+        playout.push(np.full(samples, generation + 1, np.int16), generation)
+    playout.take()
+    playout.clear(5)
+    for generation, samples in pushes[len(pushes) // 2 :]:
+        playout.push(np.full(samples, generation + 1, np.int16), generation)
+        playout.finish(generation)
+    left = set(np.frombuffer(drain(playout, 200), np.int16).tolist()) - {0}
+    assert all(value > 5 for value in left)
+
+
+def test_stale_audio_is_counted() -> None:
+    playout = Playout(8000)
+    playout.clear(1)
+    assert playout.push(pcm(50), 0) == 0
+    assert playout.stale_samples == 50
+
+
+def test_a_clear_must_move_forward() -> None:
+    playout = Playout(8000)
+    playout.clear(3)
+    with pytest.raises(UsageError, match="cleared already"):
+        playout.clear(3)
+
+
+def test_a_full_queue_refuses_the_rest() -> None:
+    playout = Playout(8000, limit_ms=100)
+    assert playout.push(pcm(1000), 0) == 800
+    assert playout.refused_samples == 200
+    assert playout.push(pcm(10), 0) == 0
+    assert drain(playout) == pcm(800).tobytes()
+
+
+def test_a_live_queue_drops_its_oldest_audio() -> None:
+    playout = Playout(8000, limit_ms=100, live=True)
+    playout.push(pcm(600), 0)
+    assert playout.push(pcm(600, 601), 0) == 600
+    assert playout.overflow_samples == 400
+    assert drain(playout) == pcm(800, 401).tobytes()
+
+
+def test_a_chunk_larger_than_a_live_queue_keeps_its_newest_part() -> None:
+    playout = Playout(8000, limit_ms=20, live=True)
+    playout.push(pcm(1000), 0)
+    assert drain(playout) == pcm(160, 841).tobytes()
+
+
+def test_a_long_chunk_is_cut_without_copying_its_rest() -> None:
+    playout = Playout(8000)
+    audio = pcm(8000 * 50)
+    playout.push(audio, 0)
+    assert drain(playout) == audio.tobytes()
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros(10, np.float32), np.zeros((2, 5), np.int16), "text", b"\0"]
+)
+def test_audio_of_another_kind_is_refused_with_a_message(wrong: object) -> None:
+    with pytest.raises(UsageError):
+        Playout(8000).push(wrong, 0)  # type: ignore[arg-type]
+
+
+def test_a_playout_holds_at_least_one_frame() -> None:
+    with pytest.raises(UsageError):
+        Playout(8000, limit_ms=10)
