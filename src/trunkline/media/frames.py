@@ -68,9 +68,9 @@ def to_int16(audio: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
 
     What is not a number becomes silence, so that a model's fault is not a bang.
     """
-    scaled = np.nan_to_num(audio, posinf=1.0, neginf=-1.0) * _FULL_SCALE
+    scaled = np.clip(np.nan_to_num(audio), -1, 1) * _FULL_SCALE
     np.rint(scaled, out=scaled)
-    np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1, out=scaled)
+    np.minimum(scaled, _FULL_SCALE - 1, out=scaled)
     return np.asarray(scaled, np.int16)
 
 
