@@ -1,0 +1,407 @@
+"""Recordings: aligned, bounded, whole after a kill, and never in a call's way."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from trunkline.calls.recording import HELD_FRAMES, PENDING_FRAMES, Recorder, Recording
+from trunkline.errors import UsageError
+
+WHEN = datetime(2026, 11, 20, 23, 59, tzinfo=UTC)
+Frame = NDArray[np.int16]
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Iterator[Recorder]:
+    recorder = Recorder(tmp_path / "recordings")
+    yield recorder
+    assert recorder.close()
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[Recorder]:
+    """A recorder that flushes so rarely that nothing leaves memory before the end."""
+    recorder = Recorder(tmp_path / "recordings", flush_seconds=3600)
+    yield recorder
+    assert recorder.close()
+
+
+def tone(value: int, samples: int = 160) -> Frame:
+    return np.full(samples, value, np.int16)
+
+
+def read(path: Path) -> tuple[Frame, Frame, int]:
+    """The left and right samples of a recording, and its rate."""
+    with wave.open(str(path), "rb") as file:
+        assert (file.getnchannels(), file.getsampwidth()) == (2, 2)
+        data = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+        assert len(data) == file.getnframes()
+        return data[:, 0], data[:, 1], file.getframerate()
+
+
+def levels(side: Frame) -> list[int]:
+    """The first sample of every 20 ms at 8 kHz."""
+    return [int(value) for value in side[::160]]
+
+
+# What is in the file
+
+
+def test_the_caller_is_left_and_our_side_is_right(recorder: Recorder) -> None:
+    recording = recorder.open("call-1", 8000, WHEN)
+    for number in range(1, 4):
+        recording.write(tone(number), tone(-number))
+    recorded = recording.close().result(5)
+    left, right, rate = read(recorded.path)
+    assert levels(left) == [1, 2, 3]
+    assert levels(right) == [-1, -2, -3]
+    assert rate == 8000
+    assert recorded.duration_seconds == 0.06
+    assert recorded.error is None
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 16_000, 24_000, 48_000])
+def test_any_rate_is_kept(recorder: Recorder, rate_hz: int) -> None:
+    recording = recorder.open("call", rate_hz)
+    frame = np.arange(rate_hz // 50, dtype=np.int16)
+    recording.write(frame, None)
+    left, right, rate = read(recording.close().result(5).path)
+    assert rate == rate_hz
+    assert np.array_equal(left, frame)
+    assert not right.any()
+
+
+def test_sides_stay_aligned_where_one_is_silent(recorder: Recorder) -> None:
+    recording = recorder.open("call", 8000)
+    recording.write(tone(1), None)
+    recording.write(None, tone(2))
+    recording.write(None, None)
+    recording.write(tone(3), tone(4))
+    left, right, _ = read(recording.close().result(5).path)
+    assert levels(left) == [1, 0, 0, 3]
+    assert levels(right) == [0, 2, 0, 4]
+
+
+def test_a_frame_may_be_written_over_after_it_was_handed_in(slow: Recorder) -> None:
+    recording = slow.open("call", 8000)
+    block = np.full((4, 160), 7, np.int16)
+    recording.write(block[1], block[2])
+    block[:] = 0
+    left, right, _ = read(recording.close().result(5).path)
+    assert levels(left) == [7]
+    assert levels(right) == [7]
+
+
+def test_a_frame_of_the_wrong_length_shifts_nothing(recorder: Recorder) -> None:
+    recording = recorder.open("call", 8000)
+    recording.write(tone(1, 80), tone(1, 320))
+    recording.write(tone(2), tone(2))
+    left, right, _ = read(recording.close().result(5).path)
+    assert levels(left) == [1, 2]
+    assert levels(right) == [1, 2]
+
+
+def test_a_call_without_a_frame_is_an_empty_file(recorder: Recorder) -> None:
+    recorded = recorder.open("call", 8000).close().result(5)
+    assert recorded.duration_seconds == 0
+    assert read(recorded.path)[0].size == 0
+
+
+def test_while_paused_silence_is_recorded(recorder: Recorder) -> None:
+    recording = recorder.open("call", 8000)
+    recording.write(tone(1), tone(1))
+    recording.pause()
+    recording.write(tone(2), tone(2))
+    recording.resume()
+    recording.write(tone(3), tone(3))
+    left, right, _ = read(recording.close().result(5).path)
+    assert levels(left) == levels(right) == [1, 0, 3]
+
+
+# Late frames
+
+
+def test_late_frames_fill_the_oldest_silence(slow: Recorder) -> None:
+    recording = slow.open("call", 8000)
+    for heard in (tone(1), None, None, tone(4)):
+        recording.write(heard, tone(9))
+    recording.write_late(tone(2))
+    recording.write_late(tone(3))
+    recording.write_late(tone(5))
+    recorded = recording.close().result(5)
+    left, right, _ = read(recorded.path)
+    assert levels(left) == [1, 2, 3, 4]
+    assert levels(right) == [9, 9, 9, 9]
+    assert (recorded.late_filled, recorded.late_lost) == (2, 1)
+
+
+def test_the_newest_frames_wait_for_late_ones(slow: Recorder) -> None:
+    recording = slow.open("call", 8000)
+    wait_for_file(recording)
+    for _ in range(HELD_FRAMES + 5):
+        recording.write(None, None)
+    recording._flush(HELD_FRAMES)
+    for number in range(HELD_FRAMES + 1):
+        recording.write_late(tone(number + 1))
+    recorded = recording.close().result(5)
+    assert levels(read(recorded.path)[0]) == [0] * 5 + list(range(1, HELD_FRAMES + 1))
+    assert recorded.late_lost == 1
+
+
+def test_nothing_of_a_pause_gets_in_late(slow: Recorder) -> None:
+    recording = slow.open("call", 8000)
+    recording.write(None, None)
+    recording.pause()
+    recording.write(tone(1), None)
+    recording.write_late(tone(2))
+    recording.resume()
+    recording.write_late(tone(3))
+    assert levels(read(recording.close().result(5).path)[0]) == [0, 0]
+
+
+# Bounds
+
+
+def test_a_slow_disk_costs_silence_of_equal_length(slow: Recorder) -> None:
+    recording = slow.open("call", 8000)
+    wait_for_file(recording)
+    for _ in range(PENDING_FRAMES + 30):
+        recording.write(tone(1), tone(1))
+    assert len(recording._pending) <= PENDING_FRAMES + 1
+    recording._flush(0)
+    recording.write(tone(2), tone(2))
+    recorded = recording.close().result(5)
+    left, right, _ = read(recorded.path)
+    assert levels(left) == [1] * PENDING_FRAMES + [0] * 30 + [2]
+    assert np.array_equal(left, right)
+    assert recorded.dropped_frames == 30
+
+
+def wait_for_file(recording: Recording) -> None:
+    deadline = time.monotonic() + 5
+    while recording._fd < 0 and recording._error is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    assert recording._fd >= 0 or recording._error is not None
+
+
+# Names
+
+
+def test_files_lie_in_a_folder_for_each_day(recorder: Recorder, tmp_path: Path) -> None:
+    path = recorder.open("call-1", 8000, WHEN).close().result(5).path
+    assert path == tmp_path / "recordings" / "2026-11-20" / "call-1.wav"
+
+
+def test_nobody_else_may_read_them(recorder: Recorder) -> None:
+    path = recorder.open("call-1", 8000, WHEN).close().result(5).path
+    assert path.stat().st_mode & 0o077 == 0
+    assert path.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "a\0b", ".hidden", "", "é" * 300])
+def test_no_name_leaves_the_folder(recorder: Recorder, name: str, tmp_path: Path) -> None:
+    recorded = recorder.open(name, 8000, WHEN).close().result(5)
+    assert recorded.error is None
+    assert recorded.path.parent == tmp_path / "recordings" / "2026-11-20"
+    assert not recorded.path.name.startswith(".")
+
+
+def test_a_second_recording_of_a_call_gets_a_number(recorder: Recorder) -> None:
+    first, second, third = (recorder.open("call", 8000, WHEN) for _ in range(3))
+    paths = [one.close().result(5).path.name for one in (first, second, third)]
+    assert paths == ["call.wav", "call-2.wav", "call-3.wav"]
+
+
+# Trouble
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Iterator[tuple[Recorder, list[OSError]]]:
+    errors: list[OSError] = []
+    recorder = Recorder(tmp_path / "recordings", lambda _, error: errors.append(error))
+    yield recorder, errors
+    assert recorder.close()
+
+
+def test_a_folder_that_cannot_be_made_ends_the_recording_only(
+    told: tuple[Recorder, list[OSError]], tmp_path: Path
+) -> None:
+    recorder, errors = told
+    (tmp_path / "recordings").write_text("a file where the folder should be")
+    recording = recorder.open("call", 8000)
+    recording.write(tone(1), tone(1))
+    recorded = recording.close().result(5)
+    recording.write(tone(1), tone(1))
+    assert recorded.error is errors[0]
+    assert len(errors) == recorder.errors == 1
+
+
+def test_a_full_disk_ends_the_recording_only(
+    told: tuple[Recorder, list[OSError]], tmp_path: Path
+) -> None:
+    recorder, errors = told
+    bad, good = recorder.open("bad", 8000), recorder.open("good", 8000)
+    wait_for_file(bad)
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, bad._fd)
+    os.close(full)
+    for recording in (bad, good):
+        recording.write(tone(1), tone(1))
+    bad._flush(0)
+    for recording in (bad, good):
+        recording.write(tone(2), tone(2))
+    # /dev/full has one link and says "no space" at the first write.
+    assert bad.close().result(5).error is errors[0]
+    assert errors[0].strerror == "No space left on device"
+    assert not bad._pending
+    assert levels(read(good.close().result(5).path)[0]) == [1, 2]
+    assert recorder.errors == 1
+
+
+def test_a_file_size_limit_leaves_a_whole_file(told: tuple[Recorder, list[OSError]]) -> None:
+    """What a quota does: the write is short, the next one fails."""
+    recorder, errors = told
+    recording = recorder.open("call", 8000)
+    wait_for_file(recording)
+    for _ in range(10):
+        recording.write(tone(1), tone(1))
+    recording._flush(0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        for _ in range(10):
+            recording.write(tone(2), tone(2))
+        recording._flush(0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    recorded = recording.close().result(5)
+    assert recorded.error is errors[0]
+    assert recorded.duration_seconds == 0.2
+    assert levels(read(recorded.path)[0])[:10] == [1] * 10
+
+
+def test_a_deleted_file_is_noticed(told: tuple[Recorder, list[OSError]]) -> None:
+    recorder, errors = told
+    recording = recorder.open("call", 8000)
+    wait_for_file(recording)
+    recording.path.unlink()
+    recording.write(tone(1), tone(1))
+    assert "deleted" in str(recording.close().result(5).error)
+    assert len(errors) == 1
+
+
+def test_a_listener_that_fails_harms_no_other_recording(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def listen(recording: Recording, error: OSError) -> None:
+        raise RuntimeError("listener")
+
+    recorder = Recorder(tmp_path, listen)
+    bad, good = recorder.open("bad", 8000), recorder.open("good", 8000)
+    wait_for_file(bad)
+    bad.path.unlink()
+    bad.write(tone(1), None)
+    bad.close().result(5)
+    good.write(tone(1), None)
+    assert levels(read(good.close().result(5).path)[0]) == [1]
+    assert recorder.close()
+    assert "listener" in caplog.text
+
+
+# Ends
+
+
+def test_closing_twice_is_one_outcome(recorder: Recorder) -> None:
+    recording = recorder.open("call", 8000)
+    assert recording.close() is recording.close()
+
+
+def test_a_caller_who_gives_up_waiting_does_not_stop_the_writer(recorder: Recorder) -> None:
+    recording = recorder.open("call", 8000)
+    assert not recording.close().cancel()
+    assert recorder.open("next", 8000).close().result(5).error is None
+
+
+def test_frames_after_the_end_are_not_recorded(recorder: Recorder) -> None:
+    recording = recorder.open("call", 8000)
+    recording.write(tone(1), None)
+    future = recording.close()
+    recording.write(tone(2), None)
+    recording.write_late(tone(2))
+    assert levels(read(future.result(5).path)[0]) == [1]
+
+
+def test_closing_the_recorder_ends_every_recording(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    recordings = [recorder.open(f"call-{number}", 8000) for number in range(40)]
+    for recording in recordings:
+        recording.write(tone(5), tone(6))
+    assert recorder.close()
+    for recording in recordings:
+        assert levels(read(recording.close().result(0).path)[0]) == [5]
+    with pytest.raises(UsageError):
+        recorder.open("late", 8000)
+
+
+def test_a_recorder_nobody_used_closes_at_once(tmp_path: Path) -> None:
+    assert Recorder(tmp_path / "none").close()
+    assert not (tmp_path / "none").exists()
+
+
+# kill -9
+
+WRITER = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from trunkline.calls.recording import Recorder
+
+recorder = Recorder(Path(sys.argv[1]), flush_seconds=0.1)
+recordings = [recorder.open(f"call-{n}", 8000) for n in range(5)]
+number = 0
+while True:
+    number += 1
+    for recording in recordings:
+        recording.write(np.full(160, number, np.int16), np.full(160, -number, np.int16))
+    print(number, flush=True)
+    time.sleep(0.002)
+"""
+
+
+@pytest.mark.parametrize("after_frames", [1, 20, 53, 117, 160])
+def test_a_killed_process_leaves_whole_files(tmp_path: Path, after_frames: int) -> None:
+    """Flushes are ten times as frequent as in service here, and so is what may be lost."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    written = [
+        (int(line), time.monotonic())
+        for line, _ in zip(process.stdout, range(after_frames), strict=False)
+    ]
+    process.send_signal(signal.SIGKILL)
+    written += [(int(line), time.monotonic()) for line in process.stdout if line.endswith("\n")]
+    process.wait(10)
+    process.stdout.close()
+    files = list(tmp_path.rglob("*.wav"))
+    if after_frames > 1:
+        assert len(files) == 5
+    for path in files:
+        left, right, _ = read(path)
+        frames = levels(left)
+        assert frames == list(range(1, len(frames) + 1))
+        assert np.array_equal(left, -right)
+        # Once round the slots (0.1 s), twice over for a busy machine, and the frames held.
+        late = [number for number, when in written if written[-1][1] - when > 0.5]
+        assert len(frames) >= max(late, default=0) - HELD_FRAMES
