@@ -271,7 +271,8 @@ def test_a_peer_that_breaks_the_protocol_is_closed_with_the_code_for_it(
             answer = await reader.read()
             assert answer[0] == 0x88
             assert struct.unpack_from("!H", answer, 2)[0] == code
-            assert not (await made[0].gone).clean or code == 1002
+            closed = await made[0].gone
+            assert (closed.code, closed.by, closed.clean) == (code, "them", False)
             assert made[0].told == ["opened"]
 
     run(body)

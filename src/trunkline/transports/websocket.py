@@ -74,7 +74,7 @@ class Closed:
     by: Literal["us", "them"]
     """Who began the end. A peer that breaks the protocol did."""
     clean: bool
-    """True: a close frame came from the peer before the connection ended."""
+    """True: both sides said goodbye, and not because of an error."""
 
 
 class Connection(WSListener):
@@ -96,6 +96,7 @@ class Connection(WSListener):
         self.dropped_messages = 0
         """Media messages dropped because of that."""
         self._closing = False
+        self._by: Literal["us", "them"] = "them"
         self._ended = False
         self._failure = ""
         self._parts: list[bytes] = []
@@ -149,6 +150,7 @@ class Connection(WSListener):
         if self._closing or self._ended or transport is None:
             return
         self._closing = True
+        self._by = "us"
         self._parts.clear()
         said = reason.encode()[:_CLOSE_REASON_BYTES].decode(errors="ignore")
         transport.send_close(WSCloseCode(code), said)
@@ -223,21 +225,21 @@ class Connection(WSListener):
         elif kind.value >= _FIRST_CONTROL_OPCODE or self._closing:
             pass  # a pong, or audio that was on its way when we closed
         elif frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self.close(1002, "no extension was agreed")
+            self._violation(1002, "no extension was agreed")
         else:
             self._fragment(frame, kind)
 
     def _fragment(self, frame: WSFrame, kind: WSMsgType) -> None:
         """RFC 6455 5.4: a message in several frames."""
         if (kind is WSMsgType.CONTINUATION) is not bool(self._parts):
-            self.close(1002, "fragments out of order")
+            self._violation(1002, "fragments out of order")
             return
         if kind is not WSMsgType.CONTINUATION:
             self._parts_kind = kind
         self._parts.append(frame.get_payload_as_bytes())
         # An empty fragment costs memory too: 64 bytes is about what CPython pays for it.
         if sum(map(len, self._parts)) + 64 * len(self._parts) > self.limits.message_bytes:
-            self.close(1009, "message too big")
+            self._violation(1009, "message too big")
         elif frame.fin:
             message = b"".join(self._parts)
             self._parts.clear()
@@ -254,18 +256,23 @@ class Connection(WSListener):
             transport.send_close(WSCloseCode.OK)
         transport.disconnect()  # `check` cuts it if what is unsent does not go out
 
+    def _violation(self, code: int, reason: str) -> None:
+        """The peer broke the protocol: we say so, but they began the end."""
+        self.close(code, reason)
+        self._by = "them"
+
     def _how(self, transport: WSTransport) -> Closed:
-        by: Literal["us", "them"] = "us" if self._closing else "them"
         handshake = transport.close_handshake
-        received = handshake.recv if handshake is not None else None
-        if received is not None and not self._failure:
+        if handshake is None or self._failure:
+            return Closed(ABNORMAL, self._failure or "connection lost", self._by, clean=False)
+        received, sent = handshake.recv, handshake.sent
+        if received is not None and handshake.recv_then_sent:
             code = int(received.code) or NO_STATUS  # type: ignore[call-overload]
-            return Closed(code, received.reason or "", by, clean=True)
-        sent = handshake.sent if handshake is not None else None
-        if sent is not None:
-            code = int(sent.code)  # type: ignore[call-overload]
-            return Closed(code, self._failure or sent.reason or "", by, clean=False)
-        return Closed(ABNORMAL, self._failure or "connection lost", by, clean=False)
+            return Closed(code, received.reason or "", self._by, clean=True)
+        # Ours was first. picows sends one itself when it cannot read what came.
+        code = int(sent.code) if sent is not None else ABNORMAL  # type: ignore[call-overload]
+        reason = sent.reason if sent is not None else ""
+        return Closed(code, reason, self._by, clean=received is not None and self._by == "us")
 
     def _is_stalled(self, now: float, unsent_bytes: int) -> bool:
         stalled = self.congested and now - self._congested_since > self.limits.stall_seconds

@@ -1,0 +1,171 @@
+"""What legs on a WebSocket have in common: the whole call is one connection.
+
+The call is already up when such a leg appears (Twilio answered it, the browser's
+user pressed a button), so ringing and early media mean nothing here, answering
+only says so, and closing the socket is how one hangs up.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Mapping
+from typing import Literal
+
+from trunkline.media.engine import Engine
+from trunkline.media.lane import Lane, StreamInlet
+
+from .leg import Answered, Direction, Ended, LegEvent, LegObserver, LegReceiver, Party
+from .websocket import Closed, Connection
+
+__all__ = ["SocketLeg", "clean_name", "mark_name", "parse_mark"]
+
+log = logging.getLogger(__name__)
+
+_NAME_CHARACTERS = 128
+_CLOSE_CODES = {"error": 1011, "timeout": 1008, "media-timeout": 1001}
+
+
+class SocketLeg:
+    """One call on one WebSocket. Implements `leg.Leg`; media thread only.
+
+    Events are delivered on the next turn of the loop, in order, so that an
+    observer is never called from inside its own call to a leg.
+    """
+
+    direction: Direction = "inbound"
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        transport: str,
+        party: Party,
+        lane: Lane,
+        inlet: StreamInlet,
+        engine: Engine,
+        connection: Connection,
+    ) -> None:
+        self.id = id
+        self.transport = transport
+        self.party = party
+        self.lane: Lane | None = lane
+        self.unsupported = 0
+        """Requests this transport cannot carry out, such as keys towards the far end."""
+        self._lane = lane
+        self._inlet = inlet
+        self._engine = engine
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        self._observer: LegObserver | None = None
+        self._events: deque[LegEvent] = deque()
+        self._scheduled = False
+        self._answered = False
+        self._ended = False
+
+    def begin(self, receiver: LegReceiver) -> None:
+        """Open the lane and hand the leg over; a receiver that fails ends it."""
+        now = self._loop.time()
+        self._engine.open(self._lane)
+        try:
+            self._observer = receiver(self, now)
+        except Exception:
+            log.exception("nobody took leg %s", self.id)
+            self.hangup("error")
+            return
+        self._schedule()
+
+    # -- Leg ---------------------------------------------------------------------------
+
+    def ring(self) -> None:
+        """Nothing to do: the far end was answered before it reached us."""
+
+    def early_media(self) -> None:
+        """Nothing to do: audio flows already."""
+
+    def answer(self) -> None:
+        """Say that the call is up. Legal more than once."""
+        if not self._answered and not self._ended:
+            self._answered = True
+            self.emit(Answered())
+
+    def reject(self, code: int, reason: str = "") -> None:
+        """Close the socket; ``code`` is only written down."""
+        self.end("rejected", "us", code=code, detail=reason)
+
+    def hangup(self, reason: str = "hangup") -> None:
+        """Close the socket. Legal more than once."""
+        self.end(reason, "us")
+
+    def send_dtmf(self, digits: str) -> None:
+        """Not possible on a media stream; counted."""
+        self.unsupported += 1
+
+    def statistics(self) -> Mapping[str, float]:
+        """Frames in both directions, and what was lost at our edges."""
+        return {
+            "frames_received": float(self._lane.frames_heard),
+            "frames_sent": float(self._lane.playout.frames_taken),
+            "frames_overflowed": float(self._inlet.overflow_frames),
+            "messages_dropped": float(self._connection.dropped_messages),
+            "requests_unsupported": float(self.unsupported),
+        }
+
+    # -- for the transport -----------------------------------------------------------------
+
+    def emit(self, event: LegEvent) -> None:
+        """Tell the observer, soon."""
+        self._events.append(event)
+        self._schedule()
+
+    def end(
+        self, reason: str, by: Literal["us", "them"], *, code: int | None = None, detail: str = ""
+    ) -> None:
+        """Free everything, close the socket, tell the observer. Only the first counts."""
+        if self._ended:
+            return
+        self._ended = True
+        self._engine.close(self._lane)
+        self.emit(Ended(reason, by, code, detail))
+        self._connection.close(_CLOSE_CODES.get(reason, 1000), reason)
+
+    def connection_closed(self, closed: Closed) -> None:
+        """The socket is gone; unless we knew already, that was the end."""
+        reason = "hangup" if closed.clean else "error"
+        if closed.reason == "the peer fell silent":
+            reason = "media-timeout"
+        self.end(reason, closed.by, code=closed.code, detail=closed.reason)
+
+    def _schedule(self) -> None:
+        if self._events and not self._scheduled and self._observer is not None:
+            self._scheduled = True
+            self._loop.call_soon(self._deliver)
+
+    def _deliver(self) -> None:
+        self._scheduled = False
+        observer = self._observer
+        while self._events and observer is not None:
+            event = self._events.popleft()
+            try:
+                observer(self, event, self._loop.time())
+            except Exception:
+                log.exception("the observer of leg %s failed on %s", self.id, event)
+        if self._ended:
+            self._observer = None  # the call holds the leg; the leg lets go of the call
+
+
+def clean_name(text: str) -> str:
+    """What a peer calls somebody, made fit for logs and records."""
+    return "".join(filter(str.isprintable, text[:_NAME_CHARACTERS]))
+
+
+def mark_name(generation: int, samples: int) -> str:
+    """The name of the mark after this much of a generation."""
+    return f"{generation}:{samples}"
+
+
+def parse_mark(name: str) -> tuple[int, int] | None:
+    """Generation and samples of one of our marks; None for anybody else's."""
+    generation, colon, samples = name[:40].partition(":")
+    if colon and generation.isdecimal() and samples.isdecimal():
+        return int(generation), int(samples)
+    return None
