@@ -1,0 +1,368 @@
+"""What every part of the user agent stands on.
+
+`Core` has the outputs, the timers, the live transactions and the live sessions.
+It finds the transaction a message belongs to, makes new ones, and ends sessions.
+It decides nothing about calls.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from .errors import ParseError
+from .events import Event, Output, Send, Terminated
+from .headers import canonical_name
+from .message import Address, Headers, Message, Request, Response
+from .sdp import SessionDescription
+from .session import Cause, Session
+from .timers import TimerQueue
+from .transaction import (
+    InviteClientTransaction,
+    InviteServerTransaction,
+    NonInviteClientTransaction,
+    NonInviteServerTransaction,
+    Timing,
+    Transaction,
+    TransactionKey,
+    server_key,
+)
+
+__all__ = ["ALLOW", "Core", "Randomness", "Settings"]
+
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
+"""The methods we take part in."""
+
+SDP_TYPE = "application/sdp"
+ClientTransaction = InviteClientTransaction | NonInviteClientTransaction
+ServerTransaction = InviteServerTransaction | NonInviteServerTransaction
+
+
+class Randomness(Protocol):
+    """`random.Random`, or `random.SystemRandom` where tags must not be guessed."""
+
+    def getrandbits(self, bits: int, /) -> int:
+        """A number of that many bits."""
+
+    def random(self) -> float:
+        """At least 0, below 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a user agent presents itself and how patient it is."""
+
+    host: str
+    """The address peers reach us at: goes into Via and Contact. IPv6 without brackets."""
+    port: int = 5060
+    user_agent: str = "Trunkline"
+    """The Server and User-Agent header; empty: none."""
+    transport: Literal["UDP", "TCP", "TLS"] = "UDP"
+    """What the datagrams go over: goes into Via, and decides about repetitions."""
+    timing: Timing = field(default_factory=Timing)
+    force_rport: bool = True
+    """Answer to where a request came from even if it does not ask for it (RFC 3581)."""
+    follow_source: bool = False
+    """Send requests to where the peer's last message came from, not to its Contact, when
+    there is no route set: for peers behind a NAT."""
+    ring_limit_seconds: float | None = 180.0
+    """An inbound call nobody answers is refused with 480 after this long."""
+    max_transactions: int = 50_000
+    """Above this a new request gets 503 and Retry-After: memory against a flood."""
+
+    @property
+    def hostport(self) -> str:
+        """Host and port as they are written in a message."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def contact(self) -> str:
+        """Our Contact value."""
+        transport = "" if self.transport == "UDP" else f";transport={self.transport.lower()}"
+        return f"<sip:{self.hostport}{transport}>"
+
+
+class Core:
+    """Outputs, timers, live transactions, live sessions. A `transaction.Layer`."""
+
+    def __init__(self, settings: Settings, rng: Randomness) -> None:
+        self.settings = settings
+        self.timing = settings.timing
+        self.timers = TimerQueue()
+        self.outputs: deque[Output] = deque()
+        self.counters: Counter[str] = Counter()
+        self.clients: dict[TransactionKey, ClientTransaction] = {}
+        self.servers: dict[TransactionKey, ServerTransaction] = {}
+        self.merged: dict[TransactionKey, TransactionKey] = {}
+        self.sessions: dict[str, Session] = {}
+        self.dialogs: dict[tuple[str, str], Session] = {}
+        self.reliable = settings.transport != "UDP"
+        self.source: Address | None = None
+        """Where the message that is being looked at came from."""
+        self._rng = rng
+        self._agent: Mapping[str, list[tuple[str, str]]] = {
+            name: [(name, settings.user_agent)] if settings.user_agent else []
+            for name in ("Server", "User-Agent")
+        }
+
+    # Outputs.
+
+    def transmit(self, data: bytes, destination: Address) -> None:
+        """Put a message on the wire."""
+        self.outputs.append(Send(data, destination))
+
+    def emit(self, event: Event) -> None:
+        """Tell the application."""
+        self.outputs.append(event)
+
+    # Identifiers.
+
+    def token(self, bits: int = 64) -> str:
+        """A random identifier in hex."""
+        return f"{self._rng.getrandbits(bits):0{bits // 4}x}"
+
+    def random(self) -> float:
+        """At least 0, below 1."""
+        return self._rng.random()
+
+    def new_via(self) -> tuple[str, str]:
+        """A Via field with a branch of its own."""
+        settings = self.settings
+        return "Via", (
+            f"SIP/2.0/{settings.transport} {settings.hostport};branch=z9hG4bK{self.token()};rport"
+        )
+
+    # Transactions.
+
+    def forget(self, transaction: Transaction) -> None:
+        """A transaction is over."""
+        key = transaction.key
+        if self.clients.get(key) is transaction:
+            del self.clients[key]
+        elif self.servers.get(key) is transaction:
+            del self.servers[key]
+            merged = merge_key(transaction.request)
+            if self.merged.get(merged) == key:
+                del self.merged[merged]
+
+    def reply_address(self, request: Request, source: Address) -> Address:
+        """Where a response goes (RFC 3261 section 18.2.2, RFC 3581 section 4)."""
+        via = request.via
+        if self.settings.force_rport or "rport" in via.parameters:
+            return source
+        return source[0], via.port or 5060
+
+    def serve(
+        self,
+        request: Request,
+        source: Address,
+        on_failure: Callable[[int, float], None] | None = None,
+    ) -> ServerTransaction:
+        """Begin a server transaction; one of INVITE for an INVITE."""
+        key = server_key(request)
+        kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
+        transaction = kind(
+            self,
+            key,
+            request,
+            self.reply_address(request, source),
+            on_failure=on_failure,
+            reliable=self.reliable,
+        )
+        self.servers[key] = transaction
+        self.merged[merge_key(request)] = key
+        return transaction
+
+    def send_request(
+        self,
+        request: Request,
+        destination: Address,
+        on_response: Callable[[Response, float], None],
+        on_failure: Callable[[int, float], None],
+        now: float,
+    ) -> ClientTransaction:
+        """Begin a client transaction; the request's Via must be ours."""
+        kind = InviteClientTransaction if request.method == "INVITE" else NonInviteClientTransaction
+        transaction = kind(
+            self,
+            (request.via.branch, request.method),
+            request,
+            destination,
+            now,
+            on_response=on_response,
+            on_failure=on_failure,
+            reliable=self.reliable,
+        )
+        self.clients[transaction.key] = transaction
+        return transaction
+
+    # Messages.
+
+    def respond(
+        self,
+        transaction: ServerTransaction,
+        code: int,
+        now: float,
+        *,
+        reason: str = "",
+        headers: Headers = (),
+        tag: str = "",
+    ) -> None:
+        """Answer a request without a body."""
+        response = transaction.request.response(
+            code,
+            reason,
+            to_tag=tag or (self.token() if code > 100 else ""),
+            headers=[*self._agent["Server"], *headers],
+        )
+        transaction.respond(response, now)
+
+    def refuse(
+        self,
+        request: Request,
+        source: Address,
+        code: int,
+        now: float,
+        reason: str = "",
+        headers: Headers = (),
+    ) -> None:
+        """Answer a request that comes to nothing; counted."""
+        self.counters[f"refused-{code}"] += 1
+        self.respond(self.serve(request, source), code, now, reason=reason, headers=headers)
+
+    def answer_statelessly(
+        self,
+        request: Request,
+        source: Address,
+        code: int,
+        reason: str = "",
+        headers: Headers = (),
+    ) -> None:
+        """Answer and forget (RFC 3261 section 8.2.7): for what may be an attack."""
+        self.counters[f"refused-{code}"] += 1
+        try:
+            destination = self.reply_address(request, source)
+        except ParseError:
+            destination = source
+        response = request.response(
+            code, reason, to_tag=self.token(), headers=[*self._agent["Server"], *headers]
+        )
+        self.transmit(bytes(response), destination)
+
+    def server_headers(self) -> list[tuple[str, str]]:
+        """Of a response that makes or changes a dialog."""
+        return [
+            ("Contact", self.settings.contact),
+            ("Allow", ALLOW),
+            ("Supported", ""),
+            *self._agent["Server"],
+        ]
+
+    def client_headers(self) -> list[tuple[str, str]]:
+        """Of an INVITE."""
+        return [
+            ("Contact", self.settings.contact),
+            ("Allow", ALLOW),
+            ("Supported", ""),
+            *self._agent["User-Agent"],
+        ]
+
+    def destination(self, session: Session) -> Address:
+        """Where a request in the session's dialog goes."""
+        internals = session._internals
+        assert internals.dialog is not None
+        source = internals.source
+        if self.settings.follow_source and source and not internals.dialog.route_set:
+            return source
+        return internals.dialog.next_hop
+
+    # Sessions.
+
+    def register(self, session: Session) -> None:
+        """A session begins."""
+        self.sessions[session.id] = session
+        self.dialogs[session.call_id, session._internals.local_tag] = session
+
+    def find_session(self, message: Message, *, inbound: bool) -> Session | None:
+        """Whose dialog a message belongs to (RFC 3261 section 12.2.2)."""
+        ours, theirs = (message.to, message.from_) if inbound else (message.from_, message.to)
+        session = self.dialogs.get((message.call_id, ours.tag))
+        if session is None:
+            return None
+        dialog = session._internals.dialog
+        if dialog is not None:
+            return session if dialog.remote_tag == theirs.tag else None
+        return session if theirs.tag in session._internals.early_dialogs else None
+
+    def terminate(
+        self, session: Session, reason: str, by: Literal["us", "them"], code: int | None = None
+    ) -> None:
+        """End a session and say so; once, however often it is called."""
+        if session.is_terminated:
+            return
+        session.move(Cause.OVER)
+        internals = session._internals
+        internals.stop_all()
+        self.sessions.pop(session.id, None)
+        self.dialogs.pop((session.call_id, internals.local_tag), None)
+        self.emit(Terminated(session, reason, by, code))
+
+
+def merge_key(request: Request) -> TransactionKey:
+    """What a request has in common with itself on another path (RFC 3261 8.2.2.2)."""
+    cseq = request.cseq
+    return request.call_id, request.from_.tag, str(cseq.number), cseq.method
+
+
+def read_description(message: Message) -> SessionDescription | None:
+    """The session description a message carries, or None.
+
+    Raises ParseError: 415 for a body that is no session description, 400 for one
+    that cannot be read.
+    """
+    if not message.body:
+        return None
+    encoding = (message.get("content-encoding") or "identity").strip().lower()
+    if encoding != "identity":
+        raise ParseError("Unsupported Media Type", 415)
+    kind = message.content_type
+    if kind == SDP_TYPE:
+        return SessionDescription.parse(message.body)
+    if kind == "multipart/mixed":
+        part = _part_of_type(message, SDP_TYPE)
+        if part is not None:
+            return SessionDescription.parse(part)
+    if "handling=optional" in (message.get("content-disposition") or "").replace(" ", "").lower():
+        return None  # RFC 3261 section 20.11
+    raise ParseError("Unsupported Media Type", 415)
+
+
+def _part_of_type(message: Message, kind: str) -> bytes | None:
+    """The first part of that type in a multipart body (RFC 2046 section 5.1.1)."""
+    _, _, rest = (message.get("content-type") or "").partition("boundary=")
+    boundary = rest.partition(";")[0].strip().strip('"')
+    if not boundary or len(boundary) > 70:
+        return None
+    mark = b"--" + boundary.encode("utf-8", "surrogateescape")
+    for part in message.body.split(mark, 16)[1:]:
+        head, blank, content = part.replace(b"\r\n", b"\n").partition(b"\n\n")
+        for line in head.decode("utf-8", "surrogateescape").split("\n"):
+            name, _, value = line.partition(":")
+            named = canonical_name(name) == "content-type"
+            if blank and named and value.partition(";")[0].strip().lower() == kind:
+                return content
+    return None
+
+
+def checked_headers(headers: Headers, keep: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """The application's own header fields; the ones that are ours are left out."""
+    return [
+        (name, value)
+        for name, value in headers
+        if canonical_name(name) not in _OURS or canonical_name(name) in keep
+    ]
+
+
+_OURS = {"via", "from", "to", "call-id", "cseq", "contact", "content-length", "content-type",
+         "max-forwards", "record-route"}  # fmt: skip

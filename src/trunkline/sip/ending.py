@@ -1,0 +1,104 @@
+"""Ending a call: BYE, ours and theirs (RFC 3261 section 15)."""
+
+from functools import partial
+from typing import Literal
+
+from .core import Core, ServerTransaction
+from .dialog import Dialog
+from .events import ByeReceived
+from .message import Address, Request, Response
+from .session import Cause, Session
+
+__all__ = ["Ending", "reason_word"]
+
+
+def reason_word(code: int) -> str:
+    """What a final status means for a call that was not taken."""
+    if code in (486, 600):
+        return "busy"
+    return {408: "timeout", 480: "no-answer", 487: "cancelled", 503: "error"}.get(code, "rejected")
+
+
+class Ending:
+    """Sends and receives BYE."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def hang_up(
+        self,
+        session: Session,
+        now: float,
+        *,
+        reason: str,
+        by: Literal["us", "them"] = "us",
+        code: int | None = None,
+    ) -> None:
+        """Send the BYE of a session that has a dialog; `Terminated` follows its end."""
+        session.move(Cause.BYE_SENT)
+        internals = session._internals
+        internals.end_reason, internals.end_by, internals.end_code = reason, by, code
+        internals.stop_all()
+        self._send_bye(session, now)
+
+    def _send_bye(self, session: Session, now: float) -> None:
+        core, internals = self._core, session._internals
+        assert internals.dialog is not None
+        request = internals.dialog.request("BYE")
+        request.headers.insert(0, core.new_via())
+        if internals.authorizer is not None:
+            request.headers += internals.authorizer.headers("BYE", request.uri)
+        core.send_request(
+            request,
+            core.destination(session),
+            partial(self._on_response, session),
+            partial(self._on_failure, session),
+            now,
+        )
+
+    def _on_response(self, session: Session, response: Response, now: float) -> None:
+        if response.code < 200 or session.is_terminated:
+            return
+        internals = session._internals
+        authorizer = internals.authorizer
+        challenged = response.code in (401, 407) and authorizer is not None
+        if challenged and authorizer is not None and authorizer.challenged(response):
+            self._send_bye(session, now)
+        else:
+            self._finish(session)
+
+    def _on_failure(self, session: Session, code: int, now: float) -> None:
+        self._core.counters["bye-unanswered"] += 1
+        self._finish(session)
+
+    def _finish(self, session: Session) -> None:
+        internals = session._internals
+        self._core.terminate(session, internals.end_reason, internals.end_by, internals.end_code)
+
+    def drop_fork(self, dialog: Dialog, destination: Address, now: float) -> None:
+        """End the dialog of a 2xx nobody wants, silently (RFC 3261 section 13.2.2.4)."""
+        request = dialog.request("BYE")
+        request.headers.insert(0, self._core.new_via())
+        self._core.send_request(request, destination, _ignore, _ignore, now)
+
+    def receive_bye(
+        self, session: Session, transaction: ServerTransaction, request: Request, now: float
+    ) -> None:
+        """Their BYE: 200, refuse what is still open, and it is over (section 15.1.2)."""
+        core, internals = self._core, session._internals
+        core.respond(transaction, 200, now, tag=internals.local_tag)
+        for invite in (internals.server_invite, internals.server_reinvite):
+            if invite is not None and not invite.is_answered:
+                core.respond(invite, 487, now, tag=internals.local_tag)
+        if internals.client_invite is not None and internals.dialog is None:
+            internals.client_invite.drop()  # an early dialog of ours ended by its callee
+        cause = request.get("reason") or ""
+        core.emit(ByeReceived(session, cause))
+        if internals.end_reason:  # both hung up at once: ours began it
+            core.terminate(session, internals.end_reason, internals.end_by, internals.end_code)
+        else:
+            core.terminate(session, "hangup", "them")
+
+
+def _ignore(*_: object) -> None:
+    """Nobody waits for this answer."""

@@ -1,0 +1,175 @@
+"""What a user agent has to say: datagrams to send and events to act on."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .message import Address, Request, Response
+from .sdp import SessionDescription
+from .session import Session
+
+__all__ = [
+    "Accepted",
+    "Acked",
+    "ByeReceived",
+    "Cancelled",
+    "Confirmed",
+    "DigitReceived",
+    "Event",
+    "Invited",
+    "Output",
+    "Progress",
+    "ReInviteAnswered",
+    "ReInvited",
+    "Rejected",
+    "Send",
+    "Terminated",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Put this on the wire."""
+
+    data: bytes
+    destination: Address
+    """Host and port; the host may be a name the transport has to look up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """Somebody calls. 100 Trying is out; ring, accept or reject."""
+
+    session: Session
+    request: Request
+    offer: SessionDescription | None
+    """None: they want our offer in the 2xx (late offer)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The caller gave up before an answer; 487 is out. `Terminated` follows."""
+
+    session: Session
+    cause: str = ""
+    """Their Reason header (RFC 3326): "answered elsewhere" and the like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """The ACK of a 2xx of ours arrived (the first one, or a re-INVITE's)."""
+
+    session: Session
+    answer: SessionDescription | None
+    """Their answer, if our 2xx was the offer; None then means that it was unusable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The call is up, once per session: 2xx and ACK have been exchanged."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A provisional response to our INVITE: ringing, early media."""
+
+    session: Session
+    code: int
+    reason: str
+    answer: SessionDescription | None
+    """Early media, if there is one. Forks may give several; the last one counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """They took our call."""
+
+    session: Session
+    answer: SessionDescription | None
+    """Their answer to our offer; None if they sent none that can be read."""
+    offer: SessionDescription | None = None
+    """Their offer, if we made none: `UserAgent.acknowledge` answers it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """They refused our call, or nobody was there. `Terminated` follows."""
+
+    session: Session
+    code: int
+    """The SIP status; 408 when nothing answered, 503 when nothing could be sent."""
+    reason: str
+    response: Response | None
+    """Their last response, with Contact, Retry-After, Reason; None if there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReInvited:
+    """They change the session: hold, resume, a new address. Answer it."""
+
+    session: Session
+    request: Request
+    offer: SessionDescription | None
+    """None: they want a new offer from us."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReInviteAnswered:
+    """How our own change of the session went."""
+
+    session: Session
+    code: int
+    """2xx: agreed. Anything else: the session stays as it was."""
+    reason: str
+    answer: SessionDescription | None
+
+
+@dataclass(frozen=True, slots=True)
+class DigitReceived:
+    """A key in an INFO (application/dtmf-relay, application/dtmf)."""
+
+    session: Session
+    digit: str
+    """One of 0-9, *, #, A-D."""
+    duration_ms: int
+    """0 if not said."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByeReceived:
+    """They hung up; 200 is out. `Terminated` follows."""
+
+    session: Session
+    cause: str
+    """Their Reason header (RFC 3326), or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated:
+    """The session is over. Exactly one per session, always its last event."""
+
+    session: Session
+    reason: str
+    """hangup, cancelled, rejected, busy, no-answer, timeout or error, or what `end` was given."""
+    by: Literal["us", "them"]
+    """Who began the end."""
+    code: int | None
+    """The SIP status, where one did it."""
+
+
+Event = (
+    Invited
+    | Cancelled
+    | Acked
+    | Confirmed
+    | Progress
+    | Accepted
+    | Rejected
+    | ReInvited
+    | ReInviteAnswered
+    | DigitReceived
+    | ByeReceived
+    | Terminated
+)
+Output = Send | Event

@@ -1,0 +1,244 @@
+"""Offer and answer for one audio stream (RFC 3264, RFC 4733 for digits).
+
+`AudioNegotiation` is one call's side of it. It makes offers and answers, keeps
+the m-lines in place for the life of the call, raises the version with every
+change, and says in an `AudioAgreement` what the media side has to do.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from .errors import SdpError, StateError
+from .message import Address
+from .sdp import Codec, Direction, MediaDescription, Origin, SessionDescription
+
+__all__ = ["AudioAgreement", "AudioCapabilities", "AudioNegotiation"]
+
+_STATIC_TYPES = {"PCMU": 0, "PCMA": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class AudioCapabilities:
+    """What we can do and what we like best."""
+
+    codecs: tuple[str, ...] = ("PCMU", "PCMA")
+    """Of PCMU and PCMA, the most wanted first."""
+    telephone_events: bool = True
+    """Offer digits as events (RFC 4733)."""
+    telephone_event_type: int = 101
+    """The payload type to offer them as; an offerer's own number wins."""
+    ptime_ms: int = 20
+    """What we ask for."""
+    prefer: Literal["ours", "theirs"] = "theirs"
+    """Whose order of codecs decides when we answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioAgreement:
+    """What an offer and its answer came to."""
+
+    codec: str
+    """``PCMU`` or ``PCMA``: what we send."""
+    payload_type: int
+    """What we mark it with."""
+    receive: Mapping[int, str] = field(default_factory=dict)
+    """Payload types that may arrive, with their codec."""
+    remote: Address | None = None
+    """Where to send; None while they cannot be sent to (0.0.0.0, port 0)."""
+    remote_rtcp: Address | None = None
+    """Where reports go (RFC 3605); by default the port above."""
+    telephone_event: int | None = None
+    """Payload type to send digits as; None: they do not take events."""
+    receive_telephone_event: int | None = None
+    """Payload type digits arrive as."""
+    ptime_ms: int = 20
+    """What they want in a packet."""
+    direction: Direction = Direction.SENDRECV
+    """What we do now."""
+
+
+class AudioNegotiation:
+    """One call's session description, offered or answered, as often as it takes."""
+
+    def __init__(
+        self,
+        capabilities: AudioCapabilities,
+        address: str,
+        port: int,
+        session_id: int,
+    ) -> None:
+        unknown = set(capabilities.codecs) - set(_STATIC_TYPES)
+        if unknown or not capabilities.codecs:
+            raise StateError(f"cannot offer {sorted(unknown) or 'no codec at all'}")
+        self._capabilities = capabilities
+        self._address = address
+        self._port = port
+        self._session_id = str(session_id)
+        self._event_type = capabilities.telephone_event_type
+        self._slot = 0
+        self.local: SessionDescription | None = None
+        """What we said last."""
+        self.remote: SessionDescription | None = None
+        """What they said last."""
+        self.agreement: AudioAgreement | None = None
+        """What holds now; None before the first answer."""
+
+    def offer(self, direction: Direction = Direction.SENDRECV) -> SessionDescription:
+        """An offer: the first, or a new one for hold, resume or a silent refresh."""
+        media = [_refused(line) for line in self.local.media] if self.local else []
+        names = list(self._capabilities.codecs)
+        if self.agreement is not None:  # what is in use stays first
+            names.sort(key=lambda name: name != self.agreement.codec)  # type: ignore[union-attr]
+        codecs = [Codec(name, _STATIC_TYPES[name]) for name in names]
+        ours = self._audio_line(codecs, self._event_type, "RTP/AVP", direction)
+        if media:
+            media[self._slot] = ours
+        else:
+            media = [ours]
+        return self._say(tuple(media))
+
+    def answer(
+        self, offer: SessionDescription, direction: Direction = Direction.SENDRECV
+    ) -> SessionDescription:
+        """Answer an offer; what we may do is what both want.
+
+        Raises SdpError (code 488) when there is no audio line we can take, unless the
+        call is up and they only switched it off.
+        """
+        slot = self._choose(offer)
+        media = [_refused(line) for line in offer.media]
+        if slot is None:
+            if self.agreement is None or not media or any(line.port for line in offer.media):
+                raise SdpError("Not Acceptable Here", 488)
+            self.agreement = replace(self.agreement, remote=None, direction=Direction.INACTIVE)
+        else:
+            line = offer.media[slot]
+            codec = self._choose_codec(line)
+            assert codec is not None
+            event = _event_codec(line) if self._capabilities.telephone_events else None
+            wanted = offer.direction(line)
+            agreed = Direction.of(
+                sends=direction.sends and wanted.receives,
+                receives=direction.receives and wanted.sends,
+            )
+            event_type = event.payload_type if event else None
+            media[slot] = self._audio_line([codec], event_type, line.protocol, agreed)
+            self._slot = slot
+            self._event_type = event_type or self._event_type
+            receive = {codec.payload_type: codec.name}
+            self.agreement = self._agree(offer, line, codec, receive, agreed)
+        self.remote = offer
+        return self._say(tuple(media))
+
+    def accept(self, answer: SessionDescription) -> AudioAgreement:
+        """Take the answer to our last offer.
+
+        Raises SdpError (code 488) for an answer that does not fit the offer;
+        StateError when nothing was offered.
+        """
+        if self.local is None:
+            raise StateError("there is no offer to be answered")
+        if len(answer.media) < self._slot + 1:
+            raise SdpError("Answer without our media line", 488)
+        line, ours = answer.media[self._slot], self.local.media[self._slot]
+        offered = {codec.name: codec for codec in ours.codecs}
+        codec = next((codec for codec in line.codecs if codec.name in _STATIC_TYPES), None)
+        if line.kind != "audio" or line.port == 0 or codec is None or codec.name not in offered:
+            raise SdpError("Answer without audio", 488)
+        wanted, offered_direction = answer.direction(line), self.local.direction(ours)
+        direction = Direction.of(
+            sends=offered_direction.sends and wanted.receives,
+            receives=offered_direction.receives and wanted.sends,
+        )
+        receive = {
+            codec.payload_type: codec.name for codec in ours.codecs if codec.name in _STATIC_TYPES
+        }
+        self.agreement = self._agree(answer, line, codec, receive, direction)
+        self.remote = answer
+        return self.agreement
+
+    def _agree(
+        self,
+        remote: SessionDescription,
+        line: MediaDescription,
+        codec: Codec,
+        receive: Mapping[int, str],
+        direction: Direction,
+    ) -> AudioAgreement:
+        host = remote.address(line)
+        sendable = bool(host) and host not in ("0.0.0.0", "::")
+        event = _event_codec(line) if self._capabilities.telephone_events else None
+        return AudioAgreement(
+            codec=codec.name,
+            payload_type=codec.payload_type,
+            receive=receive,
+            remote=(host, line.port) if sendable and host else None,
+            remote_rtcp=_rtcp_address(line, host) if sendable and host else None,
+            telephone_event=event.payload_type if event else None,
+            receive_telephone_event=self._event_type if event else None,
+            ptime_ms=line.ptime_ms or self._capabilities.ptime_ms,
+            direction=direction,
+        )
+
+    def _choose(self, offer: SessionDescription) -> int | None:
+        """Which of their lines we take: the first we can."""
+        for slot, line in enumerate(offer.media):
+            usable = line.kind == "audio" and line.port and line.protocol == "RTP/AVP"
+            if usable and offer.address(line) and self._choose_codec(line):
+                return slot
+        return None
+
+    def _choose_codec(self, line: MediaDescription) -> Codec | None:
+        ours = self._capabilities.codecs
+        common = [c for c in line.codecs if c.name in ours and c.rate_hz == 8000]
+        if self._capabilities.prefer == "ours":
+            common.sort(key=lambda codec: ours.index(codec.name))
+        return common[0] if common else None
+
+    def _audio_line(
+        self, codecs: list[Codec], event_type: int | None, protocol: str, direction: Direction
+    ) -> MediaDescription:
+        attributes: list[tuple[str, str | None]] = [
+            ("rtpmap", f"{codec.payload_type} {codec.name}/8000") for codec in codecs
+        ]
+        formats = [str(codec.payload_type) for codec in codecs]
+        if event_type is not None and self._capabilities.telephone_events:
+            formats.append(str(event_type))
+            attributes.append(("rtpmap", f"{event_type} telephone-event/8000"))
+            attributes.append(("fmtp", f"{event_type} 0-16"))
+        attributes.append(("ptime", str(self._capabilities.ptime_ms)))
+        attributes.append((direction.value, None))
+        return MediaDescription(
+            "audio", self._port, protocol, tuple(formats), attributes=tuple(attributes)
+        )
+
+    def _say(self, media: tuple[MediaDescription, ...]) -> SessionDescription:
+        """Our description with these media lines; a new version if it is a new one."""
+        said = SessionDescription(
+            Origin(self._session_id, 1, self._address), media, connection=self._address
+        )
+        if self.local is not None:
+            version = self.local.origin.version + (not said.same_session(self.local))
+            said = replace(said, origin=replace(said.origin, version=version))
+        self.local = said
+        return said
+
+
+def _refused(line: MediaDescription) -> MediaDescription:
+    """The line with port 0: how an answer says no (RFC 3264 section 6)."""
+    return MediaDescription(line.kind, 0, line.protocol, line.formats)
+
+
+def _event_codec(line: MediaDescription) -> Codec | None:
+    return next((c for c in line.codecs if c.name == "TELEPHONE-EVENT" and c.rate_hz == 8000), None)
+
+
+def _rtcp_address(line: MediaDescription, host: str) -> Address:
+    """RFC 3605, or the port above the media's."""
+    parts = (line.attribute("rtcp") or "").split()
+    if parts and parts[0].isascii() and parts[0].isdecimal() and len(parts[0]) <= 5:
+        port = int(parts[0])
+        if 0 < port <= 65535:
+            return (parts[3] if len(parts) >= 4 else host), port
+    return host, line.port + 1

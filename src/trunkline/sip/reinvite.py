@@ -1,0 +1,209 @@
+"""Changing a call that is up: re-INVITE, ours and theirs (RFC 3261 section 14)."""
+
+from functools import partial
+
+from .acknowledgement import Acknowledgement
+from .core import SDP_TYPE, Core, read_description
+from .ending import Ending
+from .errors import ParseError, StateError
+from .events import ReInviteAnswered, ReInvited
+from .message import Address, Request, Response
+from .outbound import acknowledge
+from .session import Fork, Session, SessionState
+
+__all__ = ["ReInvite"]
+
+MAX_ATTEMPTS = 8
+"""After so many 491 we tell the application that it will not be."""
+
+
+class ReInvite:
+    """Both sides of changing a session."""
+
+    def __init__(self, core: Core, ending: Ending, acknowledgement: Acknowledgement) -> None:
+        self._core = core
+        self._ending = ending
+        self._acknowledgement = acknowledgement
+
+    # Ours.
+
+    def start(self, session: Session, body: bytes, now: float) -> bool:
+        """Propose a change; see `UserAgent.reinvite`."""
+        if session.is_terminated or session.state is SessionState.ENDING:
+            return False
+        internals = session._internals
+        if session.state is not SessionState.CONFIRMED or internals.unanswered_offer:
+            raise StateError(f"no re-INVITE in state {session.state}")
+        if internals.reinvite_offer:
+            raise StateError("the last re-INVITE is not answered yet")
+        internals.reinvite_offer = body
+        internals.reinvite_attempts = 0
+        if internals.server_reinvite is not None:
+            self._retry_later(session, now)  # theirs first: as if it were answered 491
+        else:
+            self._send(session, now)
+        return True
+
+    def _send(self, session: Session, now: float) -> None:
+        core, internals = self._core, session._internals
+        assert internals.dialog is not None
+        request = internals.dialog.request("INVITE")
+        request.headers.insert(0, core.new_via())
+        request.headers += core.client_headers()
+        request.headers.append(("Content-Type", SDP_TYPE))
+        request.body = internals.reinvite_offer
+        if internals.authorizer is not None:
+            request.headers += internals.authorizer.headers("INVITE", request.uri, request.body)
+        internals.reinvite_is_out = True
+        fork = Fork(internals.dialog)
+        core.send_request(
+            request,
+            core.destination(session),
+            partial(self._on_response, session, fork, request),
+            partial(self._on_failure, session),
+            now,
+        )
+
+    def _on_response(
+        self, session: Session, fork: Fork, request: Request, response: Response, now: float
+    ) -> None:
+        if response.code < 200:
+            return
+        if response.code < 300:
+            self._agreed(session, fork, request, response)
+            return
+        internals = session._internals
+        internals.reinvite_is_out = False
+        if session.state is not SessionState.CONFIRMED:
+            return
+        challenged = response.code in (401, 407) and internals.authorizer is not None
+        if challenged and internals.authorizer.challenged(response):  # type: ignore[union-attr]
+            self._send(session, now)
+        elif response.code == 491 and internals.reinvite_attempts < MAX_ATTEMPTS:
+            self._retry_later(session, now)
+        elif response.code in (408, 481):
+            self._dialog_is_gone(session, response.code, now)
+        else:
+            self._report(session, response.code, response.reason)
+
+    def _agreed(self, session: Session, fork: Fork, request: Request, response: Response) -> None:
+        core, internals = self._core, session._internals
+        if fork.ack:  # the 2xx again: our ACK was lost
+            core.transmit(fork.ack, fork.destination)
+            return
+        fork.dialog.refresh_target(response)
+        fork.ack = acknowledge(core, fork.dialog, request)
+        fork.destination = core.destination(session)
+        core.transmit(fork.ack, fork.destination)
+        internals.reinvite_is_out = False
+        if session.state is not SessionState.CONFIRMED:
+            return
+        answer = None
+        try:
+            answer = read_description(response)
+        except ParseError:
+            core.counters["answer-unreadable"] += 1
+        internals.local_body = internals.reinvite_offer
+        internals.reinvite_offer = b""
+        if answer is not None:
+            session.remote_sdp = answer
+        core.emit(ReInviteAnswered(session, response.code, response.reason, answer))
+
+    def _retry_later(self, session: Session, now: float) -> None:
+        """Glare: the owner of the Call-ID waits longer (RFC 3261 section 14.1)."""
+        internals = session._internals
+        internals.reinvite_attempts += 1
+        steps = int(self._core.random() * 191)
+        delay = (210 + steps) / 100 if session.direction == "outbound" else steps / 95
+        internals.timers["glare"] = self._core.timers.start(
+            now + delay, partial(self._retry, session)
+        )
+
+    def _retry(self, session: Session, now: float) -> None:
+        if session._internals.server_reinvite is not None:
+            self._retry_later(session, now)
+        elif session.state is SessionState.CONFIRMED:
+            self._send(session, now)
+
+    def _on_failure(self, session: Session, code: int, now: float) -> None:
+        session._internals.reinvite_is_out = False
+        if session.state is SessionState.CONFIRMED:
+            self._dialog_is_gone(session, code, now)
+
+    def _dialog_is_gone(self, session: Session, code: int, now: float) -> None:
+        """They do not know the call any more, or are silent (section 12.2.1.2)."""
+        word = "error" if code == 481 else "timeout"
+        self._ending.hang_up(session, now, reason=word, by="them", code=code)
+
+    def _report(self, session: Session, code: int, reason: str) -> None:
+        session._internals.reinvite_offer = b""
+        self._core.emit(ReInviteAnswered(session, code, reason, None))
+
+    # Theirs.
+
+    def receive(self, session: Session, request: Request, source: Address, now: float) -> None:
+        """Their re-INVITE. Raises ParseError for one that has to be refused."""
+        core, internals = self._core, session._internals
+        refusal = self._conflict(session)
+        if refusal:
+            delay = [("Retry-After", str(int(core.random() * 11)))] if refusal == 500 else []
+            core.refuse(request, source, refusal, now, headers=delay)
+            return
+        offer = read_description(request)
+        transaction = core.serve(request, source)
+        internals.server_reinvite = transaction  # type: ignore[assignment]
+        transaction.on_cancel = partial(self._cancelled, session)
+        core.respond(transaction, 100, now)
+        core.emit(ReInvited(session, request, offer))
+
+    def _conflict(self, session: Session) -> int:
+        """The status another INVITE in progress asks for (section 14.2), or 0."""
+        internals = session._internals
+        state = session.state
+        if state is SessionState.INVITED or internals.server_reinvite is not None:
+            return 500
+        if state in (SessionState.ENDING, SessionState.CLOSING):
+            return 481
+        if internals.reinvite_is_out or internals.unanswered_offer is not None:
+            return 491
+        if state in (SessionState.CALLING, SessionState.CANCELLING):
+            return 491
+        # Our offer is out in a 2xx and its answer, in the ACK, has not come.
+        if any(waiting.late_offer for waiting in internals.unacknowledged.values()):
+            return 491
+        return 0
+
+    def answer(self, session: Session, body: bytes, now: float) -> bool:
+        """Agree; see `UserAgent.answer_reinvite`."""
+        internals = session._internals
+        transaction, internals.server_reinvite = internals.server_reinvite, None
+        if transaction is None or session.is_terminated or transaction.is_answered:
+            return False
+        request = transaction.request
+        offer = read_description(request)
+        if offer is not None:
+            session.remote_sdp = offer
+        assert internals.dialog is not None
+        internals.dialog.refresh_target(request)
+        internals.local_body = body
+        headers = [*self._core.server_headers(), ("Content-Type", SDP_TYPE)]
+        response = request.response(200, headers=headers, body=body)
+        if session.state is SessionState.ENDING:
+            transaction.respond(response, now)
+        else:
+            self._acknowledgement.send_success(
+                session, transaction, response, now, late_offer=offer is None
+            )
+        return True
+
+    def reject(self, session: Session, code: int, now: float) -> bool:
+        """Refuse; see `UserAgent.reject_reinvite`."""
+        internals = session._internals
+        transaction, internals.server_reinvite = internals.server_reinvite, None
+        if transaction is None or session.is_terminated or transaction.is_answered:
+            return False
+        self._core.respond(transaction, code, now)
+        return True
+
+    def _cancelled(self, session: Session, request: Request, now: float) -> None:
+        self.reject(session, 487, now)

@@ -1,0 +1,393 @@
+"""The user agent: where datagrams come in and commands are given.
+
+It looks at what arrives in the order RFC 3261 section 8.2 gives, answers what can
+be answered without a call, and hands the rest to the part that knows about it.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from .acknowledgement import Acknowledgement
+from .core import ALLOW, SDP_TYPE, Core, Randomness, Settings, merge_key
+from .digest import Challenger
+from .ending import Ending
+from .errors import ParseError, StateError
+from .events import DigitReceived, Output
+from .inbound import Inbound
+from .message import Address, Headers, Request, Response, parse_message
+from .outbound import Body, Invitation, Outbound
+from .reinvite import ReInvite
+from .session import Cause, Session, SessionState
+from .transaction import server_key
+
+__all__ = ["AccessPolicy", "UserAgent"]
+
+AccessPolicy = Callable[[Request, Address], Challenger | None]
+"""Given an INVITE and where it came from: who has to ask for a password, if anybody."""
+
+_OURS = frozenset(ALLOW.split(", "))
+# Methods that exist, but not here (RFC 3261 section 21.4.6); others get 501.
+_KNOWN = frozenset(
+    ("REGISTER", "SUBSCRIBE", "NOTIFY", "PUBLISH", "MESSAGE", "REFER", "PRACK", "UPDATE")
+)
+_DTMF_TYPES = ("application/dtmf-relay", "application/dtmf")
+
+
+class UserAgent:
+    """One SIP address: makes calls, takes calls. Neither socket nor clock inside.
+
+    ``now`` is in seconds and must never go backwards. What there is to send and to
+    report is in `outputs` after each call; take it out with `drain`.
+    """
+
+    def __init__(
+        self, settings: Settings, rng: Randomness, access: AccessPolicy | None = None
+    ) -> None:
+        self._core = Core(settings, rng)
+        self._ending = Ending(self._core)
+        self._acknowledgement = Acknowledgement(self._core, self._ending)
+        self._inbound = Inbound(self._core, self._acknowledgement)
+        self._outbound = Outbound(self._core, self._ending)
+        self._reinvite = ReInvite(self._core, self._ending, self._acknowledgement)
+        self._access = access
+
+    # What there is to do, and to know.
+
+    @property
+    def settings(self) -> Settings:
+        """What it was made with."""
+        return self._core.settings
+
+    @property
+    def outputs(self) -> deque[Output]:
+        """`Send` and events, in order; whoever takes one out deals with it."""
+        return self._core.outputs
+
+    def drain(self) -> list[Output]:
+        """Take everything out of `outputs`."""
+        outputs = list(self._core.outputs)
+        self._core.outputs.clear()
+        return outputs
+
+    @property
+    def sessions(self) -> Mapping[str, Session]:
+        """The live sessions by id; those that are over are gone from it."""
+        return MappingProxyType(self._core.sessions)
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What went wrong with messages, and how often, by reason."""
+        return self._core.counters
+
+    @property
+    def live(self) -> dict[str, int]:
+        """How much is kept now: sessions, transactions, timers."""
+        core = self._core
+        return {
+            "sessions": len(core.sessions),
+            "dialogs": len(core.dialogs),
+            "client transactions": len(core.clients),
+            "server transactions": len(core.servers),
+            "timers": len(core.timers),
+        }
+
+    def next_timeout(self) -> float | None:
+        """When `tick` has something to do, on the same clock as ``now``."""
+        return self._core.timers.next_due()
+
+    def tick(self, now: float) -> None:
+        """Let the timers that are due do their work."""
+        self._core.timers.run(now)
+
+    # Commands for calls that come in.
+
+    def progress(self, session: Session, code: int, sdp: Body, now: float) -> bool:
+        """Send 180 to 183, with a session description for early media.
+
+        This and the commands below return False, and do nothing, when the session is
+        over already: a race with the peer, not a mistake. They raise StateError where
+        the command makes no sense in the session's state.
+        """
+        return self._inbound.progress(session, code, bytes(sdp or b""), now)
+
+    def ring(self, session: Session, now: float) -> bool:
+        """Send 180 Ringing."""
+        return self.progress(session, 180, None, now)
+
+    def accept(self, session: Session, sdp: Body, now: float) -> bool:
+        """Send 200 with our answer, or our offer if they made none."""
+        if not sdp:
+            raise StateError("a 200 needs a session description")
+        return self._inbound.accept(session, bytes(sdp), now)
+
+    def reject(
+        self,
+        session: Session,
+        code: int,
+        now: float,
+        *,
+        reason: str = "",
+        headers: Headers = (),
+    ) -> bool:
+        """Refuse with 3xx (give a Contact in ``headers``) to 6xx."""
+        return self._inbound.reject(session, code, reason, headers, now)
+
+    # Commands for calls that go out.
+
+    def invite(self, invitation: Invitation, now: float) -> Session:
+        """Call somebody. Raises UsageError for an address that is none."""
+        return self._outbound.invite(invitation, now)
+
+    def acknowledge(self, session: Session, sdp: Body, now: float) -> bool:
+        """Answer the offer of `Accepted` when we made none (late offer)."""
+        return self._outbound.acknowledge(session, bytes(sdp or b""), now)
+
+    def cancel(self, session: Session, now: float, *, reason: str = "cancelled") -> bool:
+        """Give up a call of ours that is not answered."""
+        if session.is_terminated or session.state is SessionState.ENDING:
+            return False
+        self._outbound.cancel(session, reason, None, now)
+        return True
+
+    # Commands for calls that are up.
+
+    def reinvite(self, session: Session, sdp: Body, now: float) -> bool:
+        """Propose a change: hold, resume, another address. `ReInviteAnswered` follows.
+
+        If it meets one of theirs it is tried again by itself.
+        """
+        if not sdp:
+            raise StateError("a re-INVITE needs a session description")
+        return self._reinvite.start(session, bytes(sdp), now)
+
+    def answer_reinvite(self, session: Session, sdp: Body, now: float) -> bool:
+        """Agree to their change, with our answer, or our offer if they made none."""
+        if not sdp:
+            raise StateError("a 200 needs a session description")
+        return self._reinvite.answer(session, bytes(sdp), now)
+
+    def reject_reinvite(self, session: Session, code: int, now: float) -> bool:
+        """Refuse their change (488); the session stays as it was."""
+        return self._reinvite.reject(session, code, now)
+
+    def bye(self, session: Session, now: float, *, reason: str = "hangup") -> bool:
+        """Hang up a call that is up."""
+        if session.is_terminated or session.state is SessionState.ENDING:
+            return False
+        if session.state is not SessionState.CONFIRMED:
+            raise StateError(f"no BYE in state {session.state}")
+        self._end_confirmed(session, reason, now)
+        return True
+
+    def end(self, session: Session, now: float, *, reason: str = "", code: int = 603) -> None:
+        """Hang up in whatever state; legal more than once.
+
+        CANCEL before their answer, BYE after it, ``code`` if we were asked and had not
+        answered. ``reason`` is the word `Terminated` will carry.
+        """
+        state = session.state
+        if state is SessionState.INVITED:
+            self._inbound.reject(session, code, "", (), now, reason)
+        elif state is SessionState.CALLING:
+            self._outbound.cancel(session, reason or "cancelled", None, now)
+        elif state is SessionState.ANSWERED:
+            session.move(Cause.HUNG_UP)
+            session._internals.end_reason = reason or "hangup"
+        elif state is SessionState.CONFIRMED:
+            self._end_confirmed(session, reason or "hangup", now)
+
+    def _end_confirmed(self, session: Session, reason: str, now: float) -> None:
+        if session._internals.unanswered_offer is not None:
+            self._outbound.acknowledge(session, b"", now)
+        self._ending.hang_up(session, now, reason=reason)
+
+    def unreachable(self, destination: Address, now: float) -> None:
+        """Nothing can be sent there: requests that wait for an answer fail."""
+        for transaction in list(self._core.clients.values()):
+            if transaction.destination == destination:
+                transaction.fail(now)
+
+    # What arrives.
+
+    def receive(self, data: bytes, source: Address, now: float) -> None:
+        """Take a datagram. Never raises because of what is in it."""
+        core = self._core
+        core.source = source
+        if not data.strip(b"\r\n\0"):
+            core.counters["keep-alive"] += 1
+            if data == b"\r\n\r\n":  # RFC 5626 section 4.4.1
+                core.transmit(b"\r\n", source)
+            return
+        try:
+            message = parse_message(data)
+        except ParseError as error:
+            self._receive_malformed(error, source)
+            return
+        if isinstance(message, Request):
+            try:
+                self._receive_request(message, source, now)
+            except ParseError as error:
+                error.message = message
+                self._receive_malformed(error, source)
+        else:
+            self._receive_response(message, now)
+
+    def _receive_malformed(self, error: ParseError, source: Address) -> None:
+        """Answer what can be answered (RFC 3261 section 8.2), count the rest."""
+        core = self._core
+        message = error.message
+        if isinstance(message, Request) and message.method != "ACK" and message.all("via"):
+            core.answer_statelessly(message, source, error.code, error.reason)
+        else:
+            core.counters["malformed"] += 1
+
+    def _receive_response(self, response: Response, now: float) -> None:
+        core = self._core
+        via = response.via
+        transaction = core.clients.get((via.branch, response.cseq.method))
+        if transaction is None or len(response.values("via")) > 1:
+            core.counters["response-stray"] += 1
+            return
+        transaction.receive(response, now)
+
+    def _receive_request(self, request: Request, source: Address, now: float) -> None:
+        core = self._core
+        transaction = core.servers.get(server_key(request))
+        if transaction is not None:
+            transaction.receive(request, now)
+            return
+        if request.method == "ACK":
+            self._acknowledgement.receive_ack(request, now)
+            return
+        request.note_source(source)
+        if len(core.servers) >= core.settings.max_transactions:
+            busy = [("Retry-After", "5")]
+            core.answer_statelessly(request, source, 503, headers=busy)
+        elif request.method == "CANCEL":
+            self._receive_cancel(request, source, now)
+        elif not self._refuse(request, source, now):
+            if request.to.tag:
+                self._receive_in_dialog(request, source, now)
+            else:
+                self._receive_out_of_dialog(request, source, now)
+
+    def _refuse(self, request: Request, source: Address, now: float) -> bool:
+        """The inspections of RFC 3261 sections 8.2.1 to 8.2.2."""
+        core = self._core
+        if request.method not in _OURS:
+            code = 405 if request.method in _KNOWN else 501
+            core.refuse(request, source, code, now, headers=[("Allow", ALLOW)])
+            return True
+        request.parsed_uri  # noqa: B018 - raises with 416 or 400
+        if not request.to.tag and merge_key(request) in core.merged:
+            core.refuse(request, source, 482, now)
+            return True
+        required = request.values("require")
+        if required:  # we have no extension yet
+            core.refuse(request, source, 420, now, headers=[("Unsupported", ", ".join(required))])
+            return True
+        return False
+
+    def _receive_cancel(self, request: Request, source: Address, now: float) -> None:
+        """RFC 3261 section 9.2."""
+        core = self._core
+        transaction = core.servers.get(server_key(request, "INVITE"))
+        if transaction is None:  # a proxy that changed its sent-by keeps its branch
+            number = str(request.cseq.number)
+            key = core.merged.get((request.call_id, request.from_.tag, number, "INVITE"))
+            if key is not None and key[0] == request.via.branch:
+                transaction = core.servers.get(key)
+        if transaction is None:
+            core.refuse(request, source, 481, now)
+            return
+        core.respond(core.serve(request, source), 200, now)
+        if not transaction.is_answered and transaction.on_cancel is not None:
+            transaction.on_cancel(request, now)
+
+    def _receive_out_of_dialog(self, request: Request, source: Address, now: float) -> None:
+        core = self._core
+        if request.method == "OPTIONS":
+            self._answer_options(request, source, now)
+            return
+        if request.method != "INVITE":
+            core.refuse(request, source, 481, now)
+            return
+        username = ""
+        challenger = self._access(request, source) if self._access else None
+        if challenger is not None:
+            given = request.all("authorization")
+            verdict = challenger.check("INVITE", request.uri, given, request.body, now)
+            if verdict.outcome != "accepted":
+                core.counters[f"digest-{verdict.outcome}"] += 1
+                headers = challenger.headers(now, stale=verdict.outcome == "stale")
+                core.answer_statelessly(request, source, 401, headers=headers)
+                return
+            username = verdict.username
+        self._inbound.receive_invite(request, source, username, now)
+
+    def _receive_in_dialog(self, request: Request, source: Address, now: float) -> None:
+        """RFC 3261 section 12.2.2."""
+        core = self._core
+        session = core.find_session(request, inbound=True)
+        if session is None:
+            core.refuse(request, source, 481, now)
+            return
+        internals = session._internals
+        dialog = internals.dialog or internals.early_dialogs[request.from_.tag]
+        if not dialog.accept_sequence(request.cseq.number):
+            core.refuse(request, source, 500, now, reason="CSeq out of order")
+            return
+        internals.source = source
+        if request.method == "INVITE":
+            self._reinvite.receive(session, request, source, now)
+        elif request.method == "BYE":
+            self._ending.receive_bye(session, core.serve(request, source), request, now)
+        elif request.method == "INFO":
+            self._receive_info(session, request, source, now)
+        else:
+            self._answer_options(request, source, now)
+
+    def _answer_options(self, request: Request, source: Address, now: float) -> None:
+        """RFC 3261 section 11.2."""
+        headers = [
+            ("Contact", self._core.settings.contact),
+            ("Allow", ALLOW),
+            ("Accept", SDP_TYPE),
+            ("Accept-Encoding", "identity"),
+            ("Accept-Language", "en"),
+            ("Supported", ""),
+        ]
+        self._core.respond(self._core.serve(request, source), 200, now, headers=headers)
+
+    def _receive_info(
+        self, session: Session, request: Request, source: Address, now: float
+    ) -> None:
+        """RFC 6086; digits come as Signal= and Duration= lines, or bare."""
+        core = self._core
+        if request.body and request.content_type not in _DTMF_TYPES:
+            accept = [("Accept", ", ".join(_DTMF_TYPES))]
+            core.refuse(request, source, 415, now, headers=accept)
+            return
+        core.respond(core.serve(request, source), 200, now)
+        digit, duration_ms = _read_digit(request)
+        if digit:
+            core.emit(DigitReceived(session, digit, duration_ms))
+
+
+def _read_digit(request: Request) -> tuple[str, int]:
+    """The key and its milliseconds; "" if there is none."""
+    text = request.body.decode("ascii", "replace").strip()
+    if request.content_type == "application/dtmf":
+        text = f"Signal={text}" if "=" not in text else text
+    values = {}
+    for line in text.splitlines():
+        name, _, value = line.partition("=")
+        values[name.strip().lower()] = value.strip()
+    signal = {"10": "*", "11": "#"}.get(values.get("signal", ""), values.get("signal", "")).upper()
+    duration = values.get("duration", "")
+    known = duration.isascii() and duration.isdecimal() and len(duration) <= 6
+    return (
+        signal if len(signal) == 1 and signal in "0123456789*#ABCD" else "",
+        int(duration) if known else 0,
+    )
