@@ -3,6 +3,7 @@
 No socket, thread, clock or logger in here: time comes in as ``now``, in seconds.
 """
 
+from .dtmf import DtmfDigit, DtmfReceiver, DtmfSender
 from .errors import (
     MalformedAudioError,
     MalformedMediaError,
@@ -22,14 +23,20 @@ from .frames import (
     to_int16,
 )
 from .g711 import Law
+from .resample import Resampler, StreamResampler
+from .rtcp import RtcpCompound
+from .rtcp_session import ReceptionCounters, RtcpSession
 from .rtp import Datagram, HeaderExtension, RandomBits, RtpPacket, RtpSender, classify
 
-# Codecs are named with their module: ``g711.decode``, ``l16.decode``.
+# Codecs and files are named with their module: ``g711.decode``, ``l16.encode``, ``wav.parse``.
 __all__ = [
     "FRAMES_PER_SECOND",
     "FRAME_MS",
     "QUIETEST_DBOV",
     "Datagram",
+    "DtmfDigit",
+    "DtmfReceiver",
+    "DtmfSender",
     "HeaderExtension",
     "Law",
     "MalformedAudioError",
@@ -37,8 +44,13 @@ __all__ = [
     "MalformedRtcpError",
     "MalformedRtpError",
     "RandomBits",
+    "ReceptionCounters",
+    "Resampler",
+    "RtcpCompound",
+    "RtcpSession",
     "RtpPacket",
     "RtpSender",
+    "StreamResampler",
     "WavError",
     "classify",
     "frame_samples",

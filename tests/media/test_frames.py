@@ -1,0 +1,106 @@
+"""Frames: lengths, conversions and levels."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.errors import UsageError
+from trunkline.media import frames
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "samples"),
+    [(8000, 160), (16000, 320), (22050, 441), (24000, 480), (44100, 882), (48000, 960)],
+)
+def test_a_frame_is_twenty_milliseconds(rate_hz: int, samples: int) -> None:
+    assert frames.frame_samples(rate_hz) == samples
+
+
+@pytest.mark.parametrize("rate_hz", [0, -8000, 7999, 4000, 96000])
+def test_a_rate_no_telephone_or_loudspeaker_has_is_refused(rate_hz: int) -> None:
+    with pytest.raises(UsageError, match="8000 to 48000"):
+        frames.frame_samples(rate_hz)
+
+
+@pytest.mark.parametrize("rate_hz", [11025, 8001, 22051])
+def test_a_rate_whose_frame_is_not_whole_samples_is_refused(rate_hz: int) -> None:
+    with pytest.raises(UsageError, match="whole samples"):
+        frames.frame_samples(rate_hz)
+
+
+def test_silence_is_one_shared_frame_that_nobody_can_write_to() -> None:
+    frame = frames.silence(8000)
+    assert frame.dtype == np.int16
+    assert frame.shape == (160,)
+    assert not frame.any()
+    assert frames.silence(8000) is frame
+    with pytest.raises(ValueError, match="read-only"):
+        frame[0] = 1
+
+
+def test_every_sample_survives_the_way_to_float_and_back() -> None:
+    pcm = np.arange(-32768, 32768).astype(np.int16)
+    audio = frames.to_float(pcm)
+    assert audio.dtype == np.float32
+    assert audio.min() == -1.0
+    assert audio.max() < 1.0
+    assert np.array_equal(frames.to_int16(audio), pcm)
+
+
+def test_conversions_keep_the_shape_of_a_block() -> None:
+    block = np.ones((3, 160), np.int16)
+    assert frames.to_float(block).shape == (3, 160)
+    assert frames.to_int16(frames.to_float(block)).shape == (3, 160)
+
+
+def test_too_loud_audio_is_clipped_and_not_wrapped() -> None:
+    audio = np.array([1.0, 1.5, -1.0, -7.0, 3e38, -3e38], np.float32)
+    assert frames.to_int16(audio).tolist() == [32767, 32767, -32768, -32768, 32767, -32768]
+
+
+def test_what_is_not_a_number_becomes_silence_and_infinity_full_scale() -> None:
+    audio = np.array([np.nan, np.inf, -np.inf])
+    assert frames.to_int16(audio).tolist() == [0, 32767, -32768]
+
+
+def test_conversion_rounds_to_the_nearest_sample() -> None:
+    audio = np.array([0.4, 0.6, -0.4, -0.6]) / 32768
+    assert frames.to_int16(audio).tolist() == [0, 1, 0, -1]
+
+
+@given(st.lists(st.floats(width=32), max_size=40))
+def test_no_float_is_too_strange_to_convert(values: list[float]) -> None:
+    audio = np.array(values, np.float32)
+    pcm = frames.to_int16(audio)
+    assert pcm.dtype == np.int16
+    assert pcm.shape == audio.shape
+
+
+def test_the_loudest_square_wave_is_zero_dbov() -> None:
+    assert frames.level_dbov(np.full(160, -32768, np.int16)) == 0.0
+
+
+def test_the_loudest_sine_is_three_db_below_the_square_wave() -> None:
+    sine = np.rint(32767 * np.sin(2 * np.pi * np.arange(160) / 16)).astype(np.int16)
+    assert frames.level_dbov(sine) == pytest.approx(-3.01, abs=0.01)
+
+
+def test_a_tenth_of_the_amplitude_is_twenty_db_less() -> None:
+    loud, quiet = np.full(160, 20000, np.int16), np.full(160, 2000, np.int16)
+    assert frames.level_dbov(loud) - frames.level_dbov(quiet) == pytest.approx(20, abs=1e-4)
+
+
+def test_silence_and_nothing_have_the_lowest_level() -> None:
+    assert frames.level_dbov(np.zeros(160, np.int16)) == frames.QUIETEST_DBOV
+    assert frames.level_dbov(np.zeros(0, np.int16)) == frames.QUIETEST_DBOV
+
+
+def test_a_block_has_a_level_in_each_row() -> None:
+    block = np.zeros((3, 160), np.int16)
+    block[1] = 327
+    levels = frames.levels_dbov(block)
+    assert levels.dtype == np.float32
+    assert levels[0] == levels[2] == frames.QUIETEST_DBOV
+    assert levels[1] == pytest.approx(-40.0, abs=0.05)
+    assert frames.levels_dbov(np.zeros((2, 0), np.int16)).tolist() == [-127.0, -127.0]

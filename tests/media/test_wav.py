@@ -1,0 +1,192 @@
+"""WAV files: those we write, those others write, and those nobody finished."""
+
+import io
+import struct
+import wave
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.errors import UsageError
+from trunkline.media import g711
+from trunkline.media.errors import WavError
+from trunkline.media.g711 import Law
+from trunkline.media.wav import HEADER_BYTES, Wav, header, parse, serialise
+
+RAMP = np.arange(-100, 100, dtype=np.int16)
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
+
+
+def riff(*chunks: bytes) -> bytes:
+    body = b"WAVE" + b"".join(chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def fmt(tag: int, channels: int, rate_hz: int, bits: int, more: bytes = b"") -> bytes:
+    block = channels * bits // 8
+    body = struct.pack("<HHIIHH", tag, channels, rate_hz, rate_hz * block, block, bits)
+    return chunk(b"fmt ", body + more)
+
+
+@given(
+    st.integers(1, 8),
+    st.lists(st.integers(-32768, 32767), max_size=60),
+    st.sampled_from([8000, 16000, 22050, 48000]),
+)
+def test_a_file_survives_the_way_there_and_back(
+    channels: int, values: list[int], rate_hz: int
+) -> None:
+    samples = np.array(values * channels, np.int16).reshape(-1, channels)
+    again = parse(serialise(samples, rate_hz))
+    assert again.rate_hz == rate_hz
+    assert again.channels == channels
+    assert np.array_equal(again.samples, samples)
+
+
+def test_the_stdlib_reads_what_we_write() -> None:
+    stereo = np.stack([RAMP, -RAMP], axis=1)
+    with wave.open(io.BytesIO(serialise(stereo, 8000))) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, 8000)
+        assert file.readframes(1000) == stereo.astype("<i2").tobytes()
+
+
+def test_we_read_what_the_stdlib_writes() -> None:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(RAMP.astype("<i2").tobytes())
+    sound = parse(buffer.getvalue())
+    assert sound.rate_hz == 16000
+    assert np.array_equal(sound.mono(), RAMP)
+    assert sound.duration_seconds == pytest.approx(200 / 16000)
+
+
+def test_a_header_is_44_bytes_and_says_the_files_length() -> None:
+    data = header(8000, 2, 640)
+    assert len(data) == HEADER_BYTES == 44
+    assert struct.unpack_from("<I", data, 4) == (36 + 640,)
+    assert struct.unpack_from("<IHH", data, 28) == (32000, 4, 16)
+    assert struct.unpack_from("<I", data, 40) == (640,)
+
+
+@pytest.mark.parametrize("law", list(Law))
+def test_companded_files_are_written_and_decoded(law: Law) -> None:
+    codes = bytes(range(256))
+    sound = parse(header(8000, 1, 256, law) + codes)
+    assert np.array_equal(sound.mono(), g711.decode(codes, law))
+
+
+def test_a_length_beyond_32_bits_is_the_largest_there_is() -> None:
+    data = header(8000, 2, 1 << 33)
+    assert struct.unpack_from("<I", data, 4) == struct.unpack_from("<I", data, 40) == (0xFFFFFFFF,)
+
+
+@pytest.mark.parametrize("wrong", [(0, 1, 0), (8000, 0, 0), (8000, 1, -1), (8000, 256, 0)])
+def test_a_header_of_nothing_is_refused(wrong: tuple[int, int, int]) -> None:
+    with pytest.raises(UsageError):
+        header(*wrong)
+
+
+@pytest.mark.parametrize("claimed", [0, 0xFFFFFFFF, 401, 1 << 20])
+def test_an_unfinished_recording_is_read_to_its_end(claimed: int) -> None:
+    assert np.array_equal(parse(header(8000, 1, claimed) + RAMP.tobytes()).mono(), RAMP)
+
+
+def test_a_recording_cut_in_the_middle_of_a_sample_keeps_its_whole_samples() -> None:
+    stereo = np.stack([RAMP, RAMP], axis=1)
+    whole = serialise(stereo, 8000)
+    for lost in (1, 2, 3):
+        assert len(parse(whole[:-lost]).samples) == 199
+    assert len(parse(whole[:-4]).samples) == 199
+    assert len(parse(whole[:-5]).samples) == 198
+
+
+def test_a_finished_file_without_samples_is_empty_whatever_follows() -> None:
+    assert len(parse(header(8000, 1, 0)).samples) == 0
+    assert parse(header(8000, 1, 0)).duration_seconds == 0
+    assert (
+        len(parse(riff(fmt(1, 1, 8000, 16), chunk(b"data", b""), chunk(b"LIST", b"x" * 8))).samples)
+        == 0
+    )
+
+
+def test_other_chunks_are_stepped_over_also_those_of_odd_length() -> None:
+    data = riff(
+        chunk(b"JUNK", b"odd"),
+        fmt(1, 1, 8000, 16),
+        chunk(b"LIST", b"INFOISFT"),
+        chunk(b"data", RAMP.tobytes()),
+        chunk(b"id3 ", b"tail"),
+    )
+    assert np.array_equal(parse(data).mono(), RAMP)
+
+
+def test_the_extensible_format_is_read() -> None:
+    guid = struct.pack("<HHIH", 22, 16, 4, 1) + bytes.fromhex("000000001000800000aa00389b71")
+    data = riff(fmt(0xFFFE, 1, 8000, 16, guid), chunk(b"data", RAMP.tobytes()))
+    assert np.array_equal(parse(data).mono(), RAMP)
+
+
+def test_channels_are_mixed_to_one_by_their_mean_without_overflow() -> None:
+    stereo = np.array([[32767, 32767], [-32768, -32768], [100, -50], [0, 3]], np.int16)
+    assert Wav(8000, stereo).mono().tolist() == [32767, -32768, 25, 2]
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (b"", "does not begin"),
+        (b"RIFF", "does not begin"),
+        (b"OggS" + bytes(60), "does not begin"),
+        (b"RIFF\x04\x00\x00\x00AVI " + bytes(40), "does not begin"),
+        (riff(), "no data chunk"),
+        (riff(fmt(1, 1, 8000, 16)), "no data chunk"),
+        (riff(chunk(b"data", b"ab")), "before their format"),
+        (riff(chunk(b"fmt ", b"short"), chunk(b"data", b"")), "cut short"),
+        (riff(fmt(1, 1, 8000, 16))[:30], "cut short"),
+        (riff(fmt(1, 0, 8000, 16), chunk(b"data", b"ab")), "0 channels"),
+        (riff(fmt(1, 1, 0, 16), chunk(b"data", b"ab")), "at 0 Hz"),
+        (riff(fmt(1, 1, 8000, 8), chunk(b"data", b"ab")), "8-bit PCM"),
+        (riff(fmt(1, 1, 8000, 24), chunk(b"data", b"abc")), "24-bit PCM"),
+        (riff(fmt(3, 1, 8000, 32), chunk(b"data", b"abcd")), "32-bit floating point"),
+        (riff(fmt(7, 1, 8000, 16), chunk(b"data", b"abcd")), "16-bit format 0x0007"),
+        (riff(fmt(0x1234, 1, 8000, 16), chunk(b"data", b"abcd")), "format 0x1234"),
+        (riff(fmt(0xFFFE, 1, 8000, 16), chunk(b"data", b"abcd")), "format 0xfffe"),
+    ],
+)
+def test_what_we_do_not_read_is_refused_with_its_reason(data: bytes, complaint: str) -> None:
+    with pytest.raises(WavError, match=complaint) as caught:
+        parse(data)
+    assert isinstance(caught.value, UsageError)
+
+
+def test_every_truncation_is_audio_or_the_documented_error() -> None:
+    whole = riff(chunk(b"JUNK", b"odd"), fmt(1, 2, 8000, 16), chunk(b"data", RAMP.tobytes()))
+    for length in range(len(whole)):
+        try:
+            sound = parse(whole[:length])
+        except WavError:
+            assert length < len(whole) - RAMP.nbytes
+        else:
+            assert len(sound.samples) == (length - (len(whole) - RAMP.nbytes)) // 4
+
+
+@given(
+    st.binary(max_size=100)
+    | st.binary(max_size=100).map(lambda tail: riff(fmt(1, 1, 8000, 16)) + tail)
+    | st.binary(max_size=60).map(lambda tail: b"RIFF\xff\xff\xff\xffWAVEfmt " + tail)
+)
+def test_random_bytes_are_audio_or_the_documented_error(data: bytes) -> None:
+    try:
+        sound = parse(data)
+    except WavError:
+        return
+    assert sound.samples.dtype == np.int16
+    assert sound.samples.ndim == 2
