@@ -277,6 +277,17 @@ def test_a_goodbye_names_the_source_that_left() -> None:
     assert here.remote_left == 9
 
 
+def test_a_name_given_to_our_own_source_is_not_the_other_sides() -> None:
+    here, sender = a_session()
+    names = tuple(
+        SdesChunk(ssrc, (SdesItem(2, "nobody"), SdesItem(1, name)))
+        for ssrc, name in ((9, "theirs"), (sender.ssrc, "ours"))
+    )
+    compound = RtcpCompound((ReceiverReport(9), SourceDescription(names)))
+    here.receive(bytes(compound), now=1.0)
+    assert here.remote_cname == "theirs"
+
+
 def test_garbage_is_counted_and_changes_nothing() -> None:
     here, _ = a_session()
     due = here.next_timeout()

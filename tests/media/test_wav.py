@@ -13,7 +13,7 @@ from trunkline.errors import UsageError
 from trunkline.media import g711
 from trunkline.media.errors import WavError
 from trunkline.media.g711 import Law
-from trunkline.media.wav import HEADER_BYTES, Wav, header, parse, serialise
+from trunkline.media.wav import HEADER_BYTES, Wav, header
 
 RAMP = np.arange(-100, 100, dtype=np.int16)
 
@@ -42,7 +42,7 @@ def test_a_file_survives_the_way_there_and_back(
     channels: int, values: list[int], rate_hz: int
 ) -> None:
     samples = np.array(values * channels, np.int16).reshape(-1, channels)
-    again = parse(serialise(samples, rate_hz))
+    again = parse_wav(serialise_wav(samples, rate_hz))
     assert again.rate_hz == rate_hz
     assert again.channels == channels
     assert np.array_equal(again.samples, samples)
@@ -50,7 +50,7 @@ def test_a_file_survives_the_way_there_and_back(
 
 def test_the_stdlib_reads_what_we_write() -> None:
     stereo = np.stack([RAMP, -RAMP], axis=1)
-    with wave.open(io.BytesIO(serialise(stereo, 8000))) as file:
+    with wave.open(io.BytesIO(serialise_wav(stereo, 8000))) as file:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, 8000)
         assert file.readframes(1000) == stereo.astype("<i2").tobytes()
 
@@ -62,7 +62,7 @@ def test_we_read_what_the_stdlib_writes() -> None:
         file.setsampwidth(2)
         file.setframerate(16000)
         file.writeframes(RAMP.astype("<i2").tobytes())
-    sound = parse(buffer.getvalue())
+    sound = parse_wav(buffer.getvalue())
     assert sound.rate_hz == 16000
     assert np.array_equal(sound.mono(), RAMP)
     assert sound.duration_seconds == pytest.approx(200 / 16000)
@@ -79,7 +79,7 @@ def test_a_header_is_44_bytes_and_says_the_files_length() -> None:
 @pytest.mark.parametrize("law", list(Law))
 def test_companded_files_are_written_and_decoded(law: Law) -> None:
     codes = bytes(range(256))
-    sound = parse(header(8000, 1, 256, law) + codes)
+    sound = parse_wav(header(8000, 1, 256, law) + codes)
     assert np.array_equal(sound.mono(), g711.decode(codes, law))
 
 
@@ -96,23 +96,27 @@ def test_a_header_of_nothing_is_refused(wrong: tuple[int, int, int]) -> None:
 
 @pytest.mark.parametrize("claimed", [0, 0xFFFFFFFF, 401, 1 << 20])
 def test_an_unfinished_recording_is_read_to_its_end(claimed: int) -> None:
-    assert np.array_equal(parse(header(8000, 1, claimed) + RAMP.tobytes()).mono(), RAMP)
+    assert np.array_equal(parse_wav(header(8000, 1, claimed) + RAMP.tobytes()).mono(), RAMP)
 
 
 def test_a_recording_cut_in_the_middle_of_a_sample_keeps_its_whole_samples() -> None:
     stereo = np.stack([RAMP, RAMP], axis=1)
-    whole = serialise(stereo, 8000)
+    whole = serialise_wav(stereo, 8000)
     for lost in (1, 2, 3):
-        assert len(parse(whole[:-lost]).samples) == 199
-    assert len(parse(whole[:-4]).samples) == 199
-    assert len(parse(whole[:-5]).samples) == 198
+        assert len(parse_wav(whole[:-lost]).samples) == 199
+    assert len(parse_wav(whole[:-4]).samples) == 199
+    assert len(parse_wav(whole[:-5]).samples) == 198
 
 
 def test_a_finished_file_without_samples_is_empty_whatever_follows() -> None:
-    assert len(parse(header(8000, 1, 0)).samples) == 0
-    assert parse(header(8000, 1, 0)).duration_seconds == 0
+    assert len(parse_wav(header(8000, 1, 0)).samples) == 0
+    assert parse_wav(header(8000, 1, 0)).duration_seconds == 0
     assert (
-        len(parse(riff(fmt(1, 1, 8000, 16), chunk(b"data", b""), chunk(b"LIST", b"x" * 8))).samples)
+        len(
+            parse_wav(
+                riff(fmt(1, 1, 8000, 16), chunk(b"data", b""), chunk(b"LIST", b"x" * 8))
+            ).samples
+        )
         == 0
     )
 
@@ -125,13 +129,13 @@ def test_other_chunks_are_stepped_over_also_those_of_odd_length() -> None:
         chunk(b"data", RAMP.tobytes()),
         chunk(b"id3 ", b"tail"),
     )
-    assert np.array_equal(parse(data).mono(), RAMP)
+    assert np.array_equal(parse_wav(data).mono(), RAMP)
 
 
 def test_the_extensible_format_is_read() -> None:
     guid = struct.pack("<HHIH", 22, 16, 4, 1) + bytes.fromhex("000000001000800000aa00389b71")
     data = riff(fmt(0xFFFE, 1, 8000, 16, guid), chunk(b"data", RAMP.tobytes()))
-    assert np.array_equal(parse(data).mono(), RAMP)
+    assert np.array_equal(parse_wav(data).mono(), RAMP)
 
 
 def test_channels_are_mixed_to_one_by_their_mean_without_overflow() -> None:
@@ -163,7 +167,7 @@ def test_channels_are_mixed_to_one_by_their_mean_without_overflow() -> None:
 )
 def test_what_we_do_not_read_is_refused_with_its_reason(data: bytes, complaint: str) -> None:
     with pytest.raises(WavError, match=complaint) as caught:
-        parse(data)
+        parse_wav(data)
     assert isinstance(caught.value, UsageError)
 
 
@@ -171,7 +175,7 @@ def test_every_truncation_is_audio_or_the_documented_error() -> None:
     whole = riff(chunk(b"JUNK", b"odd"), fmt(1, 2, 8000, 16), chunk(b"data", RAMP.tobytes()))
     for length in range(len(whole)):
         try:
-            sound = parse(whole[:length])
+            sound = parse_wav(whole[:length])
         except WavError:
             assert length < len(whole) - RAMP.nbytes
         else:
@@ -185,7 +189,7 @@ def test_every_truncation_is_audio_or_the_documented_error() -> None:
 )
 def test_random_bytes_are_audio_or_the_documented_error(data: bytes) -> None:
     try:
-        sound = parse(data)
+        sound = parse_wav(data)
     except WavError:
         return
     assert sound.samples.dtype == np.int16

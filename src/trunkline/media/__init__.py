@@ -28,7 +28,7 @@ from .rtcp import RtcpCompound
 from .rtcp_session import ReceptionCounters, RtcpSession
 from .rtp import Datagram, HeaderExtension, RandomBits, RtpPacket, RtpSender, classify
 
-# Codecs and files are named with their module: ``g711.decode``, ``l16.encode``, ``wav.parse``.
+# Codecs and files are named with their module: ``g711.decode``, ``l16.encode``, ``wav.parse_wav``.
 __all__ = [
     "FRAMES_PER_SECOND",
     "FRAME_MS",

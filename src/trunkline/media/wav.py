@@ -1,6 +1,6 @@
 """RIFF WAV, as much as telephony needs: 16-bit PCM, µ-law and A-law.
 
-`header` begins a file that a recorder goes on writing; `parse` reads a whole file,
+`header` begins a file that a recorder goes on writing; `parse_wav` reads a whole file,
 also one whose writer died before it could put the lengths right.
 """
 
@@ -18,7 +18,7 @@ from . import l16
 from .errors import WavError
 from .g711 import Law, decode
 
-__all__ = ["HEADER_BYTES", "Wav", "header", "parse", "serialise"]
+__all__ = ["HEADER_BYTES", "Wav", "header", "parse_wav", "serialise_wav"]
 
 HEADER_BYTES = 44
 """Length of the header that `header` makes."""
@@ -73,7 +73,7 @@ def header(rate_hz: int, channels: int, data_bytes: int, law: Law | None = None)
     """The 44 bytes before ``data_bytes`` of samples: 16-bit PCM, or companded.
 
     A recorder that does not know its length yet says 0 and writes the header again
-    later; `parse` reads such a file to its end either way. Lengths that need more
+    later; `parse_wav` reads such a file to its end either way. Lengths that need more
     than 32 bits (37 hours of stereo at 8 kHz) are written as the largest there is.
     """
     if not 0 < rate_hz <= _U32 // 4 or not 0 < channels <= 255 or data_bytes < 0:
@@ -97,13 +97,13 @@ def header(rate_hz: int, channels: int, data_bytes: int, law: Law | None = None)
     )
 
 
-def serialise(samples: NDArray[np.int16], rate_hz: int) -> bytes:
+def serialise_wav(samples: NDArray[np.int16], rate_hz: int) -> bytes:
     """A whole file of 16-bit PCM; samples are (samples,) or (samples, channels)."""
     data = l16.encode(samples, "little")
     return header(rate_hz, 1 if samples.ndim == 1 else samples.shape[1], len(data)) + data
 
 
-def parse(data: bytes) -> Wav:
+def parse_wav(data: bytes) -> Wav:
     """Read a whole file; raises `WavError`, which says what is wrong with it.
 
     A data length of 0xFFFFFFFF, or beyond the end, or of 0 where the file's own length
