@@ -129,6 +129,35 @@ def round_trip_seconds(arrival: int, last_sr: int, delay_since_last_sr: int) -> 
     return 0.0 if units >> 31 else units / _SHORT_NTP
 
 
+class _Schedule:
+    """When reports are due (RFC 3550 6.2 and 6.3), between two parties."""
+
+    def __init__(
+        self, rng: RandomBits, now: float, interval_seconds: float, bandwidth_bps: float
+    ) -> None:
+        if interval_seconds <= 0 or bandwidth_bps <= 0:
+            raise UsageError("the interval and the bandwidth of RTCP are more than nothing")
+        self._rng, self._interval_seconds = rng, interval_seconds
+        self._bytes_per_second = bandwidth_bps * _RTCP_SHARE / 8
+        self._size_bytes = _FIRST_SIZE_BYTES
+        # Half the interval before the first, so that a session is known of soon (6.2).
+        self.due = now + self._draw(interval_seconds / 2)
+
+    def weigh(self, data: bytes) -> None:
+        """Keep the mean size of RTCP datagrams, sent and received (6.3.3)."""
+        self._size_bytes += (len(data) + _UDP_IP_BYTES - self._size_bytes) / 16
+
+    def advance(self, now: float) -> None:
+        """A report has been made: the next is due an interval later."""
+        self.due = now + self._draw(self._interval_seconds)
+
+    def _draw(self, shortest_seconds: float) -> float:
+        """A random interval (6.3.1): half to one and a half times the mean."""
+        # Two parties, both usually sending: all share one allowance.
+        mean = max(shortest_seconds, 2 * self._size_bytes / self._bytes_per_second)
+        return mean * (0.5 + self._rng.getrandbits(32) / 2**32) / _COMPENSATION
+
+
 class RtcpSession:
     """One side's RTCP state: when to report, what to say, what the other side said.
 
@@ -154,13 +183,8 @@ class RtcpSession:
         """
         if not cname or len(cname.encode()) > 255:
             raise UsageError("a canonical name has 1 to 255 bytes")
-        if interval_seconds <= 0 or bandwidth_bps <= 0:
-            raise UsageError("the interval and the bandwidth of RTCP are more than nothing")
-        self._sender, self._cname, self._rng = sender, cname, rng
-        self._interval_seconds = interval_seconds
-        self._rtcp_bytes_per_second = bandwidth_bps * _RTCP_SHARE / 8
-        self._rate_hz = rate_hz
-        self._size_bytes = _FIRST_SIZE_BYTES
+        self._sender, self._cname, self._rate_hz = sender, cname, rate_hz
+        self._schedule = _Schedule(rng, now, interval_seconds, bandwidth_bps)
         self._reported: ReceptionCounters | None = None
         # Packets sent before each of our last two reports: SR or RR (RFC 3550 6.4).
         self._sent_before: deque[int] = deque([0, 0], maxlen=2)
@@ -168,8 +192,6 @@ class RtcpSession:
         # The last sender report heard: of whom, the middle of its NTP time, when.
         self._their_report: tuple[int, int, float] | None = None
         self._has_reported = False
-        # Half the interval before the first, so that a session is known of soon (6.2).
-        self._next = now + self._draw(interval_seconds / 2)
 
         self.rtt_ms: float | None = None
         """The last measured round trip."""
@@ -192,7 +214,7 @@ class RtcpSession:
 
     def next_timeout(self) -> float:
         """When the next report is due, in the clock of ``now``."""
-        return self._next
+        return self._schedule.due
 
     def receive(self, data: bytes, now: float) -> RtcpCompound | None:
         """One datagram; gives it back parsed, or None (and counts) if it is not RTCP."""
@@ -203,7 +225,7 @@ class RtcpSession:
             return None
         self.received += 1
         self.skipped += compound.skipped
-        self._weigh(data)
+        self._schedule.weigh(data)
         for packet in compound.packets:
             self._hear(packet, now)
         return compound
@@ -228,8 +250,8 @@ class RtcpSession:
         self._sent_before.append(sender.packets)
         self._has_reported = True
         data = bytes(RtcpCompound((report, self._description())))
-        self._weigh(data)
-        self._next = now + self._draw(self._interval_seconds)
+        self._schedule.weigh(data)
+        self._schedule.advance(now)
         return data
 
     def bye(self, reason: str | None = None) -> bytes:
@@ -294,13 +316,3 @@ class RtcpSession:
                 elapsed = int((now - sent_at) * _SHORT_NTP)
                 seconds = round_trip_seconds(elapsed + middle, middle, block.delay_since_last_sr)
                 self.rtt_ms = None if seconds is None else seconds * 1000
-
-    def _weigh(self, data: bytes) -> None:
-        """Keep the mean size of RTCP datagrams, sent and received (RFC 3550 6.3.3)."""
-        self._size_bytes += (len(data) + _UDP_IP_BYTES - self._size_bytes) / 16
-
-    def _draw(self, shortest_seconds: float) -> float:
-        """A random interval (RFC 3550 6.3.1): half to one and a half times the mean."""
-        # Two parties, both usually sending: all share one allowance.
-        mean = max(shortest_seconds, 2 * self._size_bytes / self._rtcp_bytes_per_second)
-        return mean * (0.5 + self._rng.getrandbits(32) / 2**32) / _COMPENSATION
