@@ -3,12 +3,12 @@
 Both use one `_Kernel` a pair of rates. It cuts a frame's outputs into groups, and a
 group's outputs are one small dense matrix times the stretch of input they can see:
 a Toeplitz block. One such product serves all calls of a bank, or all frames of a
-long push, at once; that is 15 times cheaper than a call at a time.
+long push, at once; that is 20 times cheaper than a call at a time.
 
 The filter is a Kaiser-windowed sinc (Oppenheim and Schafer, 7.5) of 24 samples of the
 lower rate on each side: 3 ms at 8 kHz. With beta 7.5 and the cutoff at 0.475 of the
 lower rate a telephone band is flat within 0.01 dB to 3.4 kHz, -0.7 dB at 3.6 kHz, and
-images and aliases are below -80 dB from 4.2 kHz on.
+images and aliases are below -75 dB from 4.2 kHz on.
 """
 
 from dataclasses import dataclass
