@@ -1,38 +1,42 @@
 """Speech: voice activity, recognition, synthesis and language models.
 
-Only the interfaces, the errors and the registry are imported here; engines are made by
-name with `create` and import what they need then.
+The public names are imported when they are first used: a worker process begins with
+this package and needs next to nothing of it. Engines are made by name with `create`.
 """
 
-from .errors import (
-    GrammarError,
-    ModelFailed,
-    RecognitionFailed,
-    SpeechError,
-    SynthesisFailed,
-    UnknownEngine,
-    UnknownWords,
-)
-from .interfaces import (
-    Activity,
-    ActivityBank,
-    Finished,
-    Grammar,
-    LanguageModel,
-    Message,
-    Pcm,
-    Piece,
-    Recognition,
-    Role,
-    SpeechToText,
-    TextDelta,
-    TextToSpeech,
-    ToolCall,
-    ToolSpec,
-    Transcript,
-    Usage,
-)
-from .registry import create, names, register
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import (
+        GrammarError,
+        ModelFailed,
+        RecognitionFailed,
+        SpeechError,
+        SynthesisFailed,
+        UnknownEngine,
+        UnknownWords,
+    )
+    from .interfaces import (
+        Activity,
+        ActivityBank,
+        Finished,
+        Grammar,
+        LanguageModel,
+        Message,
+        Pcm,
+        Piece,
+        Recognition,
+        Role,
+        SpeechToText,
+        TextDelta,
+        TextToSpeech,
+        ToolCall,
+        ToolSpec,
+        Transcript,
+        Usage,
+    )
+    from .registry import create, names, register
 
 __all__ = [
     "Activity",
@@ -63,3 +67,13 @@ __all__ = [
     "names",
     "register",
 ]
+
+_MODULES = ("errors", "interfaces", "registry")
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for module in map(import_module, (f"{__name__}.{each}" for each in _MODULES)):
+            if name in module.__all__:
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
