@@ -197,7 +197,7 @@ def test_a_long_chunk_is_cut_without_copying_its_rest() -> None:
 )
 def test_audio_of_another_kind_is_refused_with_a_message(wrong: object) -> None:
     with pytest.raises(UsageError):
-        Playout(8000).push(wrong, 0)  # type: ignore[arg-type]
+        Playout(8000).push(wrong, 0)
 
 
 def test_a_playout_holds_at_least_one_frame() -> None:

@@ -99,7 +99,7 @@ class Engine:
         self._frame = frame_samples(rate_hz)
         self._shards = [_Shard() for _ in range(PHASES)]
         self._silence = {
-            law: bytes([law.silence]) * self._frame for law in Law
+            law: bytes([law.silence_byte]) * self._frame for law in Law
         }  # encoded silence is one byte value
         self._kicked: list[Lane] = []
         self._lanes: set[Lane] = set()
@@ -221,14 +221,14 @@ class Engine:
                 if frame is None:
                     break
                 lane.sent_ahead += 1
+                lane.shown_later.append(frame)
                 self._send_one(lane, frame, now)
-                self._show(lane, None, frame, now)
 
     def _send_one(self, lane: Lane, frame: bytes, now: float) -> None:
         law = lane.outlet.encoding
         payload = frame
         if law is not None:
-            payload = ENCODE[law, np.frombuffer(frame, "<u2")].tobytes()
+            payload = ENCODE[law].take(np.frombuffer(frame, "<u2")).tobytes()
         lane.outlet.send(payload, now, silence=False)
         lane.after_send()
         self.frames_out += 1
@@ -245,6 +245,12 @@ class Engine:
         heard = self._hear(shard, now)
         sent = self._speak(lanes, now)
         for lane, came, left in zip(lanes, heard, sent, strict=True):
+            if lane.shown_later:
+                # Frames sent ahead are shown when the far end plays them, so
+                # that a recording has one frame of each side a tick.
+                if left is not None:
+                    lane.shown_later.append(left)
+                left = lane.shown_later.popleft()
             if lane.taps:
                 self._show(lane, came, left, now)
         for lane in lanes[shard.ticks % SECOND_TICKS :: SECOND_TICKS]:
@@ -355,7 +361,7 @@ class Engine:
         if law is None:
             pcm = np.frombuffer(joined, "<i2")
         else:
-            pcm = DECODE[law][np.frombuffer(joined, np.uint8)]
+            pcm = DECODE[law].take(np.frombuffer(joined, np.uint8))
         return pcm.reshape(-1, self._frame)
 
     def _catch_up(self, lanes: list[Lane], now: float) -> None:
@@ -417,7 +423,7 @@ class Engine:
         joined = b"".join([frame for _, frame in group])
         size = self._frame * 2
         if law is not None:
-            joined = ENCODE[law][np.frombuffer(joined, "<u2")].tobytes()
+            joined = ENCODE[law].take(np.frombuffer(joined, "<u2")).tobytes()
             size = self._frame
         self.frames_out += len(group)
         at = 0

@@ -79,8 +79,10 @@ class Outlet(Protocol):
     """True: silence is sent when nothing is queued."""
     marks: bool
     """True: the far end tells what it has played (`Lane.mark_played`)."""
-    busy: bool
-    """True while audio must wait: on hold, or sending DTMF events."""
+
+    @property
+    def busy(self) -> bool:
+        """True while audio must wait: on hold, or sending DTMF events."""
 
     def send(self, payload: bytes, now: float, *, silence: bool) -> None:
         """One encoded frame; the first one after silence begins a talkspurt."""
@@ -159,7 +161,6 @@ class Lane:
         "_next_mark",
         "_pending_drains",
         "active",
-        "catching_up",
         "draining",
         "ears",
         "far_buffer_ms",
@@ -176,6 +177,7 @@ class Lane:
         "rate_hz",
         "round_trip_seconds",
         "sent_ahead",
+        "shown_later",
         "taps",
         "wants_activity",
     )
@@ -210,9 +212,10 @@ class Lane:
         self.frames_heard = 0
         self.idle_ticks = 0
         """Ticks since a frame last arrived (stream inlets)."""
-        self.catching_up = 0
         self.sent_ahead = 0
         """Frames the far end's queue holds beyond real time."""
+        self.shown_later: deque[bytes] = deque()
+        """Frames that left ahead of their tick and that the taps see later."""
         self.played_generation = -1
         """The generation of the last mark that came back; -1: none ever did."""
         self.played_samples = 0
@@ -299,6 +302,7 @@ class Lane:
             last = pending[-1]
             heard = self._heard(last.generation, last.samples, 0)
         self.sent_ahead = 0
+        self.shown_later.clear()
         self.outlet.cleared()
         return heard
 

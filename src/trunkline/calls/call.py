@@ -1,0 +1,282 @@
+"""A call: one conversation as the application sees it.
+
+`Call` lives on the application's loop. It is an agent's ``Line`` as well (it
+inherits the media side), so ``await agent.talk(call)`` is all there is to it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.media.resample import StreamResampler
+from trunkline.media.wav import parse_wav
+from trunkline.transports.leg import (
+    Answered,
+    Digit,
+    Direction,
+    EarlyMedia,
+    Ended,
+    Held,
+    Leg,
+    LegEvent,
+    Resumed,
+    Ringing,
+)
+from trunkline.transports.media_thread import MediaThread
+
+from .ears import DrainEar, FrameQueue
+from .errors import CallEndedError
+from .events import (
+    CallAnswered,
+    CallDigit,
+    CallEarlyMedia,
+    CallEnded,
+    CallEvent,
+    CallHeld,
+    CallResumed,
+    CallRinging,
+)
+from .line import CallLine
+from .recording import Recording
+from .states import CallState, IllegalTransitionError, next_state
+
+__all__ = ["Call"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Observer = Callable[[object], None]
+DIGITS_KEPT = 256
+
+
+class Call(CallLine):
+    """One call. Made by a `Switchboard`, given to an app.
+
+    Waiting methods raise `CallEndedError` when the call ends meanwhile.
+    """
+
+    def __init__(self, id: str, leg: Leg, media: MediaThread, *, rate_hz: int = 8000) -> None:
+        super().__init__(id, rate_hz, media)
+        self._leg = leg
+        self.direction: Direction = leg.direction
+        """``inbound`` or ``outbound``."""
+        self.transport = leg.transport
+        """What it came in on: sip, twilio, browser."""
+        self.caller = leg.party.caller
+        self.callee = leg.party.callee
+        self.headers: Mapping[str, str] = MappingProxyType(dict(leg.party.headers))
+        """SIP headers, or a media stream's parameters."""
+        self.state = CallState.NEW
+        self.started_at = datetime.now(UTC)
+        self.started_monotonic = media.now()
+        """The same moment on the clock of events."""
+        self.answered_at: datetime | None = None
+        self.ended_at: datetime | None = None
+        self.end: CallEnded | None = None
+        """How it ended; None while it has not."""
+        self.statistics: dict[str, float] = {}
+        """Loss, jitter, round trip and the like, as the leg last told them."""
+        self.recordings: list[Recording] = []
+        """What is being recorded of it; ends with the call."""
+        self._observers: list[Observer] = []
+        self._digits: asyncio.Queue[str] = asyncio.Queue(DIGITS_KEPT)
+        self._answered = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Call {self.id} {self.direction} {self.caller} -> {self.callee} {self.state.value}>"
+        )
+
+    # -- what the leg says (media thread), and what becomes of it (application) ------
+
+    def leg_event(self, leg: Leg, event: LegEvent, now: float) -> None:
+        """The leg's observer; on the media thread."""
+        if isinstance(event, EarlyMedia | Answered) and leg.lane is not None:
+            self.open(leg.lane)
+        elif isinstance(event, Digit):
+            self.digit(event.digit, now)
+        statistics = None
+        if isinstance(event, Ended):
+            statistics = dict(leg.statistics())
+            self.close(now)
+        self.post(self._happened, event, now, statistics)
+        self._media.to_app.flush()
+
+    def _happened(self, event: LegEvent, now: float, statistics: dict[str, float] | None) -> None:
+        try:
+            self.state = next_state(self.state, event)
+        except IllegalTransitionError as error:
+            log.warning("call %s: %s; ignored", self.id, error)
+            return
+        if statistics is not None:
+            self.statistics = statistics
+        self._note(event, now)
+        told = self._told(event, now)
+        if told is not None:
+            self.tell(told)
+        if isinstance(event, Ended):
+            self._ended.set()
+            self._answered.set()
+
+    def _note(self, event: LegEvent, now: float) -> None:
+        if isinstance(event, Answered):
+            self.answered_at = datetime.now(UTC)
+            self._answered.set()
+        elif isinstance(event, Digit):
+            if self._digits.full():
+                self._digits.get_nowait()
+                log.warning("call %s: more than %d digits unread", self.id, DIGITS_KEPT)
+            self._digits.put_nowait(event.digit)
+        elif isinstance(event, Ended):
+            self.ended_at = datetime.now(UTC)
+            self.end = CallEnded(self.id, now, event.reason, event.by, event.code, event.detail)
+
+    def _told(self, event: LegEvent, now: float) -> CallEvent | None:
+        match event:
+            case Ringing(code):
+                return CallRinging(self.id, now, code)
+            case EarlyMedia():
+                return CallEarlyMedia(self.id, now)
+            case Answered():
+                return CallAnswered(self.id, now)
+            case Held():
+                return CallHeld(self.id, now)
+            case Resumed():
+                return CallResumed(self.id, now)
+            case Digit(digit, duration_ms):
+                return CallDigit(self.id, now, digit, duration_ms)
+            case Ended():
+                return self.end
+
+    def observe(self, observer: Observer) -> None:
+        """Have a callable told every event of this call, on the application's loop."""
+        self._observers.append(observer)
+
+    def tell(self, event: object) -> None:
+        """Tell the observers something; one that fails is logged, the others still hear."""
+        for observer in tuple(self._observers):
+            try:
+                observer(event)
+            except Exception:
+                log.exception("call %s: observer %r failed", self.id, observer)
+
+    # -- signalling --------------------------------------------------------------------
+
+    @property
+    def is_over(self) -> bool:
+        """True once the call has ended."""
+        return self.state is CallState.ENDED
+
+    @property
+    def is_answered(self) -> bool:
+        """True while the call is up."""
+        return self.state in (CallState.UP, CallState.HELD)
+
+    async def ring(self) -> None:
+        """Tell an inbound caller that somebody is being alerted."""
+        await self._media.run(self._leg.ring)
+
+    async def early_media(self) -> None:
+        """Open the audio towards an inbound caller before the answer."""
+        await self._media.run(self._leg.early_media)
+
+    async def answer(self) -> None:
+        """Answer an inbound call and wait until it is up."""
+        await self._media.run(self._leg.answer)
+        await self.wait_answered()
+
+    async def reject(self, code: int = 486, reason: str = "") -> None:
+        """Refuse an inbound call that is not answered: busy, unless told otherwise."""
+        await self._media.run(self._leg.reject, code, reason)
+        await self._ended.wait()
+
+    async def hangup(self, reason: str = "hangup") -> None:
+        """End the call in whatever state it is; legal more than once."""
+        if not self.is_over:
+            await self._media.run(self._leg.hangup, reason)
+
+    async def wait_answered(self) -> None:
+        """Wait until the call is up; raises `CallEndedError` if it never is."""
+        await self._answered.wait()
+        if self.answered_at is None:
+            raise CallEndedError(self.end)
+
+    async def wait_ended(self) -> CallEnded:
+        """Wait for the end and say how it came."""
+        await self._ended.wait()
+        assert self.end is not None
+        return self.end
+
+    async def send_dtmf(self, digits: str) -> None:
+        """Press keys towards the far end."""
+        await self._media.run(self._leg.send_dtmf, digits)
+
+    async def next_digit(self, timeout: float | None = None) -> str:
+        """The next key the far end presses; raises `TimeoutError`, `CallEndedError`."""
+        async with asyncio.timeout(timeout):
+            return await self._unless_ended(self._digits.get())
+
+    # -- audio ---------------------------------------------------------------------------
+
+    async def play_file(self, path: str | Path) -> bool:
+        """Play a WAV file (PCM, µ-law or A-law, any common rate) to its end.
+
+        Returns False when it was cut off. Raises `OSError` and ``WavError``.
+        """
+        data = await asyncio.to_thread(Path(path).read_bytes)
+        audio = parse_wav(data)
+        return await self.play_audio(audio.mono(), audio.rate_hz)
+
+    async def play_audio(self, pcm: NDArray[np.int16], rate_hz: int) -> bool:
+        """Play int16 samples to their end; returns False when they were cut off."""
+        if rate_hz != self.rate_hz:
+            resampler = StreamResampler(rate_hz, self.rate_hz)
+            pcm = np.concatenate([resampler.push(pcm), resampler.flush()])
+        generation = self.generation
+        ear = DrainEar(self, generation)
+        self.listen(ear, activity=False)
+        try:
+            self.play(pcm, generation)
+            self.finish(generation)
+            return await self._unless_ended(ear.wait())
+        finally:
+            self.unlisten(ear)
+
+    async def stop_playing(self) -> None:
+        """Drop everything that is queued to be played."""
+        await self._media.run(lambda: self.clear(self._media.now()))
+
+    async def frames(self, keep_ms: int = 1000) -> AsyncIterator[NDArray[np.int16]]:
+        """What the far end says, frame by frame (20 ms, int16), until the call ends.
+
+        A reader that falls behind by more than ``keep_ms`` loses the oldest
+        frames; `FrameQueue.dropped` counts them and the log says so once.
+        """
+        ear = FrameQueue(self, keep_ms // 20)
+        self.listen(ear, activity=False)
+        try:
+            async for frame in ear:
+                yield frame
+        finally:
+            self.unlisten(ear)
+
+    async def _unless_ended(self, waiting: Coroutine[object, object, T]) -> T:
+        """Await something, or raise `CallEndedError` when the call ends first."""
+        task = asyncio.ensure_future(waiting)
+        ended = asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait({task, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise CallEndedError(self.end)
+        finally:
+            task.cancel()
+            ended.cancel()

@@ -1,0 +1,212 @@
+"""Keeps what is left of a call: its detail record and its recording.
+
+A `Keeper` is a switchboard's listener. It turns the events of a call into its
+record, step by step, so that a process that dies leaves a record that says how
+far the call had come.
+"""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Final
+
+from trunkline.agent.events import AgentSpoke, AgentStarted, CallerTurn, ToolCalled, TurnLatency
+from trunkline.media.lane import Frame
+
+from .call import Call
+from .events import CallAnswered, CallEnded
+from .record import CallRecord, ToolUse, TurnRecord
+from .recording import Recorded, Recorder, Recording
+from .records import RecordStore
+
+__all__ = ["Keeper", "RecordingTap", "TurnLog"]
+
+log = logging.getLogger(__name__)
+
+KEPT_HEADERS: Final = frozenset(
+    ("from", "to", "call-id", "user-agent", "p-asserted-identity", "diversion", "history-info")
+)
+"""SIP headers that are kept; the parameters of a media stream are kept whole."""
+
+
+class RecordingTap:
+    """Shows a recording both sides of a lane, a frame of each a tick."""
+
+    __slots__ = ("recording",)
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+
+    def frame(self, heard: Frame | None, sent: Frame | None, now: float) -> None:
+        """One tick."""
+        self.recording.write(heard, sent)
+
+    def late(self, heard: Frame, now: float) -> None:
+        """A frame that belongs to an earlier tick."""
+        self.recording.write_late(heard)
+
+
+class TurnLog:
+    """An agent's events as the turns of a conversation."""
+
+    def __init__(self, started_at: float) -> None:
+        """``started_at`` is when the call began, on the events' clock."""
+        self._started_at = started_at
+        self.turns: list[TurnRecord] = []
+        """Who said what, in order."""
+        self._caller_turns: dict[int, TurnRecord] = {}
+        self._reply_began: dict[int, float] = {}
+        self._stages: dict[str, float] = {}
+        self._tools: list[ToolUse] = []
+
+    def note(self, event: object) -> bool:
+        """Take in one event; whether it changed the turns."""
+        match event:
+            case CallerTurn() if event.text or event.keys:
+                self._caller(event)
+                return True
+            case AgentStarted():
+                self._reply_began[event.reply] = event.at
+            case TurnLatency():
+                self._stages = {
+                    "endpointing": event.endpointing_ms,
+                    "recognition": event.recognition_ms,
+                    "first_token": event.first_token_ms,
+                    "first_audio": event.first_audio_ms,
+                    "first_packet": event.first_packet_ms,
+                }
+            case ToolCalled():
+                self._tools.append(
+                    ToolUse(
+                        name=event.name,
+                        arguments=event.arguments,
+                        result=event.result,
+                        duration_ms=event.seconds * 1000,
+                    )
+                )
+            case AgentSpoke() if event.heard or event.unheard:
+                self._agent(event)
+                return True
+        return False
+
+    def _caller(self, event: CallerTurn) -> None:
+        turn = TurnRecord(
+            by="caller",
+            text=event.text or event.keys,
+            started_seconds=self._seconds(event.speech_started_at),
+            ended_seconds=self._seconds(event.speech_ended_at),
+            confidence=event.confidence,
+        )
+        # The same number again means that the caller went on.
+        former = self._caller_turns.get(event.turn)
+        if former is not None:
+            former.update(turn)
+        else:
+            self._caller_turns[event.turn] = turn
+            self.turns.append(turn)
+
+    def _agent(self, event: AgentSpoke) -> None:
+        turn = TurnRecord(
+            by="agent",
+            text=event.heard,
+            unheard=event.unheard,
+            started_seconds=self._seconds(self._reply_began.pop(event.reply, event.at)),
+            ended_seconds=self._seconds(event.at),
+            interrupted=event.interrupted,
+        )
+        if self._stages:
+            turn["stages_ms"] = self._stages
+            self._stages = {}
+        if self._tools:
+            turn["tools"] = self._tools
+            self._tools = []
+        self.turns.append(turn)
+
+    def _seconds(self, at: float) -> float:
+        return round(max(0.0, at - self._started_at), 3)
+
+
+class Keeper:
+    """Writes the record of every call, and its recording where that is wanted."""
+
+    def __init__(
+        self,
+        records: RecordStore | None,
+        recorder: Recorder | None,
+        *,
+        record_all: bool = False,
+        on_recorded: Callable[[Call, Recorded], None] | None = None,
+    ) -> None:
+        self._records = records
+        self._recorder = recorder
+        self._record_all = record_all
+        self._on_recorded = on_recorded
+
+    def call_started(self, call: Call, app: str) -> None:
+        """See ``switchboard.Listener``."""
+        log_of_turns = TurnLog(call.started_monotonic)
+        if self._records is not None:
+            self._records.begin(_first_record(call, app))
+        if self._recorder is not None and self._record_all:
+            self.record(call)
+        call.observe(lambda event: self._note(call, log_of_turns, event))
+
+    def record(self, call: Call) -> Recording:
+        """Record a call from now on, to a file named after it."""
+        assert self._recorder is not None
+        recording = self._recorder.open(call.id, call.rate_hz)
+        tap = RecordingTap(recording)
+        call.tap(tap)
+        call.recordings.append(recording)
+        return recording
+
+    def _note(self, call: Call, turns: TurnLog, event: object) -> None:
+        records = self._records
+        if turns.note(event) and records is not None:
+            records.update(call.id, turns=tuple(turns.turns))
+        if isinstance(event, CallAnswered) and records is not None:
+            answered = call.answered_at
+            records.update(call.id, answered_at=answered.timestamp() if answered else None)
+        elif isinstance(event, CallEnded):
+            self._finish(call, turns, event)
+
+    def _finish(self, call: Call, turns: TurnLog, end: CallEnded) -> None:
+        for recording in call.recordings:
+            done = recording.close()
+            tell = self._on_recorded
+            if tell is not None:
+                done.add_done_callback(partial(_tell, tell, call))
+        if self._records is not None:
+            self._records.finish(
+                call.id,
+                reason=end.reason,
+                by=end.by,
+                code=end.code,
+                quality=call.statistics,
+                turns=tuple(turns.turns),
+                recording=str(call.recordings[-1].path) if call.recordings else "",
+            )
+
+
+def _tell(told: Callable[[Call, Recorded], None], call: Call, future: "Future[Recorded]") -> None:
+    told(call, future.result())
+
+
+def _first_record(call: Call, app: str) -> CallRecord:
+    headers = {
+        name: value
+        for name, value in call.headers.items()
+        if call.transport != "sip" or name.lower() in KEPT_HEADERS
+    }
+    return CallRecord(
+        id=call.id,
+        direction=call.direction,
+        transport=call.transport,
+        caller=call.caller,
+        callee=call.callee,
+        app=app,
+        started_at=call.started_at.timestamp(),
+        sip_call_id=headers.get("call-id", ""),
+        headers=headers,
+    )

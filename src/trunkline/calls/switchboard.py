@@ -1,0 +1,323 @@
+"""The switchboard: which app answers which call, and calls to be placed.
+
+    board = Switchboard()
+
+    @board.answer("+1555*")
+    async def support(call):
+        ...
+
+A board is made where the application is written, before there is a loop or a
+socket; a node connects it to its media thread and transports.
+"""
+
+import asyncio
+import fnmatch
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from trunkline.errors import UsageError
+from trunkline.transports.leg import Leg, LegEvent, LegObserver
+from trunkline.transports.media_thread import MediaThread
+
+from .call import Call
+from .context import current_call
+from .errors import CallEndedError, DialError, OutboundDeniedError
+from .events import CallStarted
+
+__all__ = ["App", "OutboundPolicy", "Outgoing", "Route", "Switchboard"]
+
+log = logging.getLogger(__name__)
+
+App = Callable[[Call], Awaitable[object]]
+"""What answers a call: any async callable that takes a `Call`."""
+
+SCHEMES = ("sip:", "sips:", "tel:")
+LOOPBACK = re.compile(r"(^|@)(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?(;|\?|$)")
+"""A SIP address whose host is this machine."""
+
+END_SECONDS = 10.0
+"""How long an app may go on after its call has ended, to tidy up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which calls an app answers."""
+
+    pattern: str
+    """The called number or user, with ``*`` and ``?`` as in file names."""
+    app: App
+    """What answers."""
+    early: bool = False
+    """True: the app gets the call while it rings, and answers it itself."""
+
+    def matches(self, callee: str) -> bool:
+        """Whether this route is for a called address (with or without its domain)."""
+        user = callee.partition("@")[0]
+        return fnmatch.fnmatchcase(user, self.pattern) or fnmatch.fnmatchcase(callee, self.pattern)
+
+    @property
+    def name(self) -> str:
+        """What the app is called in logs and records."""
+        return getattr(self.app, "__name__", type(self.app).__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundPolicy:
+    """What may be called. Denied until allowed."""
+
+    allowed_prefixes: tuple[str, ...] = ()
+    """Beginnings of called addresses, without the scheme."""
+    allow_loopback: bool = True
+    """Addresses on this machine may be called in any case."""
+
+    def check(self, target: str) -> None:
+        """Raise `OutboundDeniedError` when a target may not be called."""
+        address = target.split(":", 1)[1] if target.startswith(SCHEMES) else target
+        if self.allow_loopback and LOOPBACK.search(address):
+            return
+        if not any(address.startswith(prefix) for prefix in self.allowed_prefixes):
+            raise OutboundDeniedError(
+                f"calling {target} is not allowed; outbound.allowed_prefixes names what is"
+            )
+
+
+class Outgoing(Protocol):
+    """A transport that can place calls. Media thread only."""
+
+    def dial(
+        self, target: str, *, caller: str, headers: Mapping[str, str], observer: LegObserver
+    ) -> Leg:
+        """Begin a call; everything else comes as events to the observer."""
+
+
+class Listener(Protocol):
+    """What a node has told about every call: its records and recordings."""
+
+    def call_started(self, call: Call, app: str) -> None:
+        """A call exists; its leg may not be answered yet."""
+
+
+class Switchboard:
+    """Routes calls to apps and places calls."""
+
+    def __init__(self) -> None:
+        self.routes: list[Route] = []
+        self.calls: dict[str, Call] = {}
+        """Live calls by id."""
+        self._media: MediaThread | None = None
+        self._outgoing: Outgoing | None = None
+        self._policy = OutboundPolicy()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._listeners: list[Listener] = []
+        self._draining = False
+        self.refused = 0
+        """Calls that no route was for, or that came while draining."""
+
+    # -- the application's side --------------------------------------------------------
+
+    def answer(self, pattern: str = "*", *, early: bool = False) -> Callable[[App], App]:
+        """Route calls to the decorated app; the first pattern that matches wins.
+
+        Without ``early`` the call is answered before the app gets it.
+        """
+
+        def route(app: App) -> App:
+            self.routes.append(Route(pattern, app, early))
+            return app
+
+        return route
+
+    async def dial(
+        self,
+        target: str,
+        *,
+        caller: str = "",
+        app: App | None = None,
+        timeout: float = 60.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> Call:
+        """Place a call and return it once it is answered.
+
+        ``target`` is a SIP URI. With an ``app`` that app then runs in a task of
+        its own. Raises `OutboundDeniedError`, or `DialError` with the status
+        when it is not answered.
+        """
+        call = await self.place(target, caller=caller, headers=headers)
+        try:
+            async with asyncio.timeout(timeout):
+                await call.wait_answered()
+        except TimeoutError:
+            await call.hangup("no-answer")
+            await call.wait_ended()
+            raise DialError(target, "no-answer", 408) from None
+        except CallEndedError as error:
+            end = error.end
+            raise DialError(
+                target, end.reason if end else "error", end.code if end else None
+            ) from None
+        if app is not None:
+            self._begin(call, Route("", app), started=True)
+        return call
+
+    async def place(
+        self, target: str, *, caller: str = "", headers: Mapping[str, str] | None = None
+    ) -> Call:
+        """Begin a call and return it at once, while it is being set up."""
+        self._policy.check(target)
+        media, outgoing = self._media, self._outgoing
+        if media is None or outgoing is None:
+            raise UsageError("this switchboard is not connected to a node that can place calls")
+        if self._draining:
+            raise OutboundDeniedError("the node is draining and places no new calls")
+
+        def begin() -> Call:
+            early: list[tuple[Leg, LegEvent, float]] = []
+            forward: list[LegObserver] = [lambda *event: early.append(event)]
+            leg = outgoing.dial(
+                target,
+                caller=caller,
+                headers=headers or {},
+                observer=lambda leg, event, now: forward[0](leg, event, now),
+            )
+            call = Call(new_call_id(), leg, media)
+            forward[0] = call.leg_event
+            for event in early:
+                call.leg_event(*event)
+            return call
+
+        call = await media.run(begin)
+        self._register(call, "dial")
+        return call
+
+    # -- the node's side -----------------------------------------------------------------
+
+    def connect(
+        self,
+        media: MediaThread,
+        *,
+        outgoing: Outgoing | None = None,
+        policy: OutboundPolicy | None = None,
+        listeners: tuple[Listener, ...] = (),
+    ) -> None:
+        """Join the board to a node's media thread and transports."""
+        if self._media is not None:
+            raise UsageError("this switchboard is connected already")
+        self._media = media
+        self._outgoing = outgoing
+        self._policy = policy or OutboundPolicy()
+        self._listeners = list(listeners)
+
+    async def run(self, ready: asyncio.Event, stop: asyncio.Event, drain_seconds: float) -> None:
+        """Serve calls until ``stop`` is set, then finish or end the ones there are."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            ready.set()
+            await stop.wait()
+            self._draining = True
+            try:
+                async with asyncio.timeout(drain_seconds):
+                    while self.calls:
+                        await next(iter(self.calls.values())).wait_ended()
+                        await asyncio.sleep(0)
+            except TimeoutError:
+                log.warning("%d calls did not end within the drain; hanging up", len(self.calls))
+            for call in list(self.calls.values()):
+                await call.hangup("shutdown")
+                await call.wait_ended()
+        self._tasks = None
+
+    def receive(self, leg: Leg, now: float) -> LegObserver:
+        """A transport has a new inbound leg (a `LegReceiver`; media thread)."""
+        media = self._media
+        assert media is not None
+        call = Call(new_call_id(), leg, media)
+        route = None if self._draining else self.find(leg.party.callee)
+        # The leg hears of its observer only when this returns, so whatever may
+        # bring events is done right after.
+        if route is None:
+            self.refused += 1
+            code, reason = (503, "Draining") if self._draining else (404, "No Such Number")
+            media.loop.call_soon(leg.reject, code, reason)
+        elif not route.early:
+            media.loop.call_soon(leg.answer)
+        media.to_app.put(self._begin, call, route)
+        return call.leg_event
+
+    def find(self, callee: str) -> Route | None:
+        """The first route for a called address."""
+        return next((route for route in self.routes if route.matches(callee)), None)
+
+    def _register(self, call: Call, app: str) -> None:
+        self.calls[call.id] = call
+        for listener in self._listeners:
+            try:
+                listener.call_started(call, app)
+            except Exception:
+                log.exception("call %s: listener %r failed", call.id, listener)
+        call.observe(self._forget_when_over(call))
+        call.tell(CallStarted(call.id, call.started_monotonic))
+
+    def _forget_when_over(self, call: Call) -> Callable[[object], None]:
+        def forget(event: object) -> None:
+            if event is call.end:
+                self.calls.pop(call.id, None)
+
+        return forget
+
+    def _begin(self, call: Call, route: Route | None, started: bool = False) -> None:
+        """Start a call's app, in a task that carries its name."""
+        if not started:
+            self._register(call, route.name if route else "")
+        if route is None:
+            return
+        if self._tasks is None:
+            log.error("call %s came in while the switchboard is not running", call.id)
+            return
+        self._tasks.create_task(self._serve(call, route), name=f"{route.name} ({call.id})")
+
+    async def _serve(self, call: Call, route: Route) -> None:
+        """Run an app for one call, and see the call to its end."""
+        reason = "hangup"
+        current_call.set(call.id)
+        try:
+            if not route.early:
+                await call.wait_answered()
+            await self._until_over(call, route.app, f"{route.name} ({call.id})")
+        except CallEndedError:
+            pass  # the caller hung up while the app waited for something
+        except Exception:
+            reason = "error"
+            log.exception("call %s: the app %s failed", call.id, route.name)
+        finally:
+            await call.hangup(reason)
+            await call.wait_ended()
+
+    async def _until_over(self, call: Call, app: App, name: str) -> None:
+        """Await an app; when its call ends it has a little time to finish."""
+        running = asyncio.create_task(_awaited(app, call), name=name)
+        ended = asyncio.create_task(call.wait_ended())
+        try:
+            await asyncio.wait({running, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not running.done():
+                await asyncio.wait({running}, timeout=END_SECONDS)
+            if not running.done():
+                log.warning("call %s: its app goes on after the end; cancelled", call.id)
+                running.cancel()
+            await running
+        finally:
+            running.cancel()
+            ended.cancel()
+
+
+def new_call_id() -> str:
+    """A call id nobody can guess: ``call_`` and 16 hexadecimal digits."""
+    return f"call_{secrets.token_hex(8)}"
+
+
+async def _awaited(app: App, call: Call) -> None:
+    """An awaitable as a coroutine, which is what a task takes."""
+    await app(call)

@@ -1,0 +1,228 @@
+"""A node: one process that takes and places calls.
+
+The one place where the layers are joined. Everything below is handed what it
+needs; nothing below reads the configuration or knows who else there is.
+"""
+
+import asyncio
+import gc
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from trunkline.calls.keeper import Keeper
+from trunkline.calls.recording import Recorder
+from trunkline.calls.records import RecordStore
+from trunkline.calls.switchboard import OutboundPolicy, Switchboard
+from trunkline.media.engine import ActivityBank, Engine
+from trunkline.media.jitter import JitterBank, JitterSettings
+from trunkline.media.lane import Lane
+from trunkline.settings import Settings, is_loopback
+from trunkline.speech import registry
+from trunkline.transports.media_thread import MediaThread
+from trunkline.transports.rtp import RtpPoller, RtpPorts
+from trunkline.transports.sip import SipEndpoint, SipOptions
+from trunkline.transports.twilio import TwilioServer
+from trunkline.transports.websocket_server import WebSocketServer
+
+__all__ = ["Node", "Ports"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where a running node listens; 0 where it does not."""
+
+    sip: int
+    """UDP."""
+    streams: int
+    """TCP, WebSockets in Twilio's dialect."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """What has to be closed."""
+
+    media: MediaThread
+    records: RecordStore | None = None
+    recorder: Recorder | None = None
+    sip: SipEndpoint | None = None
+    streams: WebSocketServer | None = None
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Node:
+    """Runs a switchboard on this process's sockets.
+
+    ``sip`` and ``streams`` may be switched off for a process that needs only
+    the other. ``activity`` replaces the configured voice-activity model.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        board: Switchboard,
+        *,
+        sip: bool = True,
+        streams: bool | None = None,
+        keep_records: bool = True,
+        activity: Callable[[], ActivityBank] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.board = board
+        self._with_sip = sip
+        self._with_streams = settings.streams.enabled if streams is None else streams
+        self._keep_records = keep_records
+        self._activity = activity or self._make_activity
+        self._running: _Running | None = None
+        self.ports = Ports(0, 0)
+        self.ready = asyncio.Event()
+        """Set once calls can come in."""
+
+    @property
+    def media(self) -> MediaThread:
+        """The media thread of a running node."""
+        assert self._running is not None
+        return self._running.media
+
+    @property
+    def keeper(self) -> Keeper:
+        """Who keeps the records and recordings of a running node."""
+        return self._keeper
+
+    @property
+    def sip(self) -> SipEndpoint | None:
+        """The SIP endpoint of a running node."""
+        return self._running.sip if self._running else None
+
+    async def run(self) -> None:
+        """Serve until `stop`, then finish the calls there are, and close."""
+        running = self._running = _Running(self._make_media())
+        running.media.start()
+        # What exists now lives as long as the process: the collector need not
+        # walk it while calls are up (tens of milliseconds with models loaded).
+        gc.collect()
+        gc.freeze()
+        try:
+            await self._open(running)
+            await self.board.run(self.ready, running.stop, self.settings.node.drain_seconds)
+        finally:
+            await self._close(running)
+
+    def stop(self) -> None:
+        """Take no new calls, finish the ones there are, end `run`."""
+        if self._running is not None:
+            self._running.stop.set()
+
+    # -- opening --------------------------------------------------------------------
+
+    def _make_media(self) -> MediaThread:
+        media = self.settings.media
+        jitter = JitterSettings(
+            min_ms=media.jitter_min_ms, start_ms=media.jitter_start_ms, max_ms=media.jitter_max_ms
+        )
+        engine = Engine(
+            jitter=JitterBank(8000, jitter), activity=self._activity, on_fault=_report_fault
+        )
+        return MediaThread(engine, asyncio.get_running_loop())
+
+    def _make_activity(self) -> ActivityBank:
+        speech = self.settings.speech
+        bank: ActivityBank = registry.create(
+            "activity", speech.activity, **{"rate_hz": 8000, **speech.activity_options}
+        )
+        return bank
+
+    async def _open(self, running: _Running) -> None:
+        settings = self.settings
+        if self._keep_records:
+            running.records = RecordStore(settings.records.path, node=settings.node.name)
+        running.recorder = Recorder(settings.recording.folder)
+        self._keeper = Keeper(
+            running.records, running.recorder, record_all=settings.recording.enabled
+        )
+        media = running.media
+        if self._with_sip:
+            running.sip = await media.run(self._open_sip, media)
+        outbound = settings.outbound
+        self.board.connect(
+            media,
+            outgoing=running.sip,
+            policy=OutboundPolicy(outbound.allowed_prefixes, outbound.allow_loopback),
+            listeners=(self._keeper,),
+        )
+        if self._with_streams:
+            running.streams = await media.run_async(lambda: self._open_streams(media))
+        self.ports = Ports(
+            running.sip.port if running.sip else 0,
+            running.streams.port if running.streams else 0,
+        )
+
+    def _open_sip(self, media: MediaThread) -> SipEndpoint:
+        """Bind SIP and RTP; on the media thread."""
+        sip, rtp = self.settings.sip, self.settings.media
+        rng = random.SystemRandom()
+        poller = RtpPoller(media.loop)
+        endpoint = SipEndpoint(
+            SipOptions(
+                host=sip.host,
+                port=sip.port,
+                advertised_host=sip.advertised_host,
+                media_host=rtp.host if not is_loopback(rtp.host) else sip.host,
+                user_agent=sip.user_agent,
+                accounts={name: secret.reveal() for name, secret in sip.accounts.items()},
+                realm=sip.realm,
+                allowed=sip.allowed_addresses,
+                codecs=tuple(codec.upper() for codec in rtp.codecs),
+                t1_ms=sip.t1_ms,
+                timeout_seconds=rtp.timeout_seconds,
+                far_buffer_ms=rtp.far_buffer_ms,
+                username=self.settings.outbound.username,
+                password=self.settings.outbound.password.reveal(),
+            ),
+            loop=media.loop,
+            engine=media.engine,
+            ports=RtpPorts(rtp.host, rtp.first_port, rtp.last_port, rng),
+            poller=poller,
+            receiver=self.board.receive,
+            rng=rng,
+        )
+
+        async def close_poller() -> None:
+            poller.close()
+
+        media.on_close(close_poller)
+        media.on_close(endpoint.close)
+        return endpoint
+
+    async def _open_streams(self, media: MediaThread) -> WebSocketServer:
+        """Bind the WebSocket port; on the media loop."""
+        streams = self.settings.streams
+        server = WebSocketServer(streams.host, streams.port)
+        TwilioServer(
+            server,
+            media,
+            self.board.receive,
+            path=streams.path,
+            auth_token=streams.twilio_auth_token.reveal(),
+            public_url=streams.public_url,
+        )
+        await server.start()
+        media.on_close(server.close)
+        return server
+
+    # -- closing -------------------------------------------------------------------------
+
+    async def _close(self, running: _Running) -> None:
+        await running.media.stop()
+        if running.recorder is not None:
+            await asyncio.to_thread(running.recorder.close)
+        if running.records is not None:
+            await asyncio.to_thread(running.records.close)
+        gc.unfreeze()
+
+
+def _report_fault(lane: Lane, error: Exception) -> None:
+    log.error("a bug in the media side of leg %s", lane.id, exc_info=error)

@@ -1,0 +1,334 @@
+"""A SIP dialog with its RTP, as a leg.
+
+The leg joins three things that know nothing of each other: the session of the
+user agent (who is calling, is it up), the negotiation of the session
+description (which codec, which direction), and the RTP stream (packets).
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol
+
+from trunkline.errors import UsageError
+from trunkline.media.g711 import Law
+from trunkline.media.lane import Lane
+from trunkline.sip.errors import ParseError, SdpError
+from trunkline.sip.offer_answer import AudioAgreement, AudioNegotiation
+from trunkline.sip.sdp import SessionDescription
+from trunkline.sip.session import Session
+from trunkline.sip.uri import Uri
+from trunkline.sip.user_agent import UserAgent
+
+from .leg import (
+    Answered,
+    Digit,
+    Direction,
+    EarlyMedia,
+    Ended,
+    Held,
+    LegObserver,
+    Party,
+    Resumed,
+    Ringing,
+)
+from .leg_events import LegEvents
+from .rtp import NoFreePortError, RtpStream, StreamFormat
+
+__all__ = ["SipLeg", "Switch"]
+
+log = logging.getLogger(__name__)
+
+LAWS = {"PCMU": Law.ULAW, "PCMA": Law.ALAW}
+
+
+class Switch(Protocol):
+    """What a leg needs of the endpoint it belongs to."""
+
+    agent: UserAgent
+
+    def make_stream(
+        self,
+        id: str,
+        on_digit: Callable[[str, int, float], None],
+        on_timeout: Callable[[float], None],
+    ) -> RtpStream:
+        """RTP ports for a leg; raises `NoFreePortError`."""
+
+    def make_negotiation(self, port: int) -> AudioNegotiation:
+        """A session description of ours."""
+
+    def now(self) -> float:
+        """The media clock."""
+
+    def flush(self) -> None:
+        """Send what the user agent has to send."""
+
+    def forget(self, leg: "SipLeg") -> None:
+        """The leg has ended."""
+
+
+class SipLeg:
+    """One SIP call. Implements `leg.Leg`; media thread only."""
+
+    transport = "sip"
+
+    def __init__(
+        self,
+        switch: Switch,
+        session: Session,
+        events: Callable[["SipLeg"], LegEvents],
+        *,
+        stream: RtpStream | None = None,
+        negotiation: AudioNegotiation | None = None,
+    ) -> None:
+        self._switch = switch
+        self.session = session
+        self.id = session.id
+        self.direction: Direction = session.direction
+        self.party = Party(
+            _number(session.from_.uri), _number(_called(session)), dict(session.headers.items())
+        )
+        self._events = events(self)
+        # An outbound leg has both from the start: its INVITE offered them.
+        self._stream = stream
+        self._negotiation = negotiation
+        self._offer: SessionDescription | None = None
+        self._held = False
+        self._early = False
+        self._answered = False
+        self._ended = False
+        self._final_statistics: dict[str, float] = {}
+
+    # -- Leg -------------------------------------------------------------------------
+
+    @property
+    def lane(self) -> Lane | None:
+        """The leg's place in the engine; None until its media is agreed."""
+        return self._stream.lane if self._stream else None
+
+    def observe(self, observer: LegObserver) -> None:
+        """Deliver events to an observer."""
+        self._events.observe(observer)
+
+    def ring(self) -> None:
+        """Send 180 Ringing (RFC 3261 13.3.1.1)."""
+        if self._may_answer():
+            self._switch.agent.ring(self.session, self._switch.now())
+            self._switch.flush()
+            self._events.emit(Ringing())
+
+    def early_media(self) -> None:
+        """Send 183 with our session description, and open the audio."""
+        if not self._may_answer() or self._early:
+            return
+        answer = self._prepare_answer()
+        if answer is not None:
+            self._early = True
+            self._switch.agent.progress(self.session, 183, bytes(answer), self._switch.now())
+            self._switch.flush()
+            self._events.emit(EarlyMedia())
+
+    def answer(self) -> None:
+        """Send 200 with our session description. Legal more than once."""
+        if not self._may_answer():
+            return
+        answer = self._negotiation.local if self._negotiation and self._early else None
+        answer = answer or self._prepare_answer()
+        if answer is None:
+            return
+        self._switch.agent.accept(self.session, bytes(answer), self._switch.now())
+        self._answered = True
+        self._switch.flush()
+        if self.lane is not None:
+            self._events.emit(Answered())
+        # After a late offer there is no lane yet: their ACK brings the answer.
+
+    def reject(self, code: int, reason: str = "") -> None:
+        """Refuse an inbound call."""
+        if self._may_answer():
+            self._switch.agent.reject(self.session, code, self._switch.now(), reason=reason)
+            self._switch.flush()
+
+    def hangup(self, reason: str = "hangup") -> None:
+        """CANCEL, BYE or a refusal, whatever fits; legal more than once."""
+        if not self._ended:
+            self._switch.agent.end(self.session, self._switch.now(), reason=reason)
+            self._switch.flush()
+
+    def send_dtmf(self, digits: str) -> None:
+        """Telephone events on the RTP stream (RFC 4733)."""
+        if self._stream is None:
+            raise UsageError("no digits before the call has audio")
+        self._stream.send_dtmf(digits)
+
+    def statistics(self) -> Mapping[str, float]:
+        """What was received, lost and late, and the round trip; kept after the end."""
+        if self._stream is not None:
+            self._final_statistics = self._stream.statistics()
+        return dict(self._final_statistics)
+
+    # -- what the user agent reports ---------------------------------------------------
+
+    def invited(self, offer: SessionDescription | None) -> None:
+        """They call; ``offer`` is None when they want ours."""
+        self._offer = offer
+
+    def progressed(self, code: int, answer: SessionDescription | None) -> None:
+        """A provisional response to our INVITE."""
+        if answer is not None and self._agree(answer) and not self._early:
+            self._early = True
+            self._events.emit(EarlyMedia(code))
+        elif code in (180, 182):
+            self._events.emit(Ringing(code))
+
+    def accepted(self, answer: SessionDescription | None, offer: SessionDescription | None) -> None:
+        """They took our call."""
+        if offer is not None and answer is None:
+            described = self._answer_late(offer)
+        else:
+            described = answer is None or self._agree(answer)
+        if not described or self.lane is None:
+            self.hangup("error")
+            return
+        self._answered = True
+        self._events.emit(Answered())
+
+    def acknowledged(self, answer: SessionDescription | None) -> None:
+        """Their ACK came; it carries an answer when our 200 made the offer."""
+        if answer is not None:
+            opened = self.lane is None
+            if self._agree(answer) and opened:
+                self._events.emit(Answered())
+        if self.lane is None:
+            self.hangup("error")
+
+    def reinvited(self, offer: SessionDescription | None) -> None:
+        """They change the session: hold, resume, another address."""
+        agent, now = self._switch.agent, self._switch.now()
+        negotiation = self._negotiation
+        if negotiation is None:
+            agent.reject_reinvite(self.session, 488, now)
+            return
+        try:
+            if offer is None:
+                answer = negotiation.offer()
+            else:
+                answer = negotiation.answer(offer)
+                self._follow(negotiation.agreement)
+        except (SdpError, UsageError) as error:
+            log.info("leg %s: re-INVITE refused: %s", self.id, error)
+            agent.reject_reinvite(self.session, 488, now)
+            return
+        agent.answer_reinvite(self.session, bytes(answer), now)
+
+    def digit(self, digit: str, duration_ms: int, now: float) -> None:
+        """A key, in RTP or in an INFO request."""
+        self._events.emit(Digit(digit, duration_ms))
+
+    def terminated(self, reason: str, by: Literal["us", "them"], code: int | None) -> None:
+        """The session is over: free everything and say so, once."""
+        if self._ended:
+            return
+        self._ended = True
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._final_statistics = stream.statistics()
+            stream.close(self._switch.now())
+        self._switch.forget(self)
+        self._events.emit(Ended(reason, by, code))
+
+    # -- media -----------------------------------------------------------------------------
+
+    def _may_answer(self) -> bool:
+        return self.direction == "inbound" and not self._answered and not self._ended
+
+    def _describe(self) -> AudioNegotiation:
+        self._stream = self._switch.make_stream(self.id, self.digit, self.media_timed_out)
+        return self._switch.make_negotiation(self._stream.port)
+
+    def _prepare_answer(self) -> SessionDescription | None:
+        """Our answer to their offer (or our offer, if they made none), with media open.
+
+        None when there is none, and then the call has been refused.
+        """
+        try:
+            negotiation = self._negotiation = self._describe()
+            if self._offer is None:
+                return negotiation.offer()
+            answer = negotiation.answer(self._offer)
+            self._follow(negotiation.agreement)
+        except NoFreePortError as error:
+            log.error("leg %s refused: %s", self.id, error)
+            self.reject(503)
+        except (SdpError, UsageError) as error:
+            log.info("leg %s refused: %s", self.id, error)
+            self.reject(488)
+        else:
+            return answer
+        return None
+
+    def _answer_late(self, offer: SessionDescription) -> bool:
+        """Answer, in the ACK, the offer that came with their 200."""
+        try:
+            self._negotiation = self._negotiation or self._describe()
+            answer = self._negotiation.answer(offer)
+            self._follow(self._negotiation.agreement)
+        except (SdpError, UsageError) as error:
+            log.info("leg %s: cannot answer their offer: %s", self.id, error)
+            return False
+        self._switch.agent.acknowledge(self.session, bytes(answer), self._switch.now())
+        return True
+
+    def _agree(self, answer: SessionDescription) -> bool:
+        """Take their answer to our offer; False (and why, in the log) if it is unusable."""
+        if self._negotiation is None:
+            return False
+        try:
+            self._follow(self._negotiation.accept(answer))
+        except (SdpError, UsageError) as error:
+            log.info("leg %s: their answer is unusable: %s", self.id, error)
+            return False
+        return True
+
+    def _follow(self, agreement: AudioAgreement | None) -> None:
+        """Make the stream do what was agreed; raises `UsageError` where policy forbids."""
+        stream = self._stream
+        if agreement is None or stream is None:
+            return
+        format = StreamFormat(
+            law=LAWS[agreement.codec],
+            payload_type=agreement.payload_type,
+            receive={number: LAWS[name] for number, name in agreement.receive.items()},
+            dtmf_payload_type=agreement.telephone_event,
+            dtmf_receive_type=agreement.receive_telephone_event,
+        )
+        remote = agreement.remote or ("0.0.0.0", 0)
+        if stream.lane is None:
+            stream.open(format, remote, self._switch.now())
+        else:
+            stream.update(format, remote)
+        stream.sending = agreement.direction.sends and agreement.remote is not None
+        stream.receiving = agreement.direction.receives
+        held = not stream.sending
+        if held != self._held and self._answered:
+            self._held = held
+            self._events.emit(Held() if held else Resumed())
+
+    def media_timed_out(self, now: float) -> None:
+        """No RTP for longer than is allowed: the far end is gone."""
+        log.info("leg %s: no packet for too long", self.id)
+        self.hangup("media-timeout")
+
+
+def _called(session: Session) -> str:
+    """Who is called: the Request-URI, which proxies rewrite, rather than To."""
+    return session.request.uri if session.direction == "inbound" else session.to.uri
+
+
+def _number(uri: str) -> str:
+    """A party as routes are matched against it: the number, or the user, or the host."""
+    try:
+        parsed = Uri.parse(uri)
+    except ParseError:
+        return uri  # another scheme: a call may come from anywhere
+    return parsed.number or parsed.host
