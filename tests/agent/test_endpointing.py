@@ -10,7 +10,7 @@ from trunkline.agent.endpointing import (
     first_speech,
     last_speech,
 )
-from trunkline.agent.errors import BadSettings
+from trunkline.agent.errors import BadSettingsError
 
 RATE = 8000
 
@@ -102,7 +102,7 @@ def test_silence_alone_wants_the_same_silence_always() -> None:
     past = BlindPast(RATE)
     pause = Pause(1000, 300, RATE, past.audio, 0, 8000)
     assert endpointer.minimum_ms == endpointer.wait_ms(pause) == 450
-    with pytest.raises(BadSettings):
+    with pytest.raises(BadSettingsError):
         SilenceEndpointer(0)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.agent.endpointing import BlindPast, Pause
-from trunkline.agent.errors import BadSettings, IllegalTransition
+from trunkline.agent.errors import BadSettingsError, IllegalTransitionError
 from trunkline.agent.turn_events import (
     BargeIn,
     CallerContinued,
@@ -101,7 +101,7 @@ def test_every_state_knows_every_cue_or_refuses_it(state: State, cue: Cue) -> No
         machine._step(cue)
         assert machine.state is TRANSITIONS[state, cue]
     else:
-        with pytest.raises(IllegalTransition, match=state.value):
+        with pytest.raises(IllegalTransitionError, match=state.value):
             machine._step(cue)
         assert machine.state is state
 
@@ -141,7 +141,7 @@ def test_outside_cues_reach_only_the_states_that_know_them(state: State) -> None
             give(machine)
             assert machine.state is TRANSITIONS[state, cue]
         else:
-            with pytest.raises(IllegalTransition):
+            with pytest.raises(IllegalTransitionError):
                 give(machine)
 
 
@@ -512,7 +512,7 @@ def test_speech_does_not_end_before_the_words_after_a_pause_began() -> None:
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
-    with pytest.raises(BadSettings):
+    with pytest.raises(BadSettingsError):
         TurnSettings(**settings)  # type: ignore[arg-type]
 
 

@@ -18,7 +18,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import BadSettings
+from .errors import BadSettingsError
 
 __all__ = [
     "LATENESS_MS",
@@ -46,8 +46,8 @@ soft first consonants were missed by up to 205 ms."""
 
 _BLOCK_MS = 5
 _TAIL_MS = 80
-"""Background is measured in the last part: when the model says that speech is over it
-has been for longer than this."""
+"""Background is measured in the quietest fifth of the last part: when the model says
+that speech is over it has been for most of this, and for 32 ms at the very least."""
 _GAP_MS = 40
 """A gap of this length before a sound means that what was before does not belong to it."""
 _QUIETEST_DB = -62.0
@@ -99,7 +99,7 @@ class SilenceEndpointer:
 
     def __init__(self, silence_ms: int) -> None:
         if silence_ms < 20:
-            raise BadSettings("silence that ends a turn is at least one frame of 20 ms")
+            raise BadSettingsError("silence that ends a turn is at least one frame of 20 ms")
         self.minimum_ms = silence_ms
 
     def wait_ms(self, pause: Pause) -> float:
@@ -157,7 +157,7 @@ def last_speech(pcm: Frame, voice_end: int, rate_hz: int) -> int:
     if levels.size < 2 * tail:
         return fallback
     decibels = _decibels(levels)
-    floor = float(np.median(decibels[-tail:]))
+    floor = float(np.percentile(decibels[-tail:], 20))
     threshold = _threshold(decibels, floor)
     if threshold is None:
         return fallback

@@ -29,7 +29,7 @@ from types import MappingProxyType
 from trunkline.media.lane import Window
 
 from .endpointing import BlindPast, Endpointer, Past, Pause, SilenceEndpointer
-from .errors import BadSettings, IllegalTransition
+from .errors import BadSettingsError, IllegalTransitionError
 from .turn_events import (
     BargeIn,
     CallerContinued,
@@ -137,7 +137,7 @@ TRANSITIONS: Mapping[tuple[State, Cue], State] = MappingProxyType(
         (State.OVERLAPPING, Cue.END): State.ENDED,
     }
 )
-"""Every legal step. A pair that is not here raises `IllegalTransition`."""
+"""Every legal step. A pair that is not here raises `IllegalTransitionError`."""
 
 
 def diagram() -> str:
@@ -178,15 +178,15 @@ class TurnSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.release <= self.threshold < 1:
-            raise BadSettings("it must be that 0 < release <= threshold < 1")
+            raise BadSettingsError("it must be that 0 < release <= threshold < 1")
         for name in ("speech_ms", "silence_ms", "barge_in_ms", "max_turn_ms"):
             if getattr(self, name) < 20:
-                raise BadSettings(f"{name} is at least one frame of 20 ms")
+                raise BadSettingsError(f"{name} is at least one frame of 20 ms")
         for name in ("opening_ms", "preroll_ms", "idle_ms"):
             if getattr(self, name) < 0:
-                raise BadSettings(f"{name} cannot be negative")
+                raise BadSettingsError(f"{name} cannot be negative")
         if self.preroll_ms > 2000:
-            raise BadSettings("preroll_ms is at most 2000: more than that is another turn")
+            raise BadSettingsError("preroll_ms is at most 2000: more than that is another turn")
 
 
 _CALM = frozenset({State.QUIET, State.THINKING, State.REPLYING})
@@ -322,7 +322,7 @@ class TurnMachine:
     def _step(self, cue: Cue) -> None:
         state = TRANSITIONS.get((self.state, cue))
         if state is None:
-            raise IllegalTransition(f"{cue.value!r} cannot happen in {self.state.value!r}")
+            raise IllegalTransitionError(f"{cue.value!r} cannot happen in {self.state.value!r}")
         self.state = state
 
     def _rest(self) -> None:

@@ -1,0 +1,235 @@
+"""The speaking half of an agent: text in, audio on the line.
+
+A `Speech` is one reply. Sentences come as the model writes them; each is synthesised
+while the one before is played, a bounded time ahead, so that an interrupted reply has
+cost little. Everything it plays carries the generation it was made for: once the line
+has been cleared nothing of it leaves, however late this half learns of it.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.media.resample import StreamResampler
+from trunkline.speech import Pcm, SynthesisFailed, TextToSpeech
+
+from .line import Line
+from .sentences import SentenceSplitter, speakable
+from .timeline import Timeline, Told
+
+__all__ = ["SpeakingSettings", "Speech", "Trimmer"]
+
+Frame: TypeAlias = NDArray[np.int16]
+_END = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakingSettings:
+    """How text becomes speech."""
+
+    first_clause: int = 24
+    """The first piece may end at a comma after so many letters: sooner spoken, though
+    its melody is that of a whole sentence."""
+    longest: int = 240
+    """A piece is cut after so many letters if nothing ends it; about 16 seconds."""
+    ahead_seconds: float = 2.0
+    """How much audio may wait to be played before synthesis pauses. It bridges a slow
+    sentence; more of it would be thrown away at every interruption."""
+    pause_ms: int = 180
+    """Silence left between sentences; synthesisers add anything from none to 700 ms."""
+    stall_seconds: float = 5.0
+    """A synthesiser that gives nothing for so long has failed."""
+
+
+class Speech:
+    """One reply, spoken. All methods belong to the application's loop.
+
+    ``saying`` is told of each piece when its first audio is queued: the piece, and when
+    it will be played. ``clock`` is the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        generation: int,
+        voice: TextToSpeech,
+        settings: SpeakingSettings,
+        *,
+        clock: Callable[[], float],
+        saying: Callable[[str, float], None] = lambda text, at: None,
+    ) -> None:
+        self.generation = generation
+        self.first_audio_at: float | None = None
+        """When the first audio was queued; None while there was none."""
+        self._line = line
+        self._voice = voice
+        self._settings = settings
+        self._clock = clock
+        self._saying = saying
+        self._splitter = SentenceSplitter(
+            first_clause=settings.first_clause, longest=settings.longest
+        )
+        self._pieces: asyncio.Queue[tuple[str, int] | None] = asyncio.Queue()
+        self._timeline = Timeline(line.rate_hz)
+        self._rest = ""  # text that was given and has not come to be spoken
+        self._round = 0
+        self._play_until = 0.0
+
+    @property
+    def played_until(self) -> float:
+        """When everything queued so far will have been played, in seconds."""
+        return self._play_until
+
+    @property
+    def text(self) -> str:
+        """Everything that was given to be said."""
+        return self._timeline.text + self._rest
+
+    def told(self, samples: int) -> Told:
+        """What a caller who heard so many samples has heard, and what not."""
+        return self._timeline.tell(samples, self._rest)
+
+    def write(self, text: str) -> None:
+        """More text, of any length."""
+        self._rest += text
+        for piece in self._splitter.push(text):
+            self._pieces.put_nowait((piece, self._round))
+
+    def next_round(self) -> None:
+        """What follows belongs to the next round: a tool was called in between."""
+        self._flush()
+        self._round += 1
+
+    def close(self) -> None:
+        """There is no more text."""
+        self._flush()
+        self._pieces.put_nowait(_END)
+
+    async def run(self) -> None:
+        """Speak until the text ends. Cancelling it closes the synthesiser's stream.
+
+        Raises:
+            SpeechError: the synthesiser failed; what was said before stays said.
+        """
+        while (item := await self._pieces.get()) is not _END:
+            piece, round = item
+            self._rest = self._rest[len(piece) :]
+            self._timeline.begin(piece, round)
+            words = speakable(piece)
+            if words:
+                await self._speak(words, piece)
+        self._timeline.end()
+        if self.first_audio_at is not None:
+            self._line.finish(self.generation)
+
+    def _flush(self) -> None:
+        for piece in self._splitter.flush():
+            self._pieces.put_nowait((piece, self._round))
+
+    async def _speak(self, words: str, piece: str) -> None:
+        """Synthesise one piece and queue its audio."""
+        rates = self._voice.rate_hz, self._line.rate_hz
+        resampler = None if rates[0] == rates[1] else StreamResampler(*rates)
+        trimmer = Trimmer(self._line.rate_hz)
+        told = False
+        await self._wait()
+        if self._timeline.samples:
+            self._pause()
+        async with aclosing(_generator(self._voice.speak(words))) as chunks:
+            while (chunk := await self._next(chunks)) is not None:
+                pcm = trimmer.push(chunk if resampler is None else resampler.push(chunk))
+                if not told and len(pcm):
+                    told = True
+                    self._saying(piece, max(self._clock(), self._play_until))
+                self._play(pcm)
+                await self._wait()
+        if resampler is not None:
+            self._play(trimmer.push(resampler.flush()))
+
+    async def _next(self, chunks: AsyncGenerator[Pcm, None]) -> Pcm | None:
+        """The next chunk; None at the end."""
+        try:
+            async with asyncio.timeout(self._settings.stall_seconds):
+                return await anext(chunks)
+        except StopAsyncIteration:
+            return None
+        except TimeoutError as error:
+            seconds = self._settings.stall_seconds
+            raise SynthesisFailed(f"{self._voice.name} gave no audio for {seconds} s") from error
+
+    def _play(self, pcm: Frame) -> None:
+        if len(pcm):
+            self._timeline.extend(len(pcm))
+            self._queue(pcm)
+
+    def _pause(self) -> None:
+        """The silence between two sentences."""
+        silence = np.zeros(self._settings.pause_ms * self._line.rate_hz // 1000, np.int16)
+        self._timeline.gap(len(silence))
+        self._queue(silence)
+
+    def _queue(self, pcm: Frame) -> None:
+        now = self._clock()
+        if self.first_audio_at is None:
+            self.first_audio_at = now
+        self._line.play(pcm, self.generation)
+        self._play_until = max(self._play_until, now) + len(pcm) / self._line.rate_hz
+
+    async def _wait(self) -> None:
+        """Wait while there is more audio ahead than needed."""
+        ahead = self._play_until - self._clock() - self._settings.ahead_seconds
+        if ahead > 0:
+            await asyncio.sleep(ahead)
+
+
+class Trimmer:
+    """Takes the silence from both ends of a sentence, as it streams.
+
+    Up to 20 ms of it stay before the first sound and after the last, so that soft
+    consonants are not cut. Silence inside stays as it is.
+    """
+
+    def __init__(self, rate_hz: int, *, level: int = 104) -> None:
+        self._keep = rate_hz // 50
+        self._level = level  # of int16: -50 dBov, below any speech a synthesiser makes
+        self._begun = False
+        self._held: list[Frame] = []  # silence that may turn out to be inside
+
+    def push(self, pcm: Frame) -> Frame:
+        """More audio; what of it is certain to be played."""
+        loud = np.flatnonzero(np.abs(pcm.astype(np.int32)) > self._level)
+        if not loud.size:
+            self._hold(pcm)
+            return pcm[:0]
+        first, last = int(loud[0]), int(loud[-1]) + 1
+        end = min(len(pcm), last + self._keep)
+        head = [*self._held, pcm[:first]]
+        if not self._begun:
+            quiet = np.concatenate(head)
+            head = [quiet[max(0, len(quiet) - self._keep) :]]
+            self._begun = True
+        self._held = [pcm[end:]] if end < len(pcm) else []
+        return np.concatenate((*head, pcm[first:end]))
+
+    def _hold(self, pcm: Frame) -> None:
+        if len(pcm):
+            self._held.append(pcm)
+        if not self._begun and sum(map(len, self._held)) > 50 * self._keep:
+            self._held = self._held[-1:]  # a second of silence before the first sound
+
+
+def _generator(stream: AsyncIterator[Pcm]) -> AsyncGenerator[Pcm, None]:
+    """An engine's stream as something that can be closed."""
+    if hasattr(stream, "aclose"):
+        return cast("AsyncGenerator[Pcm, None]", stream)
+    return _wrapped(stream)
+
+
+async def _wrapped(stream: AsyncIterator[Pcm]) -> AsyncGenerator[Pcm, None]:
+    async for chunk in stream:
+        yield chunk
