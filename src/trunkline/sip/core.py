@@ -22,6 +22,7 @@ from .transaction import (
     InviteServerTransaction,
     NonInviteClientTransaction,
     NonInviteServerTransaction,
+    State,
     Timing,
     Transaction,
     TransactionKey,
@@ -296,14 +297,28 @@ class Core:
         return session if theirs.tag in session._internals.early_dialogs else None
 
     def terminate(
-        self, session: Session, reason: str, by: Literal["us", "them"], code: int | None = None
+        self,
+        session: Session,
+        now: float,
+        reason: str,
+        by: Literal["us", "them"],
+        code: int | None = None,
     ) -> None:
-        """End a session and say so; once, however often it is called."""
+        """End a session and say so; once, however often it is called.
+
+        An INVITE of theirs that is still open is answered 487 (RFC 3261 section 15.1.2).
+        """
         if session.is_terminated:
             return
         session.move(Cause.OVER)
         internals = session._internals
         internals.stop_all()
+        for invite in (internals.server_invite, internals.server_reinvite):
+            if invite is not None and not invite.is_answered:
+                self.respond(invite, 487, now, tag=internals.local_tag)
+        for request in (internals.client_invite, internals.client_reinvite):
+            if request is not None and request.state in (State.CALLING, State.PROCEEDING):
+                request.drop()
         self.sessions.pop(session.id, None)
         self.dialogs.pop((session.call_id, internals.local_tag), None)
         self.emit(Terminated(session, reason, by, code))

@@ -65,15 +65,17 @@ class Ending:
         if challenged and authorizer is not None and authorizer.challenged(response):
             self._send_bye(session, now)
         else:
-            self._finish(session)
+            self._finish(session, now)
 
     def _on_failure(self, session: Session, code: int, now: float) -> None:
         self._core.counters["bye-unanswered"] += 1
-        self._finish(session)
+        self._finish(session, now)
 
-    def _finish(self, session: Session) -> None:
+    def _finish(self, session: Session, now: float) -> None:
         internals = session._internals
-        self._core.terminate(session, internals.end_reason, internals.end_by, internals.end_code)
+        self._core.terminate(
+            session, now, internals.end_reason, internals.end_by, internals.end_code
+        )
 
     def drop_fork(self, dialog: Dialog, destination: Address, now: float) -> None:
         """End the dialog of a 2xx nobody wants, silently (RFC 3261 section 13.2.2.4)."""
@@ -84,20 +86,15 @@ class Ending:
     def receive_bye(
         self, session: Session, transaction: ServerTransaction, request: Request, now: float
     ) -> None:
-        """Their BYE: 200, refuse what is still open, and it is over (section 15.1.2)."""
+        """Their BYE: 200, and it is over, with all that was open (section 15.1.2)."""
         core, internals = self._core, session._internals
         core.respond(transaction, 200, now, tag=internals.local_tag)
-        for invite in (internals.server_invite, internals.server_reinvite):
-            if invite is not None and not invite.is_answered:
-                core.respond(invite, 487, now, tag=internals.local_tag)
-        if internals.client_invite is not None and internals.dialog is None:
-            internals.client_invite.drop()  # an early dialog of ours ended by its callee
         cause = request.get("reason") or ""
         core.emit(ByeReceived(session, cause))
         if internals.end_reason:  # both hung up at once: ours began it
-            core.terminate(session, internals.end_reason, internals.end_by, internals.end_code)
+            core.terminate(session, now, internals.end_reason, internals.end_by, internals.end_code)
         else:
-            core.terminate(session, "hangup", "them")
+            core.terminate(session, now, "hangup", "them")
 
 
 def _ignore(*_: object) -> None:

@@ -12,6 +12,7 @@ from .errors import ParseError
 from .uri import Uri
 
 __all__ = [
+    "CANONICAL",
     "COMPACT",
     "CSeq",
     "NameAddress",
@@ -55,15 +56,15 @@ _NAMES = (
     "Authorization", "Proxy-Authorization", "WWW-Authenticate", "Proxy-Authenticate", "Reason",
     "Diversion", "Identity", "Subject", "Unsupported", "Retry-After", "Warning", "Event",
 )  # fmt: skip
-_CANONICAL = dict(COMPACT)
-_CANONICAL.update({name.upper(): full for name, full in COMPACT.items()})
-_CANONICAL.update({name: name.lower() for name in _NAMES})
-_CANONICAL.update({name.lower(): name.lower() for name in _NAMES})
+CANONICAL = dict(COMPACT)
+CANONICAL.update({name.upper(): full for name, full in COMPACT.items()})
+CANONICAL.update({name: name.lower() for name in _NAMES})
+CANONICAL.update({name.lower(): name.lower() for name in _NAMES})
 
 
 def canonical_name(name: str) -> str:
     """The lower-case full name of a header; "" if it is not a token at all."""
-    known = _CANONICAL.get(name)
+    known = CANONICAL.get(name)
     if known is not None:
         return known
     name = name.rstrip(" \t")
@@ -121,15 +122,14 @@ def parse_parameters(text: str) -> dict[str, str | None]:
     parameters: dict[str, str | None] = {}
     for part in _split(text, ";", _SEMICOLON) if '"' in text else text.split(";"):
         name, equals, value = part.partition("=")
-        name = name.strip()
-        if not name:
-            if equals:
-                raise ParseError("Malformed parameter")
-            continue
-        value = value.strip()
-        if value.startswith('"'):
-            value = unquote_string(value)
-        parameters[name.lower()] = value if equals else None
+        name = name.strip().lower()
+        if not equals:
+            if name:
+                parameters[name] = None
+        elif name:
+            parameters[name] = unquote_string(value.strip())
+        else:
+            raise ParseError("Malformed parameter")
     return parameters
 
 

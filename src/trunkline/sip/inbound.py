@@ -118,7 +118,7 @@ class Inbound:
             headers=checked_headers(headers, keep=("contact",)),
             tag=internals.local_tag,
         )
-        self._core.terminate(session, word or reason_word(code), "us", code)
+        self._core.terminate(session, now, word or reason_word(code), "us", code)
         return True
 
     def _rang_too_long(self, session: Session, now: float) -> None:
@@ -130,4 +130,4 @@ class Inbound:
         assert internals.server_invite is not None
         self._core.respond(internals.server_invite, 487, now, tag=internals.local_tag)
         self._core.emit(Cancelled(session, request.get("reason") or ""))
-        self._core.terminate(session, "cancelled", "them", 487)
+        self._core.terminate(session, now, "cancelled", "them", 487)

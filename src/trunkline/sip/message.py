@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from trunkline.errors import UsageError
 
 from .errors import ParseError
-from .headers import CSeq, NameAddress, Via, canonical_name, split_values
+from .headers import CANONICAL, CSeq, NameAddress, Via, canonical_name, split_values
 from .uri import Uri
 
 __all__ = [
@@ -58,6 +58,7 @@ REASONS = {
 _FOLD = re.compile(r"[ \t]*\r?\n[ \t]+")
 _METHOD = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 _SINGLE = ("from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type")
+_COPIED = (("From", "from"), ("To", "to"), ("Call-ID", "call-id"), ("CSeq", "cseq"))
 _MANDATORY = ("via", "from", "to", "call-id", "cseq")
 
 
@@ -115,7 +116,8 @@ class Message:
             index = self._index = {}
             for key, value in self.headers:
                 index.setdefault(canonical_name(key), []).append(value)
-        return index.get(canonical_name(name), ())
+        found = index.get(name)
+        return index.get(canonical_name(name), ()) if found is None else found
 
     def get(self, name: str) -> str | None:
         """The first field of that name, or None."""
@@ -189,14 +191,14 @@ class Message:
         raise NotImplementedError
 
     def __bytes__(self) -> bytes:
-        lines = [self._start_line()]
         length = str(len(self.body))
-        written = False
-        for name, value in self.headers:
+        lines = [self._start_line()]
+        lines += [f"{name}: {value}" for name, value in self.headers]
+        for position, (name, _) in enumerate(self.headers, 1):
             if len(name) in (1, 14) and canonical_name(name) == "content-length":
-                value, written = length, True
-            lines.append(f"{name}: {value}")
-        if not written:
+                lines[position] = f"{name}: {length}"
+                break
+        else:
             lines.append(f"Content-Length: {length}")
         head = "\r\n".join(lines)
         # A line break smuggled into a value would be a header of somebody else's choice.
@@ -276,10 +278,9 @@ class Request(Message):
             fields += [("Record-Route", value) for value in self.all("record-route")]
         elif code == 100 and (timestamp := self.get("timestamp")):
             fields.append(("Timestamp", timestamp))
-        for name in ("From", "To", "Call-ID", "CSeq"):
-            value = self.get(name)
-            if value is not None:
-                if name == "To" and to_tag and code > 100 and not _has_tag(self):
+        for name, key in _COPIED:
+            for value in self.all(key)[:1]:
+                if key == "to" and to_tag and code > 100 and not _has_tag(self):
                     value = f"{value};tag={to_tag}"
                 fields.append((name, value))
         fields.extend(headers)
@@ -381,9 +382,10 @@ def _parse_headers(message: Message, lines: list[str]) -> ParseError | None:
     problem = None
     index: dict[str, list[str]] = {}
     headers = message.headers
+    known = CANONICAL.get
     for line in lines[1:]:
         name, colon, value = line.partition(":")
-        key = canonical_name(name)
+        key = known(name) or canonical_name(name)
         value = value.strip(" \t\r")
         if not colon or not key or "\r" in value:
             problem = ParseError("Malformed header line")
@@ -406,10 +408,13 @@ def _check(message: Request | Response) -> None:
     for name in _SINGLE:
         if name in index and len(index[name]) > 1:
             raise ParseError(f"Several {name} headers")
-    message.via, message.from_, message.to  # noqa: B018 - they raise
+    message._via = Via.parse(split_values(index["via"][0])[0])
+    message._from = NameAddress.parse(index["from"][0])
+    message._to = NameAddress.parse(index["to"][0])
+    message._cseq = CSeq.parse(index["cseq"][0])
     if not index["call-id"][0]:
         raise ParseError("Empty call-id header")
-    method = message.cseq.method
+    method = message._cseq.method
     if isinstance(message, Request):
         if method != message.method:
             raise ParseError("CSeq method does not match")

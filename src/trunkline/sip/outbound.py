@@ -112,7 +112,7 @@ class Outbound:
         elif response.code < 300:
             self._answered(session, response, now)
         elif not self._try_again(session, response, now):
-            self._refused(session, response)
+            self._refused(session, response, now)
 
     # Provisional.
 
@@ -161,7 +161,7 @@ class Outbound:
             fork = Fork(Dialog.from_response(session.request, response))
         except ParseError:
             self._core.counters["response-unusable"] += 1
-            self._refused(session, response)
+            self._refused(session, response, now)
             return
         internals.forks[tag] = fork
         if session.state is SessionState.CALLING:
@@ -235,22 +235,22 @@ class Outbound:
         self._send_invite(session, internals.client_invite.destination, now)
         return True
 
-    def _refused(self, session: Session, response: Response) -> None:
+    def _refused(self, session: Session, response: Response, now: float) -> None:
         internals = session._internals
         if session.state is SessionState.CANCELLING:
-            self._core.terminate(session, internals.end_reason, "us", response.code)
+            self._core.terminate(session, now, internals.end_reason, "us", response.code)
         elif session.state is SessionState.CALLING:
             code = response.code if response.code >= 300 else 502
             self._core.emit(Rejected(session, code, response.reason, response))
-            self._core.terminate(session, reason_word(code), "them", code)
+            self._core.terminate(session, now, reason_word(code), "them", code)
 
     def _on_failure(self, session: Session, code: int, now: float) -> None:
         if session.state is SessionState.CANCELLING:
-            self._core.terminate(session, session._internals.end_reason, "us", code)
+            self._core.terminate(session, now, session._internals.end_reason, "us", code)
         elif session.state is SessionState.CALLING:
             reason = "Request Timeout" if code == 408 else "Service Unavailable"
             self._core.emit(Rejected(session, code, reason, None))
-            self._core.terminate(session, reason_word(code), "them", code)
+            self._core.terminate(session, now, reason_word(code), "them", code)
 
     # Giving up.
 
@@ -296,7 +296,7 @@ class Outbound:
         if internals.client_invite is not None:
             internals.client_invite.drop()
         if session.state is SessionState.CANCELLING:
-            self._core.terminate(session, internals.end_reason, "us", internals.end_code)
+            self._core.terminate(session, now, internals.end_reason, "us", internals.end_code)
 
 
 def acknowledge(core: Core, dialog: Dialog, invite: Message, body: bytes = b"") -> bytes:

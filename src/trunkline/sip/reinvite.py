@@ -56,7 +56,7 @@ class ReInvite:
             request.headers += internals.authorizer.headers("INVITE", request.uri, request.body)
         internals.reinvite_is_out = True
         fork = Fork(internals.dialog)
-        core.send_request(
+        internals.client_reinvite = core.send_request(  # type: ignore[assignment]
             request,
             core.destination(session),
             partial(self._on_response, session, fork, request),

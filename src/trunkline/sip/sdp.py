@@ -6,6 +6,7 @@ what an offer said. What to offer and answer is decided in `offer_answer`.
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
 
 from .errors import SdpError
 
@@ -163,18 +164,21 @@ class SessionDescription:
         lines = _lines(data)
         if not lines or lines[0][0] != "v" or lines[0][1].strip() != "0":
             raise SdpError("Malformed SDP: no version")
-        sections = _sections(lines[1:])
-        head = sections[0]
-        origin = next((value for key, value in head if key == "o"), None)
-        if origin is None:
+        starts = [position for position, (key, _) in enumerate(lines) if key == "m"]
+        head = lines[: starts[0]] if starts else lines
+        connection, attributes, other = _parse_section(head[1:], "iuepbzkr")
+        single = dict(head)
+        if "o" not in single:
             raise SdpError("Malformed SDP: no origin")
         return cls(
-            origin=_parse_origin(origin),
-            media=tuple(_parse_media(section) for section in sections[1:]),
-            connection=_parse_connection(head),
-            attributes=_parse_attributes(head),
-            name=next((value for key, value in head if key == "s"), "") or "-",
-            other=tuple(line for line in head if line[0] in "iuepbzkr"),
+            origin=_parse_origin(single["o"]),
+            media=tuple(
+                _parse_media(lines[start:end]) for start, end in pairwise([*starts, len(lines)])
+            ),
+            connection=connection,
+            attributes=attributes,
+            name=single.get("s") or "-",
+            other=other,
             timing=tuple(value for key, value in head if key == "t") or ("0 0",),
         )
 
@@ -230,23 +234,31 @@ def _lines(data: bytes) -> list[tuple[str, str]]:
         raise SdpError("Malformed SDP: too many lines")
     lines = []
     for text in raw:
-        text = text.strip("\r")
-        if not text.strip():
-            continue
-        if len(text) < 2 or text[1] != "=" or "\r" in text:
+        text = text.rstrip("\r")
+        if text[1:2] == "=" and "\r" not in text:
+            lines.append((text[0], text[2:]))
+        elif text.strip():
             raise SdpError("Malformed SDP line")
-        lines.append((text[0], text[2:]))
     return lines
 
 
-def _sections(lines: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
-    """The session's lines, then each media line with its own."""
-    sections: list[list[tuple[str, str]]] = [[]]
+def _parse_section(
+    lines: list[tuple[str, str]], kept: str
+) -> tuple[str | None, Attributes, tuple[tuple[str, str], ...]]:
+    """Address, attributes and ``kept`` lines of one section."""
+    connection = None
+    attributes: list[tuple[str, str | None]] = []
+    other = []
     for line in lines:
-        if line[0] == "m":
-            sections.append([])
-        sections[-1].append(line)
-    return sections
+        key, value = line
+        if key == "a":
+            name, colon, text = value.partition(":")
+            attributes.append((name.strip(), text if colon else None))
+        elif key == "c":
+            connection = connection or _parse_connection(value)
+        elif key in kept:
+            other.append(line)
+    return connection, tuple(attributes), tuple(other)
 
 
 def _parse_origin(text: str) -> Origin:
@@ -260,23 +272,11 @@ def _parse_origin(text: str) -> Origin:
     return Origin(session_id, int(version), address, username)
 
 
-def _parse_connection(section: list[tuple[str, str]]) -> str | None:
-    for key, value in section:
-        if key == "c":
-            parts = value.split()
-            if len(parts) != 3 or parts[0] != "IN" or parts[1] not in ("IP4", "IP6"):
-                raise SdpError("Malformed SDP connection")
-            return parts[2].partition("/")[0]
-    return None
-
-
-def _parse_attributes(section: list[tuple[str, str]]) -> Attributes:
-    attributes = []
-    for key, value in section:
-        if key == "a":
-            name, colon, text = value.partition(":")
-            attributes.append((name.strip(), text if colon else None))
-    return tuple(attributes)
+def _parse_connection(text: str) -> str:
+    parts = text.split()
+    if len(parts) != 3 or parts[0] != "IN" or parts[1] not in ("IP4", "IP6"):
+        raise SdpError("Malformed SDP connection")
+    return parts[2].partition("/")[0]
 
 
 def _parse_media(section: list[tuple[str, str]]) -> MediaDescription:
@@ -286,14 +286,15 @@ def _parse_media(section: list[tuple[str, str]]) -> MediaDescription:
     port, slash, count = parts[1].partition("/")
     if not _small_number(port, 65535) or (slash and not _small_number(count, 255)):
         raise SdpError("Malformed SDP media line")
+    connection, attributes, other = _parse_section(section[1:], "ibk")
     return MediaDescription(
         kind=parts[0],
         port=int(port),
         protocol=parts[2],
         formats=tuple(parts[3:]),
-        connection=_parse_connection(section),
-        attributes=_parse_attributes(section),
-        other=tuple(line for line in section if line[0] in "ibk"),
+        connection=connection,
+        attributes=attributes,
+        other=other,
         port_count=int(count) if slash else 1,
     )
 

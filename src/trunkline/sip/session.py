@@ -125,6 +125,7 @@ class Internals:
     reinvite_is_out: bool = False
     reinvite_attempts: int = 0
     server_reinvite: InviteServerTransaction | None = None
+    client_reinvite: InviteClientTransaction | None = None
     unacknowledged: dict[int, Unacknowledged] = field(default_factory=dict)
     authorizer: Authorizer | None = None
     source: Address | None = None
