@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from picows import WSMsgType
 
 from trunkline.media.g711 import Law
-from trunkline.media.lane import Lane, StreamInlet
 from trunkline.wire.events import Connected, Dtmf, MarkReached, Media, Started, Stopped
 from trunkline.wire.signatures import twilio_signature_is_valid
 from trunkline.wire.twilio import Encoder, decode
 
 from .leg import Digit, LegReceiver, Party
 from .media_thread import MediaThread
-from .socket_leg import SocketLeg, clean_name, mark_name, parse_mark
+from .socket_leg import SocketLeg, SocketOutlet, clean_name, mark_name
 from .websocket import Closed, Connection, Limits
 from .websocket_server import (
     Reply,
@@ -36,10 +35,6 @@ log = logging.getLogger(__name__)
 TEXT = WSMsgType.TEXT
 START_SECONDS = 10.0
 """How long a socket may stay open without a stream."""
-LEAD_FRAMES = 2
-"""Sent ahead when speech begins: 40 ms in Twilio's queue ride out our tick and the network."""
-_ALIGN_AFTER_FRAMES = 10
-_ALIGN_MARGIN_SECONDS = 0.003
 _numbers = itertools.count(1)
 
 
@@ -105,49 +100,22 @@ class TwilioLeg(SocketLeg):
         parameters = {
             clean_name(name): clean_name(value) for name, value in started.parameters.items()
         }
-        id = f"twilio-{next(_numbers)}"
-        outlet = _Outlet(stream, Encoder(started.stream_id))
-        inlet = StreamInlet(8000, Law.ULAW)
         super().__init__(
-            id=id,
+            id=f"twilio-{next(_numbers)}",
             transport="twilio",
             party=Party(
                 caller=parameters.get("from") or clean_name(started.call_id),
                 callee=parameters.get("to") or clean_name(path),
                 headers=parameters,
             ),
-            lane=Lane(id, inlet=inlet, outlet=outlet),
-            inlet=inlet,
-            engine=stream.server.media.engine,
-            connection=stream,
+            encoding=Law.ULAW,
+            outlet=_Outlet(stream, Encoder(started.stream_id)),
+            media=stream.server.media,
         )
         self.stream_id = started.stream_id
         self.call_sid = clean_name(started.call_id)
         self.account_sid = clean_name(started.account_id)
-        self._clock = stream.server.media.clock
         self._stream = stream
-        self._outlet = outlet
-        self._frames = 0
-        outlet.lane = self._lane
-
-    def push(self, payload: bytes) -> None:
-        """File received audio."""
-        self._inlet.push(payload)
-        self._frames += 1
-        if self._frames == _ALIGN_AFTER_FRAMES:
-            # From now on its tick follows its audio: up to 15 ms less delay.
-            moment = self._loop.time() + _ALIGN_MARGIN_SECONDS
-            self._engine.align(self._lane, self._clock.phase_after(moment))
-
-    def mark_reached(self, name: str) -> bool:
-        """A mark came back; False if it was not one of ours."""
-        mark = parse_mark(name)
-        if mark is None:
-            return False
-        generation, samples = mark
-        if generation >= self._outlet.cleared_below:
-            self._lane.mark_played(generation, samples, self._loop.time())
-        return True
 
     def statistics(self) -> Mapping[str, float]:
         """Frames in both directions, and what was lost or useless."""
@@ -155,38 +123,24 @@ class TwilioLeg(SocketLeg):
         return {**super().statistics(), "messages_ignored": ignored}
 
 
-class _Outlet:
-    """Where the engine's frames go: one JSON message each."""
+class _Outlet(SocketOutlet):
+    """One JSON message a frame."""
 
-    __slots__ = ("_connection", "_encoder", "_media", "busy", "cleared_below", "lane")
-
-    encoding: Law | None = Law.ULAW
-    lead_frames: int = LEAD_FRAMES
-    continuous: bool = False
-    marks: bool = True
+    encoding = Law.ULAW
 
     def __init__(self, connection: Connection, encoder: Encoder) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._encoder = encoder
         self._media = encoder.media
-        self.lane: Lane | None = None
-        self.busy = False
-        self.cleared_below = 0
-        """Marks of generations below this one came back because of a clear."""
 
     def send(self, payload: bytes, now: float, *, silence: bool) -> None:
-        self._connection.send_media(TEXT, self._media(payload))
+        self.connection.send_media(TEXT, self._media(payload))
 
     def mark(self, generation: int, samples: int) -> None:
-        self._connection.send(self._encoder.mark(mark_name(generation, samples)))
+        self.connection.send(self._encoder.mark(mark_name(generation, samples)))
 
-    def cleared(self) -> None:
-        if self.lane is not None:
-            self.cleared_below = self.lane.playout.floor
-        self._connection.send(self._encoder.clear())
-
-    def second(self, now: float) -> None:
-        pass
+    def clear(self) -> None:
+        self.connection.send(self._encoder.clear())
 
 
 class _Stream(Connection):

@@ -1,0 +1,6 @@
+"""The talk page: static files, and what an agent's events look like on it."""
+
+from .messages import page_messages
+from .pages import static_pages
+
+__all__ = ["page_messages", "static_pages"]
