@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from trunkline.agent.agent import Host
 from trunkline.media.resample import StreamResampler
 from trunkline.media.wav import parse_wav
 from trunkline.transports.leg import (
@@ -83,6 +84,8 @@ class Call(CallLine):
         """How it ended; None while it has not."""
         self.statistics: dict[str, float] = {}
         """Loss, jitter, round trip and the like, as the leg last told them."""
+        self.host: Callable[[Call], Host] | None = None
+        """Makes what the node offers agents: its engines."""
         self.recordings: list[Recording] = []
         """What is being recorded of it; ends with the call."""
         self._observers: list[Observer] = []
@@ -202,6 +205,20 @@ class Call(CallLine):
         """End the call in whatever state it is; legal more than once."""
         if not self.is_over:
             await self._media.run(self._leg.hangup, reason)
+
+    def hangup_soon(self) -> None:
+        """`hangup` without waiting; for callbacks."""
+        self.on_media(self._leg.hangup, "hangup")
+
+    def send_dtmf_soon(self, digits: str) -> None:
+        """`send_dtmf` without waiting; for callbacks. Raises where digits cannot be sent."""
+        self._media.call(self._leg.send_dtmf, digits).result(timeout=1.0)
+
+    def agent_host(self) -> Host:
+        """What the call's node offers an agent (see ``agent.Hosted``)."""
+        if self.host is None:
+            return Host(hangup=self.hangup_soon, observers=(self.tell,))
+        return self.host(self)
 
     async def wait_answered(self) -> None:
         """Wait until the call is up; raises `CallEndedError` if it never is."""

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from trunkline.agent.agent import Host
 from trunkline.errors import UsageError
 from trunkline.transports.leg import Leg, LegEvent, LegObserver
 from trunkline.transports.media_thread import MediaThread
@@ -113,6 +114,7 @@ class Switchboard:
         self._policy = OutboundPolicy()
         self._tasks: asyncio.TaskGroup | None = None
         self._listeners: list[Listener] = []
+        self._host: Callable[[Call], Host] | None = None
         self._draining = False
         self.refused = 0
         """Calls that no route was for, or that came while draining."""
@@ -202,6 +204,7 @@ class Switchboard:
         outgoing: Outgoing | None = None,
         policy: OutboundPolicy | None = None,
         listeners: tuple[Listener, ...] = (),
+        host: Callable[[Call], Host] | None = None,
     ) -> None:
         """Join the board to a node's media thread and transports."""
         if self._media is not None:
@@ -210,6 +213,7 @@ class Switchboard:
         self._outgoing = outgoing
         self._policy = policy or OutboundPolicy()
         self._listeners = list(listeners)
+        self._host = host
 
     async def run(self, ready: asyncio.Event, stop: asyncio.Event, drain_seconds: float) -> None:
         """Serve calls until ``stop`` is set, then finish or end the ones there are."""
@@ -253,6 +257,7 @@ class Switchboard:
 
     def _register(self, call: Call, app: str) -> None:
         self.calls[call.id] = call
+        call.host = self._host
         for listener in self._listeners:
             try:
                 listener.call_started(call, app)

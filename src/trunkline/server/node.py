@@ -8,13 +8,13 @@ import asyncio
 import gc
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from trunkline.calls.keeper import Keeper
 from trunkline.calls.recording import Recorder
 from trunkline.calls.records import RecordStore
-from trunkline.calls.switchboard import OutboundPolicy, Switchboard
+from trunkline.calls.switchboard import Listener, OutboundPolicy, Switchboard
 from trunkline.media.engine import ActivityBank, Engine
 from trunkline.media.jitter import JitterBank, JitterSettings
 from trunkline.media.lane import Lane
@@ -25,6 +25,8 @@ from trunkline.transports.rtp import RtpPoller, RtpPorts
 from trunkline.transports.sip import SipEndpoint, SipOptions
 from trunkline.transports.twilio import TwilioServer
 from trunkline.transports.websocket_server import WebSocketServer
+
+from .engines import SpeechEngines
 
 __all__ = ["Node", "Ports"]
 
@@ -69,6 +71,7 @@ class Node:
         streams: bool | None = None,
         keep_records: bool = True,
         activity: Callable[[], ActivityBank] | None = None,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         self.settings = settings
         self.board = board
@@ -76,6 +79,9 @@ class Node:
         self._with_streams = settings.streams.enabled if streams is None else streams
         self._keep_records = keep_records
         self._activity = activity or self._make_activity
+        self._listeners = tuple(listeners)
+        self.engines = SpeechEngines(settings)
+        """What agents of this node hear, think and speak with."""
         self._running: _Running | None = None
         self.ports = Ports(0, 0)
         self.ready = asyncio.Event()
@@ -151,7 +157,8 @@ class Node:
             media,
             outgoing=running.sip,
             policy=OutboundPolicy(outbound.allowed_prefixes, outbound.allow_loopback),
-            listeners=(self._keeper,),
+            listeners=(self._keeper, *self._listeners),
+            host=self.engines.host,
         )
         if self._with_streams:
             running.streams = await media.run_async(lambda: self._open_streams(media))
@@ -217,6 +224,7 @@ class Node:
 
     async def _close(self, running: _Running) -> None:
         await running.media.stop()
+        await self.engines.aclose()
         if running.recorder is not None:
             await asyncio.to_thread(running.recorder.close)
         if running.records is not None:
