@@ -36,8 +36,9 @@ class TurnRecord(TypedDict, total=False):
     interrupted: bool
     """The caller spoke over it (agent)."""
     stages_ms: Mapping[str, float]
-    """How long each stage of the reply took, in order: endpointing, recognition,
-    first_token, first_audio, first_packet (agent)."""
+    """When each stage of the reply was through, in milliseconds from the end of the caller's
+    speech, each holding those before it: endpointing, recognition, first_token,
+    first_audio, first_packet (agent)."""
     tools: Sequence[ToolUse]
 
 

@@ -1,0 +1,79 @@
+"""Finds the command, runs it, and says in one line what went wrong.
+
+Data goes to standard output, everything else to standard error. Exit status:
+0 it went well, 1 it did not, 2 it was asked for wrongly (flags, configuration).
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from cyclopts import App, CycloptsError
+
+from trunkline import __version__
+from trunkline.errors import TrunklineError, UsageError
+
+from .arguments import given
+
+__all__ = ["COMMANDS", "build", "main"]
+
+_HELP = """\
+An open, self-hosted switchboard for voice AI.
+
+Phones and media streams come in, voice agents answer: `trunkline demo` plays a call,
+`trunkline up` runs a node.
+"""
+
+COMMANDS: Final = {
+    "up": ("trunkline.cli.up:up", "Run a node: answer calls until it is stopped."),
+    "call": ("trunkline.cli.call:call", "Place one call and say how it went."),
+    "demo": ("trunkline.cli.demo:demo", "Play a whole phone call on this machine."),
+    "calls": ("trunkline.cli.calls:app", "The calls there were, and are."),
+    "config": ("trunkline.cli.config:app", "The settings: a sample, a check, the effect."),
+    "setup": ("trunkline.cli.setup:app", "Install what hearing and speaking need."),
+    "version": ("trunkline.cli.version:version", "The version of Trunkline and of its parts."),
+}
+"""Where each command is, loaded only when it is used, and what the list says of it."""
+
+
+def build(tokens: Sequence[str]) -> App:
+    """The command line. What the list says is left out where a command's own help is asked."""
+    app = App(
+        name="trunkline",
+        help=_HELP,
+        help_format="markdown",
+        version=__version__,
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
+    for name, (place, summary) in COMMANDS.items():
+        app.command(place, name=name, help=None if name in tokens else summary)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    with given(tokens):
+        try:
+            result = build(tokens)(tokens, exit_on_error=False, print_error=True)
+        except CycloptsError:  # printed already
+            return 2
+        except UsageError as error:
+            return _complain(error, 2)
+        except TrunklineError as error:
+            return _complain(error, 1)
+        except KeyboardInterrupt:
+            return 130  # as a shell reports SIGINT
+        except BrokenPipeError:
+            # Whoever read our output has enough (`| head`). Nothing more can be
+            # written, not even by the interpreter when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+    return result if isinstance(result, int) else 0
+
+
+def _complain(error: Exception, status: int) -> int:
+    print(f"trunkline: {error}", file=sys.stderr)
+    return status

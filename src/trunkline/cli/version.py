@@ -1,0 +1,41 @@
+"""``trunkline version``."""
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
+
+from trunkline import __version__
+
+from .output import print_json
+
+__all__ = ["version"]
+
+_PARTS = ("numpy", "uvloop", "picows", "msgspec", "onnxruntime", "pocketsphinx", "httpx2")
+
+
+def version(*, json: bool = False) -> None:
+    """The version of Trunkline and of its parts.
+
+    Example: `trunkline version --json`
+
+    Parameters
+    ----------
+    json
+        As JSON.
+    """
+    parts = {"trunkline": __version__, "python": platform.python_version()}
+    parts["platform"] = f"{sys.platform} {platform.machine()}"
+    parts |= {name: _installed(name) for name in _PARTS}
+    if json:
+        print_json({name: value or None for name, value in parts.items()})
+        return
+    for name, value in parts.items():
+        print(f"{name:14}{value or 'not installed'}")
+
+
+def _installed(name: str) -> str:
+    try:
+        return version_of(name)
+    except PackageNotFoundError:
+        return ""
