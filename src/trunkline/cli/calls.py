@@ -111,7 +111,7 @@ def show_record(record: CallRecord, out: Console) -> None:
     """One call for people."""
     facts = table()
     for name, value in _facts(record):
-        facts.add_row(Text(name, style="dim"), value)
+        facts.add_row(text(name, "dim"), value)
     out.print(facts)
     if record.quality:
         out.print(Text("\nquality", style="bold"))
