@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from trunkline.errors import UsageError
+
 from .errors import ParseError
 from .events import Event, Output, Send, Terminated
 from .headers import canonical_name
@@ -371,12 +373,17 @@ def _part_of_type(message: Message, kind: str) -> bytes | None:
 
 
 def checked_headers(headers: Headers, keep: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    """The application's own header fields; the ones that are ours are left out."""
-    return [
-        (name, value)
-        for name, value in headers
-        if canonical_name(name) not in _OURS or canonical_name(name) in keep
-    ]
+    """The application's own header fields; the ones that are ours are left out.
+
+    Raises UsageError for a line break, before it has done any harm.
+    """
+    kept = []
+    for name, value in headers:
+        if "\n" in name + value or "\r" in name + value:
+            raise UsageError(f"the {name!r} header may not contain a line break")
+        if canonical_name(name) not in _OURS or canonical_name(name) in keep:
+            kept.append((name, value))
+    return kept
 
 
 _OURS = {"via", "from", "to", "call-id", "cseq", "contact", "content-length", "content-type",

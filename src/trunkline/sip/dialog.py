@@ -144,11 +144,16 @@ class Dialog:
 def _target(message: Request | Response) -> str:
     """The one Contact's address, known to be one that can be sent to."""
     contact = message.contact
-    if contact is None:
+    if contact is None or not _can_be_sent_to(contact):
         raise ParseError("Missing or unusable Contact")
-    if contact.parsed_uri.scheme == "tel":
-        raise ParseError("Unusable Contact")
     return contact.uri
+
+
+def _can_be_sent_to(address: NameAddress) -> bool:
+    try:
+        return address.parsed_uri.scheme != "tel"
+    except ParseError:
+        return False
 
 
 def _routes(message: Request | Response) -> list[str]:
@@ -157,7 +162,7 @@ def _routes(message: Request | Response) -> list[str]:
     if len(values) > MAX_ROUTES:
         raise ParseError("Too many Record-Route headers")
     for value in values:
-        if NameAddress.parse(value).parsed_uri.scheme == "tel":
+        if not _can_be_sent_to(NameAddress.parse(value)):
             raise ParseError("Unusable Record-Route")
     return values
 

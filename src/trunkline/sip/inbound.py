@@ -110,12 +110,13 @@ class Inbound:
             raise StateError(f"no {code} in state {session.state}")
         internals = session._internals
         assert internals.server_invite is not None
+        own = checked_headers([*headers, ("Reason-Phrase", reason)], keep=("contact",))[:-1]
         self._core.respond(
             internals.server_invite,
             code,
             now,
             reason=reason,
-            headers=checked_headers(headers, keep=("contact",)),
+            headers=own,
             tag=internals.local_tag,
         )
         self._core.terminate(session, now, word or reason_word(code), "us", code)

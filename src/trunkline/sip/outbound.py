@@ -83,6 +83,7 @@ class Outbound:
         if body:
             headers.append(("Content-Type", SDP_TYPE))
         request = Request("INVITE", str(target), headers, body)
+        bytes(request)  # a line break in it raises now, before anything is begun
         internals = Internals(tag, local_body=body)
         if invitation.credentials:
             internals.authorizer = Authorizer(invitation.credentials, core.token)
