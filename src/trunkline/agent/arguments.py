@@ -181,7 +181,7 @@ def _fit(annotation: Any, value: Any, where: str) -> Any:
     if annotation in _SCALARS:
         return _fit_scalar(annotation, value, where)
     if origin is Literal:
-        return _fit_choice({one: one for one in get_args(annotation)}, value, where)
+        return _fit_choice([(one, one) for one in get_args(annotation)], value, where)
     if origin in (Union, types.UnionType):
         return _fit_union(get_args(annotation), value, where)
     if annotation is list or origin is list:
@@ -190,7 +190,7 @@ def _fit(annotation: Any, value: Any, where: str) -> Any:
         of = (*get_args(annotation), Any)[0]
         return [_fit(of, one, f"{where}[{index}]") for index, one in enumerate(value)]
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
-        return _fit_choice({one.value: one for one in annotation}, value, where)
+        return _fit_choice([(one.value, one) for one in annotation], value, where)
     if not isinstance(value, dict):
         raise _wrong(where, "an object", value)
     if dataclasses.is_dataclass(annotation):
@@ -221,14 +221,15 @@ def _fit_scalar(kind: Any, value: Any, where: str) -> Any:
     raise _wrong(where, {int: "a whole number", float: "a number", str: "text"}[kind], value)
 
 
-def _fit_choice(choices: Mapping[Any, Any], value: Any, where: str) -> Any:
-    for choice, meant in choices.items():
+def _fit_choice(choices: Sequence[tuple[Any, Any]], value: Any, where: str) -> Any:
+    """What is meant by the choice that ``value`` names; choices are (JSON value, meant)."""
+    for choice, meant in choices:
         if value == choice and isinstance(value, bool) == isinstance(choice, bool):
             return meant
-    for choice, meant in choices.items():  # models change capitals, and quote numbers
+    for choice, meant in choices:  # models change capitals, and quote numbers
         if str(value).casefold() == str(choice).casefold():
             return meant
-    raise _wrong(where, f"one of {', '.join(map(repr, choices))}", value)
+    raise _wrong(where, f"one of {', '.join(repr(choice) for choice, _ in choices)}", value)
 
 
 def _fit_union(kinds: Sequence[Any], value: Any, where: str) -> Any:

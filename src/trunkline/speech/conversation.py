@@ -82,6 +82,7 @@ class Conversation:
         self._preamble = ""  # the words that led to it in the last turn: "Sorry, ..."
         self._said = ""  # what the last turn said after its preamble
         self._unheard = ""  # the sentences of that which the caller did not hear to the end
+        self._missed = False  # the caller heard nothing of it at all
         self._resumed = False
         self._calls = 0
         self._call: ToolCall | None = None  # the one whose result is waited for
@@ -155,7 +156,9 @@ class Conversation:
             self._call = None
         self._unheard = ""
         if heard < len(words_of(turn.text)):
-            self._unheard = _rest(self._said, heard - len(words_of(self._preamble)))
+            heard -= len(words_of(self._preamble))
+            self._unheard = _rest(self._said, heard)
+            self._missed = heard <= 0
 
     # What it listens for
 
@@ -224,8 +227,7 @@ class Conversation:
         """Something was said and understood: do as it says."""
         if heard.kind == "command":
             return self._command(heard.go)
-        unheard = bool(self._said) and self._unheard == self._said
-        if heard.kind in ("yes", "no") and unheard:
+        if heard.kind in ("yes", "no") and self._missed:
             return self._nomatch()  # the question was not heard: this answers something else
         self._failures = 0
         self._resumed = False
@@ -260,7 +262,7 @@ class Conversation:
             self._question = doubt.question
             return self._say(self._question, repair.denied)
         self._forget(self.state)
-        return self._enter(self.state, repair.denied)
+        return self._enter(self.state, _lead(repair.denied))
 
     def _worth_asking(self, heard: _Heard, match: Match) -> bool:
         """Whether to doubt: not what was just doubted, nor what will be confirmed anyway."""
@@ -358,8 +360,8 @@ class Conversation:
 
     def _say(self, text: str, lead: str = "", call: ToolCall | None = None) -> Turn:
         """Text, after what leads up to its ``{...}`` in a repair prompt."""
-        self._preamble = PLACEHOLDER.split(lead)[0].strip()
-        self._said, self._unheard = text, ""
+        self._preamble = _lead(lead)
+        self._said, self._unheard, self._missed = text, "", False
         return Turn(_join(self._preamble, text), call)
 
     def _fill(self, template: str, values: Mapping[str, str] | None = None) -> str:
@@ -376,6 +378,11 @@ class Conversation:
     def _forget(self, state: str) -> None:
         for slot in self.script.states[state].ask:
             self.slots.pop(slot, None)
+
+
+def _lead(template: str) -> str:
+    """What a repair prompt says before its question."""
+    return PLACEHOLDER.split(template)[0].strip()
 
 
 def _join(*texts: str) -> str:
