@@ -291,7 +291,9 @@ def test_a_file_size_limit_leaves_a_whole_file(told: tuple[Recorder, list[OSErro
     assert levels(read(recorded.path)[0])[:10] == [1] * 10
 
 
-def test_a_deleted_file_is_noticed(told: tuple[Recorder, list[OSError]]) -> None:
+def test_a_deleted_file_is_noticed(
+    told: tuple[Recorder, list[OSError]], caplog: pytest.LogCaptureFixture
+) -> None:
     recorder, errors = told
     recording = recorder.open("call", 8000)
     wait_for_file(recording)
@@ -299,6 +301,7 @@ def test_a_deleted_file_is_noticed(told: tuple[Recorder, list[OSError]]) -> None
     recording.write(tone(1), tone(1))
     assert "deleted" in str(recording.close().result(5).error)
     assert len(errors) == 1
+    assert str(recording.path) in caplog.text
 
 
 def test_a_listener_that_fails_harms_no_other_recording(

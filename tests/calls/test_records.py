@@ -18,6 +18,7 @@ from trunkline.calls import records, records_db
 from trunkline.calls.errors import RecordsError, UnknownCallError
 from trunkline.calls.record import CallRecord
 from trunkline.calls.records import RecordStore
+from trunkline.calls.spill import Spill
 from trunkline.errors import UsageError
 
 
@@ -112,6 +113,10 @@ def test_a_clock_set_back_does_not_revive_a_call(path: Path) -> None:
     store.finish("a", reason="hangup", by="us", ended_at=100.0)
     assert store.close()
     assert store.get("a").state == "ended"
+
+
+def test_a_node_without_a_name_has_its_hosts(path: Path) -> None:
+    assert RecordStore(path).node == os.uname().nodename
 
 
 def test_a_field_there_is_not_is_a_mistake_of_ours(store: RecordStore) -> None:
@@ -255,6 +260,20 @@ def test_one_bad_change_does_not_take_others_with_it(path: Path) -> None:
     assert store.spilled == 1
 
 
+def test_one_bad_line_of_the_spill_file_does_not_keep_others_out(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    columns = ({"caller": "ann"}, {"end_code": 2**70}, {"callee": "bob"})
+    Spill(path).add([records_db.Change(1.0, "a", each) for each in columns])
+    store = RecordStore(path)
+    store.begin(record("b"))
+    assert store.close()
+    assert (store.get("a").caller, store.get("a").callee) == ("ann", "bob")
+    assert store.lost == 1
+    assert str(2**70) in caplog.text
+    assert Spill(path).path.stat().st_size == 0
+
+
 def test_a_full_queue_spills_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "QUEUE_CHANGES", 2)
     monkeypatch.setattr(records, "GATHER_SECONDS", 60.0)
@@ -306,6 +325,7 @@ import sys, time
 from pathlib import Path
 from trunkline.calls.record import CallRecord
 from trunkline.calls.records import RecordStore
+from trunkline.calls.spill import Spill
 
 store = RecordStore(Path(sys.argv[1]), node="south")
 store.begin(CallRecord(id="ended", started_at=100.0))

@@ -338,6 +338,7 @@ class Recorder:
 
     def _failed(self, recording: Recording, error: OSError) -> None:
         self.errors += 1
+        _log.error("the recording %s ends early: %s", recording.path, error)
         if self._on_error is None:
             return
         try:

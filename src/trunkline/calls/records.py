@@ -10,6 +10,7 @@ in the log: nothing is lost without a word.
 """
 
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -47,6 +48,7 @@ RETRY_SECONDS: Final = (0.05, 0.2, 0.5, 1.0)
 
 _FIELDS: Final = frozenset(field.name for field in fields(CallRecord)) - {"id"}
 _EMPTY: Final = CallRecord(id="")
+_HOPELESS = (OverflowError, ValueError, sqlite3.DataError, sqlite3.IntegrityError)
 _FAILURES = (sqlite3.Error, OSError, RecordsError, OverflowError, ValueError)
 
 _log = logging.getLogger(__name__)
@@ -57,7 +59,7 @@ class RecordStore:
 
     def __init__(self, path: Path, *, node: str = "", clock: Callable[[], float] = time.time):
         self.path = path
-        self.node = node
+        self.node = node or os.uname().nodename
         self.failures = 0
         """Attempts to write that failed."""
         self.spilled = 0
@@ -66,7 +68,7 @@ class RecordStore:
         """Changes that are in the log only."""
         self._clock = clock
         self._spill = Spill(path)
-        self._process = identity()
+        self._process = ""  # known from the first call on
         self._wake = threading.Condition()
         self._queue: deque[Change] = deque()
         self._said_at = 0.0
@@ -81,6 +83,7 @@ class RecordStore:
 
     def begin(self, record: CallRecord) -> None:
         """A call has started: its record, live from now on and of this process."""
+        self._process = self._process or identity()
         record = replace(record, state="live", node=record.node or self.node)
         told = {name: getattr(record, name) for name in _FIELDS}
         # What is not known yet stays empty: a change that comes late may fill it.
@@ -191,7 +194,7 @@ class RecordStore:
         self._take_back(self._connection)
         with transaction(self._connection):
             apply(self._connection, batch)
-            self._connection.execute(
+            self._connection.execute(  # the sign of life
                 "INSERT INTO processes VALUES (?, ?) ON CONFLICT (process)"
                 " DO UPDATE SET heartbeat_at = excluded.heartbeat_at",
                 (self._process, self._clock()),
@@ -209,8 +212,12 @@ class RecordStore:
         """Put what was spilled into the database."""
 
         def use(changes: list[Change]) -> None:
-            with transaction(connection):
-                apply(connection, changes)
+            try:
+                with transaction(connection):
+                    apply(connection, changes)
+            except _HOPELESS:  # one change that no database takes must not keep the others out
+                for change in changes:
+                    self._take_one(connection, change)
             _log.info("records: %d changes taken back from %s", len(changes), self._spill.path)
 
         try:
@@ -222,15 +229,25 @@ class RecordStore:
             self.lost += bad
             _log.error("records: %d lines of %s are broken and lost", bad, self._spill.path)
 
+    def _take_one(self, connection: sqlite3.Connection, change: Change) -> None:
+        try:
+            with transaction(connection):
+                apply(connection, [change])
+        except _HOPELESS as error:
+            self._lose([change], error)
+
     def _spill_over(self, changes: list[Change]) -> None:
         try:
             self._spill.add(changes)
             self.spilled += len(changes)
             _log.error("records: %d changes went to %s", len(changes), self._spill.path)
         except OSError as error:
-            self.lost += len(changes)
-            text = "".join(line(change) for change in changes)
-            _log.critical("records: %s cannot be written (%s):\n%s", self._spill.path, error, text)
+            self._lose(changes, error)
+
+    def _lose(self, changes: Sequence[Change], error: Exception) -> None:
+        self.lost += len(changes)
+        text = "".join(line(change) for change in changes)
+        _log.critical("records: this can be kept nowhere but here (%s):\n%s", error, text)
 
     # Reading, with a connection of its own; sees what has been committed.
 
