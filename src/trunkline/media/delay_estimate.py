@@ -1,0 +1,127 @@
+"""How much delay a leg needs: a histogram of how late its packets come.
+
+The idea is that of WebRTC's NetEq (as described in its sources and measured in
+virtual time): a packet's lateness is its transit time over that of the fastest
+packet of the last two seconds, so that neither clock offset nor slow drift
+matters. The worst lateness of each tenth of a second goes into a histogram that
+forgets, and the delay wanted is a quantile of it.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["DelayEstimate"]
+
+_WINDOW_SLOTS = 8
+_SLOT_SECONDS = 0.25
+"""The fastest packet is that of the last 1.75 to 2 s: 200 ppm of drift are 0.4 ms in it."""
+_LESSON_SECONDS = 0.1
+_BUCKET_MS = 10
+_NEVER = -1.0
+
+_Rows = NDArray[np.intp]
+
+
+class DelayEstimate:
+    """Lateness and the delay wanted, of many rows. All delays are in samples, float.
+
+    ``forget`` is how much of the histogram survives a tenth of a second with a
+    packet in it: 0.983 remembers about 6 s.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        rate_hz: int,
+        *,
+        quantile: float,
+        forget: float,
+        start_ms: float,
+        least_ms: float,
+        most_ms: float,
+    ) -> None:
+        self._bucket = rate_hz * _BUCKET_MS / 1000
+        self._buckets = int(most_ms / _BUCKET_MS) + 2
+        self._quantile, self._forget = quantile, forget
+        per_ms = rate_hz / 1000
+        self._start, self._least, self._most = (
+            start_ms * per_ms,
+            least_ms * per_ms,
+            most_ms * per_ms,
+        )
+        self._epoch = 0
+        self._next_lesson = -np.inf
+        self._slots = np.full((capacity, _WINDOW_SLOTS), np.inf)
+        self._worst = np.full(capacity, _NEVER)
+        self._histogram = np.zeros((capacity, self._buckets), np.float32)
+        self._lessons = np.zeros(capacity, np.int64)
+        self.fastest = np.zeros(capacity)
+        """Least transit of the last two seconds of packets, (rows,)."""
+        self.wanted = np.full(capacity, self._start)
+        """Delay over the fastest packet that the row should have, (rows,)."""
+
+    def grow(self, capacity: int) -> None:
+        """More rows, fresh ones."""
+        more = capacity - len(self.fastest)
+        self._slots = np.concatenate([self._slots, np.full((more, _WINDOW_SLOTS), np.inf)])
+        self._worst = np.concatenate([self._worst, np.full(more, _NEVER)])
+        empty = np.zeros((more, self._buckets), np.float32)
+        self._histogram = np.concatenate([self._histogram, empty])
+        self._lessons = np.concatenate([self._lessons, np.zeros(more, np.int64)])
+        self.fastest = np.concatenate([self.fastest, np.zeros(more)])
+        self.wanted = np.concatenate([self.wanted, np.full(more, self._start)])
+
+    def reset(self, row: int) -> None:
+        """Forget everything of a row."""
+        self.restart(row, 0.0)
+        self._histogram[row] = 0
+        self._lessons[row] = 0
+        self.wanted[row] = self._start
+
+    def restart(self, row: int, transit: float) -> None:
+        """Another stream begins with this transit; what is known of the network stays."""
+        self._slots[row] = np.inf
+        self._worst[row] = _NEVER
+        self.fastest[row] = transit
+
+    def observe(self, rows: _Rows, transits: NDArray[np.float64]) -> None:
+        """Packets arrived; a row may come more than once."""
+        slot = self._epoch % _WINDOW_SLOTS
+        np.minimum.at(self._slots, (rows, slot), transits)
+        fastest = self._slots[rows].min(axis=1)
+        self.fastest[rows] = fastest
+        np.maximum.at(self._worst, rows, transits - fastest)
+
+    def turn(self, now: float) -> None:
+        """Packets observed from now on belong to this quarter second; old ones are forgotten."""
+        epoch = int(now // _SLOT_SECONDS)
+        if epoch > self._epoch:
+            for passed in range(max(self._epoch + 1, epoch - _WINDOW_SLOTS + 1), epoch + 1):
+                self._slots[:, passed % _WINDOW_SLOTS] = np.inf
+            self._epoch = epoch
+
+    def disregard(self) -> None:
+        """Learn nothing from the packets since the last lesson: we were late, not they."""
+        self._worst[:] = _NEVER
+
+    def learn(self, now: float) -> None:
+        """Every tenth of a second: what arrived since goes into the histograms."""
+        if now < self._next_lesson:
+            return
+        self._next_lesson = now + _LESSON_SECONDS
+        rows = np.flatnonzero(self._worst >= 0)
+        if not rows.size:
+            return
+        bucket = np.minimum(self._worst[rows] / self._bucket, self._buckets - 1).astype(np.intp)
+        self._worst[rows] = _NEVER
+        self._lessons[rows] += 1
+        # Early on every lesson counts alike (1 - 2/(n+1) weighs the newer a little more),
+        # so that the first tenth of a second already replaces the guess.
+        keep = np.minimum(self._forget, 1 - 2 / (self._lessons[rows] + 1)).astype(np.float32)
+        histogram = self._histogram[rows] * keep[:, np.newaxis]
+        histogram[np.arange(len(rows)), bucket] += 1 - keep
+        self._histogram[rows] = histogram
+        reached = np.cumsum(histogram, axis=1)
+        below = (reached < self._quantile * reached[:, -1:]).sum(axis=1)
+        # A packet in bucket b is on time if the delay reaches the bucket's upper edge.
+        self.wanted[rows] = np.clip((below + 1) * self._bucket, self._least, self._most)

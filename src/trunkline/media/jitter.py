@@ -1,0 +1,491 @@
+"""The jitter bank: packets in as they come, a frame out at every tick, for many legs.
+
+Time is told by two numbers. A *position* is a packet's timestamp, unwrapped and
+shifted so that a row counts on through restarts and changes of source. A *transit*
+is the clock minus a position, in samples: for a packet as it arrives, for playout
+as it is taken. A row's delay is the transit of its playout over that of its fastest
+recent packet, and `DelayEstimate` says how large that should be.
+
+`put` only files. `take` first absorbs what was filed, for all rows in one batch,
+into a ring of decoded samples addressed by position; then it plays the frame at each
+row's read position. So packet times other than 20 ms, and timestamps at any offset,
+need no case of their own. A codec with state (Opus) will keep packets instead, and
+decode into the same ring when `take` is about to read, with the packet after a gap
+at hand for its error correction.
+
+A row is waiting or playing. Waiting, it starts when the oldest packet it has is old
+enough. Playing, it finds a frame that is not complete:
+- later audio is here: the frame is lost. It is concealed and passed.
+- nothing later is here: the packet is late, or the sender stopped; nobody can know
+  yet. The frame is concealed and *not* passed: if audio goes on, nothing is lost and
+  the delay has grown; if it goes on beyond a gap, what was concealed counts
+  towards the gap. After 160 ms the row waits: the sender stopped, and what comes is
+  a new talkspurt, started with the delay then wanted.
+- the gap is a pause: sequence numbers have no gap, only timestamps. The row waits.
+Delay that is too long or too short is put right where it is quiet, by leaving out or
+repeating a frame; when far too long, in speech as well; when hopeless, at once.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.errors import UsageError
+
+from .arrivals import Packet
+from .g711 import Law
+from .jitter_intake import Intake
+from .jitter_state import NEVER, Count, JitterRows, JitterSettings
+from .rtcp_session import ReceptionCounters
+from .sample_ring import HOLE
+
+__all__ = ["JitterBank", "JitterSettings", "JitterStatistics", "Kind", "Taken"]
+
+_PENDING = 4096
+"""Packets filed but not absorbed. Reached only if nobody takes; then put absorbs."""
+_STALL_SECONDS = 0.1
+"""Takes further apart than this mean that we were stopped, and arrivals teach nothing."""
+_LEVEL_GAIN = 1 / 16
+_UNSETTLED_MS = 5
+"""Tolerance about the 20 ms within which delay is left alone; steps are 20 ms."""
+_QUIET_SECONDS, _LOUD_SECONDS = 0.04, 0.1
+"""Least time between changes of delay: where it is quiet, and in speech."""
+_QUIET = 100.0
+"""A mean magnitude below this (-50 dBov) is quiet anywhere."""
+_QUIETER = 1 / 8
+"""So is one this much below the recent loudest (18 dB)."""
+_FADING = 0.99
+"""The recent loudest fades by this per frame: to a half in 1.4 s."""
+
+_Rows = NDArray[np.intp]
+_Mask = NDArray[np.bool_]
+_Block = NDArray[np.int16]
+_NONE = np.zeros(0, np.intp)
+
+
+class Kind(IntEnum):
+    """What a frame taken is."""
+
+    SILENT = 0
+    """Nothing is expected: before the first packet, in a pause, filling up."""
+    PLAYED = 1
+    """As it was sent; the first 4 ms after concealment are blended with it."""
+    CONCEALED = 2
+    """Missing, wholly or in part."""
+    STRETCHED = 3
+    """Two frames in the time of one, or a repetition, to change the delay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One frame of each row."""
+
+    pcm: NDArray[np.int16]
+    """(n, 20 ms)."""
+    kind: NDArray[np.uint8]
+    """(n,), see `Kind`."""
+
+
+@dataclass(frozen=True, slots=True)
+class JitterStatistics:
+    """What happened on one row since it was opened; counts are of packets unless named."""
+
+    received: int
+    """Packets of the stream, duplicates and packets without audio included."""
+    lost: int
+    """Never came. A pause is no loss."""
+    late: int
+    """Came after their time."""
+    duplicate: int
+    """Came again."""
+    reordered: int
+    """Came after a packet sent later."""
+    overflow: int
+    """Thrown away because there was no room: more than a second was waiting, or too long."""
+    stray: int
+    """Put aside: of no known source, or at a time out of reach."""
+    ssrc_changes: int
+    """Another source took the stream over."""
+    restarts: int
+    """The same source went on with other timestamps or sequence numbers."""
+    concealed_frames: int
+    """Frames that were concealed, wholly or in part."""
+    dropped_frames: int
+    """Frames left out to shorten the delay."""
+    inserted_frames: int
+    """Frames added to lengthen the delay."""
+    stretched_frames: int
+    """Frames stretched by pitch periods; none yet."""
+    jitter_ms: float
+    """Interarrival jitter (RFC 3550 A.8)."""
+    target_ms: float
+    """Delay wanted."""
+    delay_ms: float
+    """Delay now, of the fastest packet; 0 while nothing plays."""
+
+
+class JitterBank:
+    """Jitter buffers of many legs; see the module's text for how it works.
+
+    Rows are opened and closed one by one, filled packet by packet with `put`, and
+    read many at a time with `take`, every 20 ms each. Payloads are G.711 at any
+    packet time up to 250 ms; the timestamp clock is the sample rate.
+    """
+
+    def __init__(
+        self, rate_hz: int = 8000, settings: JitterSettings | None = None, capacity: int = 64
+    ) -> None:
+        self.rate_hz = rate_hz
+        self.settings = settings if settings is not None else JitterSettings()
+        self._state = JitterRows(rate_hz, self.settings, capacity)
+        self._rows = self._state.concealer.rows
+        self._opened = self._rows.opened
+        self._intake = Intake(self._state)
+        self._pending: list[Packet] = []
+        self._longest_bytes = self._state.span // 4
+        self._last_take = -np.inf
+        per_ms = rate_hz / 1000
+        # Delay is left alone from 5 ms below what is wanted to a frame and 5 ms above it:
+        # this far from the middle between the two.
+        self._middle = self._state.frame / 2
+        self._band = self._middle + _UNSETTLED_MS * per_ms
+        self._far = self.settings.far_ms * per_ms
+        self._hopeless = (self.settings.max_ms + self.settings.far_ms) * per_ms
+        self._patience = int(self.settings.patience_ms * per_ms)
+
+    def __len__(self) -> int:
+        return len(self._opened)
+
+    # -- rows ----------------------------------------------------------------------------
+
+    def open(self, law: Law) -> int:
+        """A row for a new leg; the bank grows by doubling and rows keep their numbers."""
+        return self._state.open(law)
+
+    def close(self, row: int) -> None:
+        """Give a row back; raises `UsageError` if it is not open."""
+        self._settled(row)
+        self._intake.forget(row)
+        self._state.close(row)
+
+    def reset(self, row: int) -> None:
+        """Begin anew on an open row, statistics included."""
+        self._settled(row)
+        self._intake.forget(row)
+        self._state.reset(row, Law(int(self._state.law[row])))
+
+    def set_law(self, row: int, law: Law) -> None:
+        """From the next packet on the row's payloads are in this law."""
+        self._settled(row)
+        self._state.law[row] = law
+
+    def _settled(self, row: int) -> None:
+        """Absorb what is pending; raises `UsageError` if the row is not open."""
+        self._rows.check(row)
+        self._absorb()
+
+    # -- packets in ----------------------------------------------------------------------
+
+    def put(
+        self,
+        row: int,
+        sequence: int,
+        timestamp: int,
+        ssrc: int,
+        marker: bool,
+        payload: bytes,
+        now: float,
+    ) -> None:
+        """File a packet that arrived ``now``. An empty payload is a packet without audio.
+
+        Nothing a peer sends raises; a row that is not open raises `UsageError`.
+        """
+        if row not in self._opened:
+            self._rows.check(row)
+        if len(payload) > self._longest_bytes:
+            self._state.counts[row, Count.OVERFLOW] += 1
+            payload = b""
+        self._pending.append((row, sequence, timestamp, ssrc, marker, payload, now))
+        if len(self._pending) >= _PENDING:
+            self._absorb()
+
+    def put_other(self, row: int, sequence: int, ssrc: int, now: float) -> None:
+        """A packet of the stream that carries no audio arrived: a digit, comfort noise.
+
+        It has a number in the sequence, so that nobody takes it for lost; and it says
+        that audio now missing is not late.
+        """
+        self.put(row, sequence, 0, ssrc, False, b"", now)
+
+    def _absorb(self) -> None:
+        if self._pending:
+            pending, self._pending = self._pending, []
+            self._intake.absorb(pending)
+
+    # -- frames out ----------------------------------------------------------------------
+
+    def take(self, rows: _Rows, now: float) -> Taken:
+        """The next frame of each of these rows; a row is there once.
+
+        Raises `UsageError` if one is not open.
+        """
+        state = self._state
+        state.delay.turn(now)
+        self._absorb()
+        if now - self._last_take > _STALL_SECONDS:
+            state.delay.disregard()
+        self._last_take = now
+        state.delay.learn(now)
+        if not len(rows):
+            return Taken(np.zeros((0, state.frame), np.int16), np.zeros(0, np.uint8))
+        if state.law[rows].min() < 0:
+            raise UsageError("a row of the bank that is not open was to be taken from")
+        playing, excess = self._steer(rows, now * self.rate_hz)
+        read = state.read[rows]
+        pcm = state.ring.read(rows, read)
+        complete = (pcm.min(axis=1) > HOLE) & playing
+        unsettled = complete & (np.abs(excess - self._middle) > self._band)
+        if complete.all() and not unsettled.any():
+            self._pass(rows, read)
+            state.concealer.update(pcm, rows)
+            return Taken(pcm, np.full(len(rows), Kind.PLAYED, np.uint8))
+        return self._take_mixed(rows, pcm, playing, complete, unsettled, excess, now)
+
+    def _steer(self, rows: _Rows, clock: float) -> tuple[_Mask, NDArray[np.float64]]:
+        """Start rows whose time has come, pass what is hopelessly old.
+
+        Gives which rows play, and by how much their delay exceeds the one wanted.
+        """
+        state = self._state
+        playing = state.playing[rows]
+        if not playing.all():
+            self._begin(rows[~playing], clock)
+            playing = state.playing[rows]
+        held = playing & (state.held[rows] > 0)
+        if held.any():
+            self._credit(rows[held])
+        delay = clock - state.read[rows] - state.delay.fastest[rows]
+        hopeless = (delay > self._hopeless) & playing
+        if hopeless.any():
+            self._give_up(rows[hopeless], delay[hopeless])
+            delay = clock - state.read[rows] - state.delay.fastest[rows]
+        level = state.level[rows]
+        level += (delay - level) * _LEVEL_GAIN
+        state.level[rows] = level
+        return playing, level - state.delay.wanted[rows]
+
+    def _begin(self, rows: _Rows, clock: float) -> None:
+        """Let rows play that have waited long enough."""
+        state = self._state
+        onset = state.onset[rows]
+        delay = clock - onset - state.delay.fastest[rows]
+        due = (delay >= state.delay.wanted[rows]) & (onset != NEVER)
+        if due.any():
+            rows = rows[due]
+            state.read[rows] = onset[due]
+            state.level[rows] = delay[due]
+            state.onset[rows] = NEVER
+            state.held[rows] = 0
+            state.playing[rows] = True
+
+    def _credit(self, rows: _Rows) -> None:
+        """Audio went on beyond a gap: what was concealed while waiting counts towards it."""
+        state = self._state
+        for row in rows.tolist():
+            read, head = int(state.read[row]), int(state.head[row])
+            pause = state.quiet_from[row] <= read < state.onset[row] != NEVER
+            if head <= read or pause:
+                continue
+            gap = state.ring.next_present(row, read, head) - read
+            state.read[row] += min(gap, int(state.held[row]))
+            state.held[row] = 0
+
+    def _give_up(self, rows: _Rows, delay: NDArray[np.float64]) -> None:
+        """Delay is beyond all bounds: go to the one wanted at once, if there is audio."""
+        state = self._state
+        for row, excess in zip(
+            rows.tolist(), (delay - state.delay.wanted[rows]).tolist(), strict=True
+        ):
+            read = int(state.read[row])
+            frames = min(int(excess), int(state.head[row]) - read) // state.frame
+            if frames <= 0:
+                continue
+            state.ring.clear_span(row, read, read + frames * state.frame)
+            state.read[row] += frames * state.frame
+            state.level[row] -= frames * state.frame
+            state.held[row] = 0
+            state.counts[row, Count.DROPPED] += frames
+
+    def _take_mixed(
+        self,
+        rows: _Rows,
+        pcm: _Block,
+        playing: _Mask,
+        complete: _Mask,
+        unsettled: _Mask,
+        excess: NDArray[np.float64],
+        now: float,
+    ) -> Taken:
+        """A tick at which not every row simply plays."""
+        kind = np.zeros(len(rows), np.uint8)
+        kind[complete] = Kind.PLAYED
+        pcm[~playing] = 0
+        longer = shorter = _NONE
+        if unsettled.any():
+            longer, shorter = self._settle(pcm, rows, np.flatnonzero(unsettled), excess, now)
+            complete[longer] = False
+        played = np.flatnonzero(complete)
+        if played.size:
+            self._pass(rows[played], self._state.read[rows[played]])
+            self._omit(pcm, kind, rows, shorter)
+            block = pcm[played]
+            self._state.concealer.update(block, rows[played])
+            pcm[played] = block
+        if longer.size:
+            kind[longer] = Kind.STRETCHED
+            pcm[longer] = self._repeat(rows[longer])
+        gaps = np.flatnonzero(playing & (kind == Kind.SILENT))
+        if gaps.size:
+            pcm[gaps], kind[gaps] = self._bridge(pcm[gaps], rows[gaps])
+        return Taken(pcm, kind)
+
+    def _pass(self, rows: _Rows, read: NDArray[np.int64]) -> None:
+        """Go on by a frame; its place in the ring is free."""
+        state = self._state
+        state.ring.clear(rows, read)
+        state.read[rows] = read + state.frame
+        state.held[rows] = 0
+
+    # -- delay: accelerating and expanding by pitch periods will replace these -------------
+
+    def _settle(
+        self,
+        pcm: _Block,
+        rows: _Rows,
+        where: _Rows,
+        excess: NDArray[np.float64],
+        now: float,
+    ) -> tuple[_Rows, _Rows]:
+        """Of these frames, which to play twice and which to play with the next one as one."""
+        state, those = self._state, rows[where]
+        magnitude = np.abs(pcm[where]).mean(axis=1, dtype=np.float32)
+        loudest = np.maximum(state.loudness[those] * np.float32(_FADING), magnitude)
+        state.loudness[those] = loudest
+        quiet = magnitude < np.maximum(loudest * np.float32(_QUIETER), np.float32(_QUIET))
+        since = now - state.changed[those]
+        too_long = excess[where] > self._middle
+        change = (quiet & (since >= _QUIET_SECONDS)) | (
+            too_long & (excess[where] > self._far) & (since >= _LOUD_SECONDS)
+        )
+        state.changed[those[change]] = now
+        return where[change & ~too_long], where[change & too_long]
+
+    def _omit(self, pcm: _Block, kind: NDArray[np.uint8], rows: _Rows, where: _Rows) -> None:
+        """Crossfade frames into the ones after them, where those are complete."""
+        if not where.size:
+            return
+        state = self._state
+        read = state.read[rows[where]]
+        following = state.ring.read(rows[where], read)
+        whole = np.flatnonzero(following.min(axis=1) > HOLE)
+        where, following, read = where[whole], following[whole], read[whole]
+        those = rows[where]
+        rise = np.linspace(0, 1, state.frame, dtype=np.float32)
+        pcm[where] = np.rint(pcm[where] * (1 - rise) + following * rise)
+        kind[where] = Kind.STRETCHED
+        self._pass(those, read)
+        state.level[those] -= state.frame
+        state.counts[those, Count.DROPPED] += 1
+
+    def _repeat(self, rows: _Rows) -> _Block:
+        """A frame that was not sent: what concealment makes of a quiet moment."""
+        state = self._state
+        block = np.full((len(rows), state.frame), HOLE, np.int16)
+        state.concealer.conceal(block, rows)
+        state.level[rows] += state.frame
+        state.counts[rows, Count.INSERTED] += 1
+        return block
+
+    # -- gaps ------------------------------------------------------------------------------
+
+    def _bridge(self, block: _Block, rows: _Rows) -> tuple[_Block, NDArray[np.uint8]]:
+        """Frames with holes in rows that play: conceal them, or let the row wait."""
+        state, frame = self._state, self._state.frame
+        lead = (block == HOLE).argmax(axis=1)
+        read = state.read[rows]
+        at = read + lead
+        onset = state.onset[rows]
+        later = state.head[rows] > at
+        concealed = np.where(lead > 0, 0, state.concealer.concealed[rows])
+        paused = (onset != NEVER) & (onset >= at) & (at >= state.quiet_from[rows])
+        spent = concealed + frame - lead > self._patience
+        rest = paused | spent | (~later & state.resting[rows])
+        kind = np.full(len(rows), Kind.CONCEALED, np.uint8)
+        for index in np.flatnonzero(rest | (~later & (lead > 0))).tolist():
+            # Samples before the hole are played now; what follows keeps its place.
+            state.ring.clear_span(int(rows[index]), int(read[index]), int(at[index]))
+        self._rest(rows[rest], at[rest], later[rest] & ~paused[rest])
+        kind[rest] = np.where(lead[rest] > 0, Kind.PLAYED, Kind.SILENT)
+        block[rest] = np.where(block[rest] == HOLE, 0, block[rest])
+        block[rest] *= np.arange(frame) < lead[rest, np.newaxis]
+        wait = ~later & ~rest
+        state.read[rows[wait]] = at[wait]
+        state.held[rows[wait]] += frame - lead[wait]
+        lost = later & ~rest
+        self._pass(rows[lost], read[lost])
+        filled = block[~rest]
+        if filled.size:
+            # Strategies that look ahead will be given the frames after the gap here.
+            state.concealer.conceal(filled, rows[~rest])
+            block[~rest] = filled
+            state.counts[rows[~rest], Count.CONCEALED] += 1
+        return block, kind
+
+    def _rest(self, rows: _Rows, at: NDArray[np.int64], beyond: _Mask) -> None:
+        """Rows wait for the next talkspurt; ``beyond``: it is here, after a long loss."""
+        state = self._state
+        if not rows.size:
+            return
+        state.read[rows] = at
+        state.playing[rows] = False
+        state.concealer.reset(rows)
+        passed = state.onset[rows] < at
+        state.onset[rows[passed]] = NEVER
+        for row in rows[beyond].tolist():
+            read, head = int(state.read[row]), int(state.head[row])
+            state.onset[row] = state.ring.next_present(row, read, head)
+
+    # -- what happened -----------------------------------------------------------------------
+
+    def reception(self, row: int) -> ReceptionCounters | None:
+        """What to report of the row's present source; None before its first packet."""
+        self._settled(row)
+        return self._state.reception.counters(row)
+
+    def statistics(self, row: int) -> JitterStatistics:
+        """What happened on this row since it was opened."""
+        self._settled(row)
+        state = self._state
+        counts = state.counts[row].tolist()
+        per_ms = self.rate_hz / 1000
+        reception = state.reception
+        return JitterStatistics(
+            received=int(reception.received[row]) + counts[Count.RECEIVED_BEFORE],
+            lost=reception.lost(row) + counts[Count.LOST_BEFORE],
+            late=counts[Count.LATE],
+            duplicate=counts[Count.DUPLICATE],
+            reordered=counts[Count.REORDERED],
+            overflow=counts[Count.OVERFLOW],
+            stray=counts[Count.STRAY],
+            ssrc_changes=counts[Count.SOURCES],
+            restarts=counts[Count.RESTARTS],
+            concealed_frames=counts[Count.CONCEALED],
+            dropped_frames=counts[Count.DROPPED],
+            inserted_frames=counts[Count.INSERTED],
+            stretched_frames=0,
+            jitter_ms=float(reception.jitter[row]) / per_ms,
+            target_ms=float(state.delay.wanted[row]) / per_ms,
+            delay_ms=float(state.level[row]) / per_ms if state.playing[row] else 0.0,
+        )

@@ -1,0 +1,37 @@
+"""Which rows of a bank are open."""
+
+from trunkline.errors import UsageError
+
+__all__ = ["Rows"]
+
+
+class Rows:
+    """Hands out row numbers, lowest first, and doubles when there is none left."""
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise UsageError(f"a bank has at least one row, not {capacity}")
+        self.capacity = capacity
+        self.opened: set[int] = set()
+        """The rows that are open; for looking only."""
+        self._free = list(range(capacity - 1, -1, -1))
+
+    def open(self) -> int:
+        """A free row; when there was none `capacity` has doubled afterwards."""
+        if not self._free:
+            self._free = list(range(2 * self.capacity - 1, self.capacity - 1, -1))
+            self.capacity *= 2
+        row = self._free.pop()
+        self.opened.add(row)
+        return row
+
+    def close(self, row: int) -> None:
+        """Give a row back; raises `UsageError` if it is not open."""
+        self.check(row)
+        self.opened.remove(row)
+        self._free.append(row)
+
+    def check(self, row: int) -> None:
+        """Raise `UsageError` unless this row is open."""
+        if row not in self.opened:
+            raise UsageError(f"row {row} of the bank is not open")

@@ -1,0 +1,87 @@
+"""Decoded samples of many legs, addressed by their position in the stream.
+
+A row holds about a second. A sample not received, or taken already, is `HOLE`.
+Blocks of one frame are moved through sliding windows over the rows, one copy of
+contiguous memory each; the few that straddle a row's end, and packets of other
+lengths, are moved sample by sample.
+"""
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+__all__ = ["HOLE", "SampleRing"]
+
+HOLE = -32768
+"""No sample here. G.711 never decodes to it; from other codecs it becomes -32767."""
+
+_Rows = NDArray[np.intp]
+_Positions = NDArray[np.int64]
+_Block = NDArray[np.int16]
+
+
+class SampleRing:
+    """One ring of samples a row; ``span`` is a multiple of ``frame``."""
+
+    def __init__(self, capacity: int, frame: int, span: int) -> None:
+        self.frame, self.span = frame, span
+        self._last = span - frame
+        self._offsets = np.arange(frame)
+        self._samples = np.full((capacity, span), HOLE, np.int16)
+        self._windows = self._look()
+
+    def _look(self) -> NDArray[np.int16]:
+        return sliding_window_view(self._samples, self.frame, axis=1, writeable=True)
+
+    def grow(self, capacity: int) -> None:
+        """More rows, empty ones."""
+        more = np.full((capacity - len(self._samples), self.span), HOLE, np.int16)
+        self._samples = np.concatenate([self._samples, more])
+        self._windows = self._look()
+
+    def read(self, rows: _Rows, positions: _Positions) -> _Block:
+        """One frame a row from these positions on, a copy; holes included."""
+        at = positions % self.span
+        block: _Block = self._windows[rows, np.minimum(at, self._last)]
+        for index in np.flatnonzero(at > self._last):
+            block[index] = self._samples[rows[index], (at[index] + self._offsets) % self.span]
+        return block
+
+    def write(self, rows: _Rows, positions: _Positions, block: _Block) -> None:
+        """File one frame a row; a row may come more than once."""
+        at = positions % self.span
+        straddling = np.flatnonzero(at > self._last)
+        if straddling.size:
+            for index in straddling:
+                where = (at[index] + self._offsets) % self.span
+                self._samples[rows[index], where] = block[index]
+            inside = at <= self._last
+            rows, at, block = rows[inside], at[inside], block[inside]
+        self._windows[rows, at] = block
+
+    def write_piece(self, row: int, position: int, samples: _Block) -> None:
+        """File a piece of any length up to ``span`` on one row."""
+        at, size = position % self.span, len(samples)
+        whole = min(size, self.span - at)
+        self._samples[row, at : at + whole] = samples[:whole]
+        self._samples[row, : size - whole] = samples[whole:]
+
+    def clear(self, rows: _Rows, positions: _Positions) -> None:
+        """Make one frame a row a hole again."""
+        self.write(rows, positions, np.broadcast_to(np.int16(HOLE), (len(rows), self.frame)))
+
+    def clear_span(self, row: int, start: int, stop: int) -> None:
+        """Make everything from ``start`` to before ``stop`` holes on one row."""
+        size = min(stop - start, self.span)
+        if size > 0:
+            self.write_piece(row, start, np.full(size, HOLE, np.int16))
+
+    def next_present(self, row: int, start: int, stop: int) -> int:
+        """Where the first sample from ``start`` on is; ``stop`` if there is none before it."""
+        size = min(stop - start, self.span)
+        if size <= 0:
+            return stop
+        piece = self._samples[row].take(np.arange(start, start + size), mode="wrap")
+        present = piece != HOLE
+        first = int(present.argmax())
+        return start + first if present[first] else stop

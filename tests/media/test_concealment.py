@@ -1,0 +1,227 @@
+"""Packet-loss concealment."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from trunkline.errors import UsageError
+from trunkline.media.concealment import CONTINUATIONS, Concealer, Simple
+from trunkline.media.sample_ring import HOLE
+
+FRAME = 160
+FADE = 32
+METHODS = sorted(CONTINUATIONS)
+
+
+def tone(frames: int, hertz: float = 200.0, peak: float = 8000.0) -> NDArray[np.int16]:
+    """(frames, 160) of a sine; 200 Hz has four periods a frame."""
+    at = np.arange(frames * FRAME) / 8000
+    return np.rint(peak * np.sin(2 * np.pi * hertz * at)).astype(np.int16).reshape(frames, FRAME)
+
+
+def missing(rows: int = 1) -> NDArray[np.int16]:
+    return np.full((rows, FRAME), HOLE, np.int16)
+
+
+def run(frames: NDArray[np.int16], lost: set[int], method: str = "simple") -> NDArray[np.int16]:
+    """One row hears these frames, some of them lost."""
+    concealer = Concealer(method=method)
+    rows = np.array([concealer.open()])
+    heard = []
+    for index, frame in enumerate(frames):
+        block = missing() if index in lost else frame[np.newaxis].copy()
+        (concealer.conceal if index in lost else concealer.update)(block, rows)
+        heard.append(block[0])
+    return np.array(heard)
+
+
+def energy(frame: NDArray[np.int16]) -> float:
+    return float(np.sqrt(np.mean(frame.astype(float) ** 2)))
+
+
+def test_frames_that_came_are_not_touched() -> None:
+    frames = tone(10, 310.0)
+    assert np.array_equal(run(frames, set()), frames)
+
+
+def test_a_lost_frame_repeats_the_last_one_more_quietly() -> None:
+    frames = tone(6)
+    heard = run(frames, {4})
+    gain = 0.5 ** (np.arange(FRAME) / FRAME)
+    # The sine's last sample and its first differ: that jump is spread over 4 ms.
+    assert np.allclose(heard[4][FADE:], frames[3][FADE:] * gain[FADE:], atol=1)
+    assert (
+        np.abs(np.diff(np.r_[heard[3], heard[4]].astype(int))).max()
+        < 2 * np.abs(np.diff(frames[3].astype(int))).max()
+    )
+
+
+def test_each_further_loss_is_half_as_loud_until_nothing_is_heard() -> None:
+    heard = run(tone(14), set(range(4, 14)))
+    levels = [energy(frame) for frame in heard[4:]]
+    for louder, quieter in zip(levels[:5], levels[1:6], strict=True):
+        assert quieter / louder == pytest.approx(0.5, abs=0.02)
+    assert levels[8] < 20
+
+
+def test_audio_after_a_loss_rises_out_of_the_concealment() -> None:
+    frames = tone(8, 330.0)
+    heard = run(frames, {4})
+    assert np.array_equal(heard[5][FADE:], frames[5][FADE:])
+    assert not np.array_equal(heard[5][:FADE], frames[5][:FADE])
+    assert np.array_equal(heard[6:], frames[6:])
+    steps = np.abs(np.diff(np.r_[heard[4], heard[5]].astype(int)))
+    assert steps.max() < 2 * np.abs(np.diff(frames.reshape(-1).astype(int))).max()
+
+
+def test_silence_conceals_with_nothing_and_blends_nothing() -> None:
+    frames = tone(8, 330.0)
+    heard = run(frames, {4, 5}, "silence")
+    assert not heard[4:6].any()
+    assert np.array_equal(heard[6:], frames[6:])
+
+
+def test_a_loss_before_any_audio_is_silence() -> None:
+    assert not run(tone(3), {0, 1, 2}).any()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("start", "stop"), [(80, 160), (0, 80), (40, 100), (1, 159), (159, 160)])
+def test_only_holes_are_filled_and_the_samples_about_them_kept(
+    method: str, start: int, stop: int
+) -> None:
+    frames = tone(5, 330.0)
+    concealer = Concealer(method=method)
+    rows = np.array([concealer.open()])
+    for frame in frames[:4]:
+        concealer.update(frame[np.newaxis].copy(), rows)
+    block = frames[4:5].copy()
+    block[0, start:stop] = HOLE
+    concealer.conceal(block, rows)
+    assert np.array_equal(block[0, :start], frames[4, :start])
+    kept = min(stop + (FADE if method == "simple" else 0), FRAME)
+    assert np.array_equal(block[0, kept:], frames[4, kept:])
+    assert block.min() > HOLE
+
+
+def test_concealment_continues_from_where_the_hole_begins() -> None:
+    frames = tone(5, 100.0)
+    concealer = Concealer()
+    rows = np.array([concealer.open()])
+    for frame in frames[:4]:
+        concealer.update(frame[np.newaxis].copy(), rows)
+    block = frames[4:5].copy()
+    block[0, 80:] = HOLE
+    concealer.conceal(block, rows)
+    # 100 Hz repeats every 80 samples: what follows is the right continuation, fading.
+    gain = 0.5 ** (np.arange(80) / FRAME)
+    assert np.allclose(block[0, 80 + FADE :], frames[4, 80 + FADE :] * gain[FADE:], atol=2)
+
+
+def test_a_hole_in_the_middle_of_a_frame_is_no_longer_loss_at_its_end() -> None:
+    concealer = Concealer()
+    rows = np.array([concealer.open()])
+    block = tone(1)
+    block[0, 40:80] = HOLE
+    concealer.conceal(block, rows)
+    assert concealer.concealed[0] == 0
+    block = tone(1)
+    block[0, 40:] = HOLE
+    concealer.conceal(block, rows)
+    assert concealer.concealed[0] == 120
+    concealer.conceal(missing(), rows)
+    assert concealer.concealed[0] == 280
+
+
+def test_a_reset_row_has_silence_behind_it() -> None:
+    concealer = Concealer()
+    rows = np.array([concealer.open()])
+    concealer.update(tone(1), rows)
+    concealer.conceal(missing(), rows)
+    concealer.reset(rows)
+    block = missing()
+    concealer.conceal(block, rows)
+    assert not block.any()
+
+
+def test_a_row_opened_again_remembers_nothing_and_the_bank_grows() -> None:
+    concealer = Concealer(capacity=1)
+    row = concealer.open()
+    concealer.update(tone(1), np.array([row]))
+    others = [concealer.open() for _ in range(10)]
+    assert len({row, *others}) == 11
+    concealer.close(row)
+    assert concealer.open() == row
+    block = missing()
+    concealer.conceal(block, np.array([row]))
+    assert not block.any()
+
+
+def test_growing_keeps_what_rows_remember() -> None:
+    concealer = Concealer(capacity=1)
+    rows = np.array([concealer.open()])
+    concealer.update(tone(1), rows)
+    for _ in range(5):
+        concealer.open()
+    block = missing()
+    concealer.conceal(block, rows)
+    assert energy(block[0]) > 1000
+
+
+def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="silence, simple"):
+        Concealer(method="magic")
+
+
+def test_closing_a_row_twice_is_an_error() -> None:
+    concealer = Concealer()
+    row = concealer.open()
+    concealer.close(row)
+    with pytest.raises(UsageError):
+        concealer.close(row)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 16000, 48000])
+def test_fading_takes_the_same_time_at_every_rate(rate_hz: int) -> None:
+    concealer = Concealer(rate_hz)
+    rows = np.array([concealer.open()])
+    frame = rate_hz // 50
+    at = np.arange(frame) / rate_hz
+    concealer.update(np.rint(8000 * np.sin(2 * np.pi * 200 * at)).astype(np.int16)[None], rows)
+    levels = []
+    for _ in range(3):
+        block = np.full((1, frame), HOLE, np.int16)
+        concealer.conceal(block, rows)
+        levels.append(energy(block[0]))
+    assert levels[1] / levels[0] == pytest.approx(0.5, abs=0.02)
+    assert levels[0] == pytest.approx(5657 * 0.73, rel=0.05)
+
+
+def test_a_continuation_is_extended_beyond_a_frame_as_by_two() -> None:
+    simple = Simple(8000)
+    history = tone(4, 330.0).reshape(1, -1).astype(np.float32)
+    whole = simple.extend(history, np.array([0]), 2 * FRAME)
+    assert np.allclose(whole[:, FRAME:], whole[:, :FRAME] * 0.5, atol=0.01)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+@settings(max_examples=25, deadline=None)
+def test_rows_do_not_affect_each_other(seed: int, loss: float) -> None:
+    rng = np.random.default_rng(seed)
+    together, alone = Concealer(capacity=8), Concealer(capacity=1)
+    rows = np.array([together.open() for _ in range(8)])
+    mine = np.array([alone.open()])
+    for _ in range(12):
+        block = rng.integers(-32767, 32768, (8, FRAME)).astype(np.int16)
+        lost = rng.random(8) < loss
+        block[lost, : rng.integers(1, FRAME + 1)] = HOLE
+        single = block[3:4].copy()
+        for which, method in ((lost, together.conceal), (~lost, together.update)):
+            part = block[which]
+            method(part, rows[which])
+            block[which] = part
+        (alone.conceal if lost[3] else alone.update)(single, mine)
+        assert np.array_equal(single[0], block[3])
+        assert block.min() > HOLE
