@@ -92,7 +92,7 @@ class Call {
     }
   }
 
-  end(state, problem = "", words = problem ? "Call ended by a problem" : "Not connected") {
+  end(state, problem = "", words = this.isReady ? "The call broke off" : "No call") {
     if (this.over) return;
     this.over = true;
     this.isReady = false;

@@ -48,11 +48,11 @@ export class Sound {
     this.context = new AudioContext({ latencyHint: "interactive" });
     try {
       await this.context.audioWorklet.addModule("worklet.js");
-      await this.context.resume();
-    } catch (error) {
+    } catch {
       this.close();
-      throw new Problem(`Sound cannot be played: ${error.message}`);
+      throw new Problem("The node could not be reached. Reload this page once it runs again.");
     }
+    await this.context.resume();
     if (this.closed) { this.close(); return; } // hung up while we waited
     this.connect();
   }
