@@ -460,6 +460,29 @@ def test_an_endpointer_is_asked_anew_in_every_pause() -> None:
     assert [pause.silence_ms // 20 * 20 for pause in endpointer.pauses] == [200, 200]
 
 
+class Broken:
+    minimum_ms = 200
+
+    def __init__(self, answer: float | None) -> None:
+        self.answer = answer
+
+    def wait_ms(self, pause: Pause) -> float:
+        if self.answer is None:
+            raise RuntimeError("no model")
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [None, float("nan"), float("inf")])
+def test_an_endpointer_that_fails_is_replaced_by_plain_silence(answer: float | None) -> None:
+    driver = Driver(TurnMachine(TurnSettings(silence_ms=600), RATE, endpointer=Broken(answer)))
+    driver.speak(640)
+    driver.silence(1000)
+    over = driver.events[-1]
+    assert isinstance(over, TurnEnded)
+    assert over.at - over.speech_ended_at == pytest.approx(0.6, abs=0.021)
+    assert driver.machine.endpointer_failures == 3
+
+
 class Late(BlindPast):
     """Knows that speech ended 100 ms before the model says so, and began 60 ms before."""
 

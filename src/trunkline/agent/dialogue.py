@@ -94,11 +94,6 @@ class Dialogue:
         if self._rounds:
             self._rounds.append(_Round())
 
-    def forget_round(self) -> None:
-        """Take back what the last answer of the model had: it is asked again."""
-        if self._rounds:
-            self._rounds[-1] = _Round()
-
     def close(self) -> None:
         """The reply was heard to its end."""
         for opened in self._rounds or ():

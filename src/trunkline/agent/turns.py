@@ -224,6 +224,7 @@ class TurnMachine:
         "_start",
         "_voice_end",
         "_wait",
+        "endpointer_failures",
         "received",
         "reply",
         "state",
@@ -250,6 +251,8 @@ class TurnMachine:
         """The caller's turn, counted from 1; 0 before the first."""
         self.reply = 1 if awaiting else 0
         """The reply awaited or being spoken, counted from 1."""
+        self.endpointer_failures = 0
+        """How often the endpointer raised, or answered with what is no number."""
         self._now = 0.0
         self._first = 0  # start of the first window of the sound going on
         self._onset = 0  # where that sound really began
@@ -269,6 +272,8 @@ class TurnMachine:
         """One more frame of the caller's audio, and the verdicts it completed."""
         self.received += samples
         if not windows and self.state in _CALM and not self._idle_at:
+            return _NOTHING
+        if self.state is State.ENDED:
             return _NOTHING
         self._now = now
         out: list[TurnEvent] = []
@@ -436,8 +441,16 @@ class TurnMachine:
             return False
         if not self._asked_at or self.received - self._asked_at >= self._samples(RESCORE_MS):
             self._asked_at = self.received
-            self._wait = self._samples(self._endpointer.wait_ms(self._pause(silence)))
+            self._wait = self._ask(silence)
         return silence >= self._wait
+
+    def _ask(self, silence: int) -> int:
+        """The silence the endpointer wants; the settings' if it fails."""
+        try:
+            return self._samples(self._endpointer.wait_ms(self._pause(silence)))
+        except Exception:  # noqa: BLE001 - anybody's code, and this is the media thread
+            self.endpointer_failures += 1
+            return self._samples(self._settings.silence_ms)
 
     def _pause(self, silence: int) -> Pause:
         return Pause(

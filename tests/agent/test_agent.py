@@ -1,0 +1,292 @@
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from trunkline.agent.agent import Agent, Host
+from trunkline.agent.endpointing import Pause, SilenceEndpointer
+from trunkline.agent.errors import BadSettingsError, NoEngineError
+from trunkline.agent.events import AgentEvent, AgentSpoke, AgentStarted, Observers
+from trunkline.agent.latency import Stopwatch
+from trunkline.agent.manners import Limits, Phrases
+from trunkline.agent.testing import MemoryLine, run_virtual, silence, tone
+from trunkline.agent.turn_events import EndReason, TurnEnded
+from trunkline.errors import UsageError
+from trunkline.speech import (
+    Finished,
+    Message,
+    Piece,
+    TextDelta,
+    ToolCall,
+    ToolSpec,
+    UnknownEngine,
+    register,
+)
+from trunkline.speech.standins import SttStandIn, TtsStandIn
+
+
+class OneLiner:
+    """Answers everything with one line."""
+
+    name = "one-liner"
+
+    def __init__(self, line: str = "Yes.", call: ToolCall | None = None) -> None:
+        self.line = line
+        self.call = call
+        self.closed = 0
+        self.tools: list[str] = []
+
+    async def reply(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> AsyncIterator[Piece]:
+        self.tools = [tool.name for tool in tools]
+        yield TextDelta(self.line)
+        if self.call is not None:
+            yield self.call
+        yield Finished("stop")
+
+    def expects(self, messages: Sequence[Message]) -> None:
+        return None
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+class CallLine(MemoryLine):
+    """A line that is a call: it brings what the node is configured with."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(clock=asyncio.get_running_loop().time)
+        self.host = host
+
+    def agent_host(self) -> Host:
+        return self.host
+
+
+def test_a_call_brings_its_own_engines_and_observers() -> None:
+    events: list[AgentEvent] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        host = Host(OneLiner(), SttStandIn("hello"), TtsStandIn(), observers=[events.append])
+        line = CallLine(host)
+        async with line:
+            talk = loop.create_task(Agent(greeting="Hello.").talk(line, clock=loop.time))
+            await asyncio.sleep(2)
+            await line.say(tone(500))
+            await line.say(silence(3000))
+            line.end()
+            conversation = await talk
+        assert [message.content for message in conversation.messages] == ["Hello.", "hello", "Yes."]
+
+    run_virtual(main())
+    assert len([event for event in events if isinstance(event, AgentSpoke)]) == 2
+
+
+def test_engines_named_are_made_once_and_closed_with_the_agent() -> None:
+    made: list[OneLiner] = []
+
+    def make() -> OneLiner:
+        made.append(OneLiner())
+        return made[-1]
+
+    register("llm", "one_liner", make)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        agent = Agent(llm="one_liner", stt="standin", tts="standin", greeting="Hi.")
+        assert made == [], "engines are made when they are needed"
+        for _ in range(2):
+            line = MemoryLine(clock=loop.time)
+            async with line:
+                talk = loop.create_task(agent.talk(line, clock=loop.time))
+                await asyncio.sleep(0.2)
+                line.end()
+                await talk
+        assert len(made) == 1
+        await agent.aclose()
+        assert made[0].closed == 1
+        await agent.aclose()
+        assert made[0].closed == 1
+
+    run_virtual(main())
+
+
+def test_an_agents_own_engine_goes_before_the_calls() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        own, other = OneLiner("Mine."), OneLiner("Theirs.")
+        line = MemoryLine(clock=loop.time)
+        host = Host(other, SttStandIn(), TtsStandIn())
+        async with line:
+            talk = loop.create_task(Agent(llm=own).talk(line, host, clock=loop.time))
+            await asyncio.sleep(0.2)
+            line.end()
+            await talk
+        assert own.tools == []
+        assert own.closed == 0, "an engine that was given belongs to its giver"
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("missing", ["llm", "stt", "tts"])
+def test_a_missing_engine_is_named(missing: str) -> None:
+    engines = {"llm": OneLiner(), "stt": SttStandIn(), "tts": TtsStandIn()}
+    del engines[missing]
+
+    async def main() -> None:
+        with pytest.raises(NoEngineError, match=f"no {missing} engine"):
+            await Agent(**engines).talk(MemoryLine())  # type: ignore[arg-type]
+
+    asyncio.run(main())
+
+
+def test_an_unknown_engine_is_named() -> None:
+    async def main() -> None:
+        with pytest.raises(UnknownEngine, match="nonsuch"):
+            await Agent(llm="nonsuch").talk(MemoryLine())
+
+    asyncio.run(main())
+
+
+def test_a_mistake_in_the_tools_shows_when_the_agent_is_made() -> None:
+    def opening_hours() -> str:
+        """Hours."""
+        return ""
+
+    def bad(x) -> str:  # type: ignore[no-untyped-def]
+        """No annotation."""
+        return ""
+
+    with pytest.raises(UsageError, match="two tools"):
+        Agent(tools=[opening_hours, opening_hours])
+    with pytest.raises(UsageError):
+        Agent(tools=[bad])
+    assert [spec.name for spec in Agent(tools=[opening_hours]).tools] == ["opening_hours"]
+
+
+def test_an_agents_own_hang_up_goes_before_the_built_in_one() -> None:
+    calls: list[str] = []
+
+    async def hang_up() -> str:
+        """My own."""
+        calls.append("own")
+        return "ok"
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        line = MemoryLine(clock=loop.time)
+        model = OneLiner("Bye.", ToolCall("c", "hang_up", "{}"))
+        host = Host(model, SttStandIn(), TtsStandIn(), hangup=lambda: calls.append("built-in"))
+        agent = Agent(tools=[hang_up], limits=Limits(tool_rounds=1))
+        async with line:
+            talk = loop.create_task(agent.talk(line, host, clock=loop.time))
+            await asyncio.sleep(4)
+            assert not talk.done()
+            line.end()
+            await talk
+
+    run_virtual(main())
+    assert calls == ["own"]
+
+
+def test_without_a_hang_up_the_talk_still_ends_when_the_agent_gives_up() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        line = MemoryLine(clock=loop.time)
+        from trunkline.agent.turns import TurnSettings
+
+        agent = Agent(greeting="Hello.", turns=TurnSettings(idle_ms=500), limits=Limits(silences=0))
+        host = Host(OneLiner(), SttStandIn(), TtsStandIn())
+        async with line:
+            conversation = await agent.talk(line, host, clock=loop.time)
+        assert conversation.ended == "agent"
+        assert "Goodbye" in conversation.messages[-1].content
+
+    run_virtual(main())
+
+
+def test_each_conversation_has_an_endpointer_of_its_own() -> None:
+    made: list[SilenceEndpointer] = []
+
+    class Counting(SilenceEndpointer):
+        def wait_ms(self, pause: Pause) -> float:
+            assert len(pause.audio(pause.start, pause.end)) > 0
+            return super().wait_ms(pause)
+
+    def make() -> SilenceEndpointer:
+        made.append(Counting(300))
+        return made[-1]
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        agent = Agent(greeting="", endpointer=make)
+        for _ in range(2):
+            line = MemoryLine(clock=loop.time)
+            events: list[AgentEvent] = []
+            host = Host(OneLiner(), SttStandIn(), TtsStandIn(), observers=[events.append])
+            async with line:
+                talk = loop.create_task(agent.talk(line, host, clock=loop.time))
+                await line.say(tone(500))
+                await line.say(silence(400))
+                assert any(isinstance(event, AgentStarted) for event in events)
+                line.end()
+                await talk
+
+    run_virtual(main())
+    assert len(made) == 2
+
+
+def test_phrases_and_limits_that_make_no_sense_are_refused() -> None:
+    for wrong in ({"retries": -1}, {"model_stall_seconds": 0}, {"keys_text": "keys"}):
+        with pytest.raises(BadSettingsError):
+            Limits(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_greeting_may_be_given_in_short() -> None:
+    phrases = Phrases(greeting="a", no_input="b")
+    assert Agent(phrases=phrases).manner.phrases.greeting == "a"
+    assert Agent(phrases=phrases, greeting="c").manner.phrases == Phrases("c", no_input="b")
+
+
+# The stopwatch and the observers
+
+
+def ended() -> TurnEnded:
+    return TurnEnded(10.6, 9.0, 10.0, EndReason.SILENCE, 3, 4)
+
+
+def test_latency_counts_from_the_end_of_speech() -> None:
+    watch = Stopwatch(ended())
+    watch.recognised(10.7)
+    watch.token(10.9)
+    watch.token(11.5)
+    latency = watch.stopped(11.2, 11.1)
+    assert latency.turn == 3
+    assert [
+        round(value)
+        for value in (
+            latency.endpointing_ms,
+            latency.recognition_ms,
+            latency.first_token_ms,
+            latency.first_audio_ms,
+            latency.first_packet_ms,
+        )
+    ] == [600, 700, 900, 1100, 1200]
+
+
+def test_a_stage_that_was_skipped_took_no_time() -> None:
+    latency = Stopwatch(ended()).stopped(11.0, None)
+    assert latency.recognition_ms == latency.first_token_ms == latency.first_audio_ms
+    assert latency.endpointing_ms == pytest.approx(600)
+
+
+def test_observers_hear_in_order_even_after_one_has_failed() -> None:
+    heard: list[str] = []
+
+    def broken(event: AgentEvent) -> None:
+        heard.append("broken")
+        raise RuntimeError
+
+    Observers([broken, lambda event: heard.append("second")])(AgentStarted(1.0, 1))
+    assert heard == ["broken", "second"]
