@@ -166,9 +166,11 @@ any_value = st.recursive(
 
 
 @given(caller=st.text(st.characters()), headers=any_value)
-def test_what_strangers_send_can_always_be_stored(caller: str, headers: object) -> None:
+def test_what_strangers_send_can_always_be_stored(
+    tmp_path_factory: pytest.TempPathFactory, caller: str, headers: object
+) -> None:
     """Lone surrogates, NUL, NaN: none of it may cost a record."""
-    with closing(open_to_write(Path(":memory:"))) as connection:
+    with closing(open_to_write(tmp_path_factory.getbasetemp() / "strangers.db")) as connection:
         columns = {
             "caller": column_value("caller", caller),
             "headers": column_value("headers", headers),
