@@ -148,6 +148,17 @@ def test_hanging_up_before_answering_a_late_offer_acknowledges_first() -> None:
     network.run(1)
     assert network.said(ALICE)[-2:] == ["ACK", "BYE"]
     assert ends(bob) == [("hangup", "them", None)]
+    assert "Confirmed" not in alice.names()
+    assert not alice.agent.acknowledge(session, ANSWER, network.now)
+
+
+def test_an_answer_to_a_late_offer_of_a_call_that_is_ending_is_no_mistake() -> None:
+    network, alice, _ = pair()
+    alice.on_event = None
+    session = alice.agent.invite(call(sdp=None), network.now)
+    network.run(1)
+    alice.agent.end(session, network.now)
+    assert not alice.agent.acknowledge(session, ANSWER, network.now)
 
 
 def test_nobody_there_is_a_timeout_after_32_seconds() -> None:

@@ -104,6 +104,7 @@ class Core:
         self.source: Address | None = None
         """Where the message that is being looked at came from."""
         self._rng = rng
+        self._pool = ""
         self._agent: Mapping[str, list[tuple[str, str]]] = {
             name: [(name, settings.user_agent)] if settings.user_agent else []
             for name in ("Server", "User-Agent")
@@ -121,9 +122,12 @@ class Core:
 
     # Identifiers.
 
-    def token(self, bits: int = 64) -> str:
-        """A random identifier in hex."""
-        return f"{self._rng.getrandbits(bits):0{bits // 4}x}"
+    def token(self, digits: int = 16) -> str:
+        """A random identifier of that many hex digits."""
+        if len(self._pool) < digits:  # one system call for 64 identifiers, where it is one
+            self._pool = f"{self._rng.getrandbits(4096):01024x}"
+        token, self._pool = self._pool[:digits], self._pool[digits:]
+        return token
 
     def random(self) -> float:
         """At least 0, below 1."""

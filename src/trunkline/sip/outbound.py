@@ -75,7 +75,7 @@ class Outbound:
             ("Max-Forwards", "70"),
             ("From", f"{caller};tag={tag}"),
             ("To", f"<{target}>"),
-            ("Call-ID", core.token(128)),
+            ("Call-ID", core.token(32)),
             ("CSeq", "1 INVITE"),
             *core.client_headers(),
             *checked_headers(invitation.headers),
@@ -193,7 +193,7 @@ class Outbound:
 
     def acknowledge(self, session: Session, body: bytes, now: float) -> bool:
         """Send the ACK with our answer; see `UserAgent.acknowledge`."""
-        if session.is_terminated:
+        if session.is_terminated or session.state is SessionState.ENDING:
             return False
         internals = session._internals
         fork, internals.unanswered_offer = internals.unanswered_offer, None
@@ -201,9 +201,15 @@ class Outbound:
             raise StateError("no offer of theirs is waiting for an answer")
         internals.local_body = body
         self._send_ack(session, fork, body, now)
-        if session.state is SessionState.CONFIRMED:
-            self._core.emit(Confirmed(session))
+        self._core.emit(Confirmed(session))
         return True
+
+    def acknowledge_without_answer(self, session: Session, now: float) -> None:
+        """The ACK that has to come before the BYE of a call we do not want after all."""
+        internals = session._internals
+        fork, internals.unanswered_offer = internals.unanswered_offer, None
+        assert fork is not None
+        self._send_ack(session, fork, b"", now)
 
     def _send_ack(self, session: Session, fork: Fork, body: bytes, now: float) -> None:
         """The ACK of a 2xx: a request of its own in the dialog (section 13.2.2.4)."""

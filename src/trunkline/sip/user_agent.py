@@ -106,7 +106,7 @@ class UserAgent:
         """Send 180 to 183, with a session description for early media.
 
         This and the commands below return False, and do nothing, when the session is
-        over already: a race with the peer, not a mistake. They raise StateError where
+        over or ending already: a race with the peer, not a mistake. They raise StateError where
         the command makes no sense in the session's state.
         """
         return self._inbound.progress(session, code, bytes(sdp or b""), now)
@@ -199,7 +199,7 @@ class UserAgent:
 
     def _end_confirmed(self, session: Session, reason: str, now: float) -> None:
         if session._internals.unanswered_offer is not None:
-            self._outbound.acknowledge(session, b"", now)
+            self._outbound.acknowledge_without_answer(session, now)
         self._ending.hang_up(session, now, reason=reason)
 
     def unreachable(self, destination: Address, now: float) -> None:
