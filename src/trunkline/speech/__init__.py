@@ -68,12 +68,22 @@ __all__ = [
     "register",
 ]
 
-_MODULES = ("errors", "interfaces", "registry")
+_ERRORS = frozenset(
+    {
+        "GrammarError",
+        "ModelFailed",
+        "RecognitionFailed",
+        "SpeechError",
+        "SynthesisFailed",
+        "UnknownEngine",
+        "UnknownWords",
+    }
+)
+_REGISTRY = frozenset({"create", "names", "register"})
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        for module in map(import_module, (f"{__name__}.{each}" for each in _MODULES)):
-            if name in module.__all__:
-                return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "errors" if name in _ERRORS else "registry" if name in _REGISTRY else "interfaces"
+    return getattr(import_module(f"{__name__}.{home}"), name)

@@ -2,7 +2,7 @@
 
 The network (Silero VAD v5 and later, MIT licence) hears windows of 256 samples at 8 kHz
 or 512 at 16 kHz, 32 ms, each preceded by the last 32 or 64 samples of the one before.
-Without that context it silently answers "no speech" to everything. Its state is
+Without that context it silently answers "no speech" (always at 16 kHz, often at 8). Its state is
 (2, 128) floats a call. Batched over calls its answers are bit for bit those of one call
 at a time (the tests hold this), at a third of the cost.
 

@@ -137,6 +137,7 @@ class SphinxRecognition:
         self._worker = worker
         self._rate_hz = rate_hz
         self._mean = ""
+        self._level: float | None = None
         self._request = 0
         self._samples = 0
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
@@ -164,6 +165,7 @@ class SphinxRecognition:
             "jsgf": grammar.jsgf,
             "words": words,
             "mean": self._mean,
+            "level": self._level,
             "rate_hz": self._rate_hz,
         }
         answer = asyncio.get_running_loop().create_future()
@@ -245,5 +247,6 @@ class SphinxRecognition:
             raise RecognitionFailed(payload.decode(errors="replace"))
         answer = json.loads(payload)
         if answer["text"] and answer["confidence"] >= 0.5:
-            self._mean = str(answer["mean"])  # of speech it understood, not of a slammed door
+            # Of speech it understood, not of a slammed door.
+            self._mean, self._level = str(answer["mean"]), answer["level"]
         return Transcript(answer["text"], float(answer["confidence"]), True, audio_ms)

@@ -38,6 +38,12 @@ _TELEPHONE_MEAN = "41.85,7.85,-20.39,20.10,-9.57,-4.41,6.59,-16.39,5.29,-5.69,-1
 # The band above 4 kHz must not be empty: log energies of nothing are like no speech
 # the model was trained on. White noise of -72 dBov recognised best of -50 to none.
 _FILL_DBOV = -72.0
+# The model hears levels as it hears vowels: all is brought to the level the mean above is
+# for. A call's first utterance is held back this long to measure it, and its level is
+# kept for the next ones.
+_SPEECH_DBOV = -26.0
+_MOST_GAIN_DB = 24.0
+_MEASURE_MS = 800
 # Audio is decoded in pieces of 60 ms: less costs overhead, more costs time at the end.
 _PIECE_MS = 60
 _GRAMMARS = 64  # kept compiled in each decoder
@@ -52,6 +58,20 @@ class Heard:
     confidence: float
     mean: str
     """The cepstral mean after it, for the call's next utterance."""
+
+
+def speech_level(pcm: NDArray[np.int16], rate_hz: int) -> float | None:
+    """The level of the speech in some audio, in dBov; None for digital silence.
+
+    The mean over the 20 ms that are within 25 dB of the loudest, a simple kin of the
+    active speech level of ITU-T P.56.
+    """
+    samples = rate_hz // 50
+    frames = pcm[: pcm.size // samples * samples].reshape(-1, samples).astype(np.float32)
+    power = np.square(frames).mean(axis=1) / 2**30
+    if not power.size or power.max() < 1e-9:
+        return None
+    return float(10 * np.log10(power[power > power.max() / 316].mean()))
 
 
 def confidence(frame_score: float, frames: int) -> float:
@@ -154,11 +174,17 @@ class _Utterance:
     words: dict[str, list[str]]
     mean: str
     rate_hz: int
+    level: float | None
+    """Of the call's speech so far, in dBov."""
     audio: list[NDArray[np.int16]] = field(default_factory=list)
     """Not decoded yet."""
     waiting: int = 0
     """Samples in ``audio``."""
     samples: int = 0
+    heard: list[NDArray[np.int16]] = field(default_factory=list)
+    """All of it, to measure its level."""
+    gain: float = 0.0
+    """As a factor; 0 is not known yet."""
     ear: Ear | None = None
     resampler: StreamResampler | None = None
     finished: bool = False
@@ -220,9 +246,11 @@ class Bench:
         if utterance.samples >= MAX_SECONDS * utterance.rate_hz:
             return
         utterance.audio.append(pcm)
+        utterance.heard.append(pcm)
         utterance.waiting += pcm.size
         utterance.samples += pcm.size
-        if utterance.ear is not None and utterance.waiting * 1000 >= _PIECE_MS * utterance.rate_hz:
+        wanted_ms = _PIECE_MS if utterance.gain or utterance.level else _MEASURE_MS
+        if utterance.ear is not None and utterance.waiting * 1000 >= wanted_ms * utterance.rate_hz:
             self._decode(utterance)
 
     def _decode(self, utterance: _Utterance) -> None:
@@ -231,14 +259,17 @@ class Bench:
         pcm = np.concatenate(utterance.audio)
         utterance.audio.clear()
         utterance.waiting = 0
+        if not utterance.gain:
+            utterance.gain = _gain(utterance.level or speech_level(pcm, utterance.rate_hz))
         self._give(utterance, utterance.resampler.push(pcm) if utterance.resampler else pcm)
 
     def _give(self, utterance: _Utterance, pcm: NDArray[np.int16]) -> None:
         assert utterance.ear is not None
+        audio = pcm * np.float32(utterance.gain)
         if utterance.rate_hz < RATE_HZ:
-            pcm = np.clip(pcm + np.resize(self._fill, pcm.size), -32768, 32767).astype(np.int16)
-        if pcm.size:
-            utterance.ear.hear(pcm)
+            audio += np.resize(self._fill, audio.size)
+        if audio.size:
+            utterance.ear.hear(audio.clip(-32768, 32767).astype(np.int16))
 
     def _conclude(self, utterance: _Utterance, lend: bool = True) -> None:
         self._decode(utterance)
@@ -251,6 +282,9 @@ class Bench:
             "text": heard.text,
             "confidence": round(heard.confidence, 4),
             "mean": heard.mean,
+            "level": speech_level(np.concatenate(utterance.heard), utterance.rate_hz)
+            if utterance.heard
+            else None,
             "audio_ms": utterance.samples * 1000 // utterance.rate_hz,
         }
         self._send(pack(Kind.RESULT, utterance.request, json.dumps(answer).encode()))
@@ -271,6 +305,14 @@ class Bench:
         self._free.append(utterance.ear)
         utterance.ear = None
         self._utterances.pop(utterance.request)
+
+
+def _gain(level_dbov: float | None) -> float:
+    """The factor that brings speech of this level to the level the model is used at."""
+    if level_dbov is None:
+        return 1.0
+    wanted_db = _SPEECH_DBOV - level_dbov
+    return float(10 ** (max(-_MOST_GAIN_DB, min(_MOST_GAIN_DB, wanted_db)) / 20))
 
 
 def main(arguments: list[str]) -> None:

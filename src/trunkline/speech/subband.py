@@ -23,8 +23,9 @@ _BANDS = len(_EDGES_HZ) - 1
 _BEST = 4  # a vowel fills half of the bands, a fricative the other half
 # Below this a band counts as empty: room tone of -70 dBov spread over the bands.
 _LEAST = np.float32(1e-8)
-# Until a row has been heard its floor is this high, and falls to the first frame's level.
-_FIRST_FLOOR = np.float32(1e-4)
+# A row that has heard nothing takes its first frame for the floor: calls begin without
+# speech, and a floor too high falls at the first gap between words.
+_UNHEARD = np.float32(0.0)
 # The floor rises 6 dB a second and falls to a new minimum within 5 frames.
 _RISE = np.float32(10 ** (0.6 / 50))
 _FALL = np.float32(0.35)
@@ -70,7 +71,7 @@ class SubbandBank:
             self._floor = np.concatenate([self._floor, np.empty((more, _BANDS), np.float32)])
             self._ratio_db = np.concatenate([self._ratio_db, np.zeros(more, np.float32)])
         self._tail[row] = 0
-        self._floor[row] = _FIRST_FLOOR
+        self._floor[row] = _UNHEARD
         self._ratio_db[row] = 0.0
         return row
 
@@ -93,6 +94,7 @@ class SubbandBank:
         self._rows.check(rows)
         energy = self._energies(block, rows)
         floor = self._floor[rows]
+        floor = np.where(floor == _UNHEARD, energy, floor)
         ratios_db = (10 * np.log10(energy / floor)).clip(0, 30)
         ratio_db = np.partition(ratios_db, _BANDS - _BEST, axis=1)[:, -_BEST:].mean(axis=1)
         smooth = self._ratio_db[rows]

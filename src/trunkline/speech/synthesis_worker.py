@@ -24,7 +24,9 @@ from .pipes import Kind, claim_stdio, pack, read
 __all__ = ["Desk", "main", "sentences"]
 
 _SENTENCE_END = re.compile(r"(?<=[.!?;:…])\s+")
-_LONGEST_SENTENCE = 300
+_LONGEST_SENTENCE = 200
+# What an engine makes of 200 letters that are no words: longer holds up the others.
+_LONGEST_SECONDS = 20
 # Engines begin with up to 250 ms of silence, which would be latency.
 _LEADING_MS = 300
 _QUIET = 120  # of 32768: -49 dBov
@@ -44,12 +46,13 @@ class Engine(Protocol):
 
 
 def sentences(text: str) -> list[str]:
-    """A text in the pieces that are spoken at one go, none over 300 characters."""
+    """A text in the pieces that are spoken at one go, none over 200 characters."""
     pieces: list[str] = []
     for sentence in _SENTENCE_END.split(text.strip()):
         rest = sentence
         while len(rest) > _LONGEST_SENTENCE:
-            cut = max(rest.rfind(sign, 0, _LONGEST_SENTENCE) for sign in (", ", " "))
+            comma = rest.rfind(", ", _LONGEST_SENTENCE // 3, _LONGEST_SENTENCE)
+            cut = comma if comma > 0 else rest.rfind(" ", 0, _LONGEST_SENTENCE)
             cut = cut if cut > 0 else _LONGEST_SENTENCE
             pieces.append(rest[:cut])
             rest = rest[cut:].lstrip(", ")
@@ -143,8 +146,12 @@ class Desk:
         self._jobs.append(_Job(request, asked, pieces))
 
     def _emitter(self, job: _Job) -> Callable[[bytes, int], bool]:
+        left = _LONGEST_SECONDS * self.engine.rate_hz
+
         def emit(data: bytes, rate_hz: int) -> bool:
-            if job.request in self.cancelled:
+            nonlocal left
+            left -= len(data) // 2
+            if left < 0 or job.request in self.cancelled:
                 return False
             if job.shape is None:
                 job.shape = _Shape(rate_hz, self.rate_hz)

@@ -171,6 +171,8 @@ class Worker:
         self._process = process
         try:
             process.stdin.writelines(self._waiting)
+            if self._closed:
+                process.stdin.close()
             await self._listen(process)
         finally:
             with contextlib.suppress(ProcessLookupError):
