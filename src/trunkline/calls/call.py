@@ -239,7 +239,7 @@ class Call(CallLine):
     async def next_digit(self, timeout: float | None = None) -> str:
         """The next key the far end presses; raises `TimeoutError`, `CallEndedError`."""
         async with asyncio.timeout(timeout):
-            return await self._unless_ended(self._digits.get())
+            return await self.unless_ended(self._digits.get())
 
     # -- audio ---------------------------------------------------------------------------
 
@@ -263,7 +263,7 @@ class Call(CallLine):
         try:
             self.play(pcm, generation)
             self.finish(generation)
-            return await self._unless_ended(ear.wait())
+            return await self.unless_ended(ear.wait())
         finally:
             self.unlisten(ear)
 
@@ -285,8 +285,8 @@ class Call(CallLine):
         finally:
             self.unlisten(ear)
 
-    async def _unless_ended(self, waiting: Coroutine[object, object, T]) -> T:
-        """Await something, or raise `CallEndedError` when the call ends first."""
+    async def unless_ended(self, waiting: Coroutine[object, object, T]) -> T:
+        """Await something; raises `CallEndedError` when the call ends first."""
         task = asyncio.ensure_future(waiting)
         ended = asyncio.ensure_future(self._ended.wait())
         try:

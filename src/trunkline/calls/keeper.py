@@ -159,6 +159,9 @@ class Keeper:
         tap = RecordingTap(recording)
         call.tap(tap)
         call.recordings.append(recording)
+        if self._records is not None:
+            # Now and not only at the end: after a crash somebody has to find it.
+            self._records.update(call.id, recording=str(recording.path))
         return recording
 
     def _note(self, call: Call, turns: TurnLog, event: object) -> None:
@@ -207,6 +210,8 @@ def _first_record(call: Call, app: str) -> CallRecord:
         callee=call.callee,
         app=app,
         started_at=call.started_at.timestamp(),
-        sip_call_id=headers.get("call-id", ""),
+        sip_call_id=next(
+            (value for name, value in headers.items() if name.lower() == "call-id"), ""
+        ),
         headers=headers,
     )

@@ -141,14 +141,17 @@ class Switchboard:
         app: App | None = None,
         timeout: float = 60.0,
         headers: Mapping[str, str] | None = None,
+        placed: Callable[[Call], object] | None = None,
     ) -> Call:
         """Place a call and return it once it is answered.
 
         ``target`` is a SIP URI. With an ``app`` that app then runs in a task of
         its own. Raises `OutboundDeniedError`, or `DialError` with the status
-        when it is not answered.
+        when it is not answered. ``placed`` gets the call while it is being set up.
         """
         call = await self.place(target, caller=caller, headers=headers)
+        if placed is not None:
+            placed(call)
         try:
             async with asyncio.timeout(timeout):
                 await call.wait_answered()
