@@ -10,6 +10,7 @@ does, nothing is raised and nothing is logged above DEBUG.
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -53,6 +54,9 @@ class Limits:
     """The longest message, in one frame or in fragments; longer ones close with 1009."""
     write_pause_bytes: int = 32_768
     """Unsent bytes above which media is dropped: 2.7 s of base64 µ-law."""
+    send_buffer_bytes: int = 65_536
+    """The kernel's part of what is unsent. Left to itself it grows to megabytes: minutes of
+    stale audio before a peer that does not read is noticed."""
     write_limit_bytes: int = 262_144
     """Unsent bytes above which the connection is cut."""
     stall_seconds: float = 5.0
@@ -168,7 +172,11 @@ class Connection(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Begin; see `opened`."""
         self.transport = transport
-        transport.underlying_transport.set_write_buffer_limits(self.limits.write_pause_bytes)
+        lower = transport.underlying_transport
+        lower.set_write_buffer_limits(self.limits.write_pause_bytes)
+        lower.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_buffer_bytes
+        )
         if self.watch is not None:
             self.watch.add(self)
         try:
@@ -283,14 +291,14 @@ class Connection(WSListener):
         transport = self.transport
         if transport is None:
             return
-        socket = transport.underlying_transport
+        lower = transport.underlying_transport
         limits = self.limits
-        if socket.is_closing():
+        if lower.is_closing():
             # The peer half-closed or said goodbye, and does not take what is unsent.
             self._closing_since = self._closing_since or now
             if now - self._closing_since > limits.close_seconds:
                 self.abort()
-        elif self._is_stalled(now, socket.get_write_buffer_size()):
+        elif self._is_stalled(now, lower.get_write_buffer_size()):
             self.abort("the peer does not read")
         elif self.heard or not self._quiet_since:
             self.heard = False
