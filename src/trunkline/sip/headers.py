@@ -154,7 +154,7 @@ def _join(parameters: dict[str, str | None]) -> str:
     for name, value in parameters.items():
         if value is None:
             text += ";" + name
-        elif not value or _PLAIN.fullmatch(value):
+        elif value.isalnum() or not value or _PLAIN.fullmatch(value):
             text += f";{name}={value}"
         else:
             text += f";{name}={quote_string(value)}"

@@ -55,7 +55,7 @@ REASONS = {
 }  # fmt: skip
 """The reason phrases of RFC 3261 section 21 and its extensions."""
 
-_FOLD = re.compile(r"[ \t]*\r?\n[ \t]+")
+_FOLD = re.compile(r"\n[ \t]+")
 _METHOD = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 _SINGLE = ("from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type")
 _COPIED = (("From", "from"), ("To", "to"), ("Call-ID", "call-id"), ("CSeq", "cseq"))
@@ -253,7 +253,7 @@ class Request(Message):
         else:
             return
         for position, (name, value) in enumerate(self.headers):
-            if canonical_name(name) == "via":
+            if (CANONICAL.get(name) or canonical_name(name)) == "via":
                 rest = split_values(value)[1:]
                 self.headers[position] = (name, ", ".join([str(via), *rest]))
                 break
@@ -319,15 +319,14 @@ def parse_message(data: bytes) -> Request | Response:
     as much of the message as could be read.
     """
     head, body = _split_body(data)
-    text = head.decode("utf-8", "surrogateescape")
+    text = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").rstrip("\r")
     if "\n " in text or "\n\t" in text:
         text = _FOLD.sub(" ", text)
     lines = text.split("\n")
-    start = lines[0].rstrip("\r")
-    message, problem = _parse_start(start)
+    message, problem = _parse_start(lines[0])
     if len(lines) > MAX_HEADER_LINES:
         raise ParseError("Too many header fields")
-    problem = _parse_headers(message, lines) or problem
+    problem = _parse_headers(message, lines, stray_cr="\r" in text) or problem
     try:
         if body is None:
             raise ParseError("Message without an end of headers")
@@ -377,7 +376,7 @@ def _parse_start(line: str) -> tuple[Request | Response, ParseError | None]:
     return request, None
 
 
-def _parse_headers(message: Message, lines: list[str]) -> ParseError | None:
+def _parse_headers(message: Message, lines: list[str], *, stray_cr: bool) -> ParseError | None:
     """File every header line; what is wrong with the last bad one."""
     problem = None
     index: dict[str, list[str]] = {}
@@ -386,8 +385,8 @@ def _parse_headers(message: Message, lines: list[str]) -> ParseError | None:
     for line in lines[1:]:
         name, colon, value = line.partition(":")
         key = known(name) or canonical_name(name)
-        value = value.strip(" \t\r")
-        if not colon or not key or "\r" in value:
+        value = value.strip(" \t")
+        if not colon or not key or (stray_cr and "\r" in value):
             problem = ParseError("Malformed header line")
             continue
         headers.append((name, value))
