@@ -5,12 +5,11 @@ import pytest
 
 from trunkline.agent.agent import Agent, Host
 from trunkline.agent.endpointing import Pause, SilenceEndpointer
-from trunkline.agent.errors import BadSettingsError, NoEngineError
-from trunkline.agent.events import AgentEvent, AgentSpoke, AgentStarted, Observers
-from trunkline.agent.latency import Stopwatch
+from trunkline.agent.errors import NoEngineError
+from trunkline.agent.events import AgentEvent, AgentSpoke, AgentStarted
 from trunkline.agent.manners import Limits, Phrases
 from trunkline.agent.testing import MemoryLine, run_virtual, silence, tone
-from trunkline.agent.turn_events import EndReason, TurnEnded
+from trunkline.agent.turns import TurnSettings
 from trunkline.errors import UsageError
 from trunkline.speech import (
     Finished,
@@ -194,8 +193,6 @@ def test_without_a_hang_up_the_talk_still_ends_when_the_agent_gives_up() -> None
     async def main() -> None:
         loop = asyncio.get_running_loop()
         line = MemoryLine(clock=loop.time)
-        from trunkline.agent.turns import TurnSettings
-
         agent = Agent(greeting="Hello.", turns=TurnSettings(idle_ms=500), limits=Limits(silences=0))
         host = Host(OneLiner(), SttStandIn(), TtsStandIn())
         async with line:
@@ -237,56 +234,7 @@ def test_each_conversation_has_an_endpointer_of_its_own() -> None:
     assert len(made) == 2
 
 
-def test_phrases_and_limits_that_make_no_sense_are_refused() -> None:
-    for wrong in ({"retries": -1}, {"model_stall_seconds": 0}, {"keys_text": "keys"}):
-        with pytest.raises(BadSettingsError):
-            Limits(**wrong)  # type: ignore[arg-type]
-
-
 def test_the_greeting_may_be_given_in_short() -> None:
     phrases = Phrases(greeting="a", no_input="b")
     assert Agent(phrases=phrases).manner.phrases.greeting == "a"
     assert Agent(phrases=phrases, greeting="c").manner.phrases == Phrases("c", no_input="b")
-
-
-# The stopwatch and the observers
-
-
-def ended() -> TurnEnded:
-    return TurnEnded(10.6, 9.0, 10.0, EndReason.SILENCE, 3, 4)
-
-
-def test_latency_counts_from_the_end_of_speech() -> None:
-    watch = Stopwatch(ended())
-    watch.recognised(10.7)
-    watch.token(10.9)
-    watch.token(11.5)
-    latency = watch.stopped(11.2, 11.1)
-    assert latency.turn == 3
-    assert [
-        round(value)
-        for value in (
-            latency.endpointing_ms,
-            latency.recognition_ms,
-            latency.first_token_ms,
-            latency.first_audio_ms,
-            latency.first_packet_ms,
-        )
-    ] == [600, 700, 900, 1100, 1200]
-
-
-def test_a_stage_that_was_skipped_took_no_time() -> None:
-    latency = Stopwatch(ended()).stopped(11.0, None)
-    assert latency.recognition_ms == latency.first_token_ms == latency.first_audio_ms
-    assert latency.endpointing_ms == pytest.approx(600)
-
-
-def test_observers_hear_in_order_even_after_one_has_failed() -> None:
-    heard: list[str] = []
-
-    def broken(event: AgentEvent) -> None:
-        heard.append("broken")
-        raise RuntimeError
-
-    Observers([broken, lambda event: heard.append("second")])(AgentStarted(1.0, 1))
-    assert heard == ["broken", "second"]

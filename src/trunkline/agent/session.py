@@ -193,9 +193,9 @@ class Session:
                 self._recogniser.start(self._expected())
                 self._tell(CallerStarted(message.at, message.turn))
             case Cut(event, heard):
-                self._cut(event.at, heard, interrupted=isinstance(event, BargeIn))
                 if isinstance(event, BargeIn):
                     self._tell(event)
+                self._cut(event.at, heard, interrupted=isinstance(event, BargeIn))
             case Awaited(TurnEnded() as event, generation):
                 self._turn_ended(event, generation)
             case Awaited(Idle() as event, generation):
