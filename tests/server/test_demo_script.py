@@ -71,7 +71,7 @@ def test_the_call_goes_as_it_should() -> None:
     assert shortcomings(messages) == []
     assert [message.content for message in messages if message.role == "user"] == [
         "what are your opening hours",
-        "excuse me is my bicycle ready",
+        "hold on please is my bicycle ready",
         "my ticket number is nine three two zero",
         "i would like to book a repair",
         "on saturday please",

@@ -46,7 +46,8 @@ QUICK = Patience(
     total_seconds=4.0,
     backoff_seconds=0.005,
 )
-STALLED = Patience(first_token_seconds=0.06, between_tokens_seconds=0.06, retries=0)
+# Short waits only where a server says nothing on purpose: a busy machine is slow to answer.
+STALLED = Patience(first_token_seconds=0.25, retries=0)
 
 
 def run(
@@ -89,6 +90,13 @@ def failure(*answers: Answer, patience: Patience = QUICK, **options: Any) -> Any
         return caught.value, len(server.chats)
 
     return run(*answers, use=use, patience=patience, **options)
+
+
+async def left(server: Server) -> None:
+    """Wait until the server has seen the client of its first chat go away."""
+    while not server.chats:
+        await asyncio.sleep(0.001)
+    await server.chats[0].client_left.wait()
 
 
 def said(pieces: list[Piece]) -> str:
@@ -191,13 +199,16 @@ def test_a_reply_may_end_with_its_connection() -> None:
     assert ask(answer) == [TextDelta("Hi"), Finished("stop")]
 
 
-def test_a_finished_reply_does_not_wait_for_counts_that_never_come() -> None:
+def test_a_finished_reply_does_not_wait_for_counts_that_never_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def answer(exchange: Exchange) -> None:
         await exchange.head()
         await exchange.event(chunk({"content": "Hi"}, "stop"))
         await exchange.stall()
 
-    assert ask(answer, patience=STALLED) == [TextDelta("Hi"), Finished("stop")]
+    monkeypatch.setattr("trunkline.speech.openai.USAGE_GRACE_SECONDS", 0.02)
+    assert ask(answer) == [TextDelta("Hi"), Finished("stop")]
 
 
 # Requests
@@ -368,21 +379,23 @@ def test_a_server_that_does_not_begin_times_out_and_is_hung_up_on(answer: Answer
         with pytest.raises(ReplyTimeout, match="did not begin") as caught:
             await pieces_of(model)
         assert caught.value.partial == ""
-        await server.chats[0].client_left.wait()
+        await left(server)
 
     run(answer, use=use, patience=STALLED)
 
 
 def test_a_stall_before_the_first_token_is_asked_again() -> None:
-    patience = Patience(first_token_seconds=0.1, backoff_seconds=0.001)
+    patience = Patience(first_token_seconds=0.3, backoff_seconds=0.001)
     assert said(ask(_headers_then_stall, text("Now"), patience=patience)) == "Now"
 
 
 def test_all_attempts_together_have_an_end() -> None:
-    patience = Patience(first_token_seconds=0.1, total_seconds=0.15, backoff_seconds=0.001)
+    patience = Patience(
+        first_token_seconds=0.05, total_seconds=0.08, backoff_seconds=0.001, retries=100
+    )
     error, requests = failure(_stall, patience=patience)
     assert isinstance(error, ReplyTimeout)
-    assert requests == 2
+    assert requests <= 2
 
 
 async def _stall_midway(exchange: Exchange) -> None:
@@ -406,22 +419,23 @@ async def _end_midway(exchange: Exchange) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind"),
+    ("answer", "kind", "between_tokens_seconds"),
     [
-        (_stall_midway, ReplyTimeout),
-        (_cut_midway, ReplyBroken),
-        (_end_midway, ReplyBroken),
-        (events(chunk({"content": "Your bicycle"}), "{not json"), ReplyBroken),
+        (_stall_midway, ReplyTimeout, 0.05),
+        (_cut_midway, ReplyBroken, 2.0),
+        (_end_midway, ReplyBroken, 2.0),
+        (events(chunk({"content": "Your bicycle"}), "{not json"), ReplyBroken, 2.0),
         (
             events(chunk({"content": "Your bicycle"}), {"error": {"message": "overloaded"}}),
             TemporaryFailure,
+            2.0,
         ),
     ],
 )
 def test_what_breaks_off_is_not_asked_again_and_tells_what_was_said(
-    answer: Answer, kind: type[LanguageModelError]
+    answer: Answer, kind: type[LanguageModelError], between_tokens_seconds: float
 ) -> None:
-    patience = Patience(between_tokens_seconds=0.06, backoff_seconds=0.001)
+    patience = Patience(between_tokens_seconds=between_tokens_seconds, backoff_seconds=0.001)
     error, requests = failure(answer, text("again"), patience=patience)
     assert isinstance(error, kind)
     assert error.partial == "Your bicycle"
@@ -524,7 +538,7 @@ def test_closing_the_reply_hangs_up_on_the_server() -> None:
         reply = model.reply(ASK, ())
         assert await anext(reply) == TextDelta("and ")
         await reply.aclose()  # type: ignore[attr-defined]
-        await server.chats[0].client_left.wait()
+        await left(server)
 
     run(_talks_for_ever, use=use)
 
@@ -539,7 +553,7 @@ def test_cancelling_whoever_waits_hangs_up_on_the_server(answer: Answer) -> None
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await server.chats[0].client_left.wait()
+        await left(server)
 
     run(answer, use=use)
 

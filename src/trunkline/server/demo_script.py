@@ -49,7 +49,7 @@ _MENU = State(
             means="our opening hours",
         ),
         Option(
-            hear="[excuse me] is my bicycle ready | [excuse me] has my bicycle been repaired",
+            hear="[excuse me | hold on please] is my bicycle ready | has my bicycle been repaired",
             also="is my (bike | repair | bicycle) (ready | done | finished)",
             go="status",
             means="to know whether a repair is ready",
@@ -171,7 +171,7 @@ SCRIPT = Script(
             also="what was that | (say | repeat) that again | pardon",
         ),
         Command("please continue", RESUME),
-        Command("what can i say", HELP),
+        Command("please help me", HELP, also="help | what can i say"),
         Command("thank you goodbye", "goodbye"),
     ),
 )
@@ -242,7 +242,7 @@ class Saying:
 CALLER = (
     Cue("what can i do|anything else", "what are your opening hours", "when are you open",
         until="we are open from"),
-    Cue("we are open from", "excuse me is my bicycle ready",
+    Cue("we are open from", "hold on please is my bicycle ready",
         until="ticket number|we are closed", breaks_in_after_words=14),
     Cue("anything else", "is my bicycle ready", until="your green touring bicycle"),
     Cue("nine, three, two, zero. is that right|say nine, three, two, zero", "yes please",
