@@ -148,8 +148,10 @@ class Keeper:
         log_of_turns = TurnLog(call.started_monotonic)
         if self._records is not None:
             self._records.begin(_first_record(call, app))
-        if self._recorder is not None and self._record_all:
-            self.record(call)
+        if self._recorder is not None:
+            call.recorder = self.record
+            if self._record_all:
+                self.record(call)
         call.observe(lambda event: self._note(call, log_of_turns, event))
 
     def record(self, call: Call) -> Recording:
