@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.agent.agent import Host
+from trunkline.errors import UsageError
 from trunkline.media.resample import StreamResampler
 from trunkline.media.wav import parse_wav
 from trunkline.transports.leg import (
@@ -84,6 +85,8 @@ class Call(CallLine):
         """How it ended; None while it has not."""
         self.statistics: dict[str, float] = {}
         """Loss, jitter, round trip and the like, as the leg last told them."""
+        self.recorder: Callable[[Call], Recording] | None = None
+        """Makes recordings of it, where the node keeps any."""
         self.host: Callable[[Call], Host] | None = None
         """Makes what the node offers agents: its engines."""
         self.recordings: list[Recording] = []
@@ -111,7 +114,7 @@ class Call(CallLine):
             statistics = dict(leg.statistics())
             self.close(now)
         self.post(self._happened, event, now, statistics)
-        self._media.to_app.flush()
+        self.media.to_app.flush()
 
     def _happened(self, event: LegEvent, now: float, statistics: dict[str, float] | None) -> None:
         try:
@@ -185,34 +188,41 @@ class Call(CallLine):
 
     async def ring(self) -> None:
         """Tell an inbound caller that somebody is being alerted."""
-        await self._media.run(self._leg.ring)
+        await self.media.run(self._leg.ring)
 
     async def early_media(self) -> None:
         """Open the audio towards an inbound caller before the answer."""
-        await self._media.run(self._leg.early_media)
+        await self.media.run(self._leg.early_media)
 
     async def answer(self) -> None:
         """Answer an inbound call and wait until it is up."""
-        await self._media.run(self._leg.answer)
+        await self.media.run(self._leg.answer)
         await self.wait_answered()
 
     async def reject(self, code: int = 486, reason: str = "") -> None:
         """Refuse an inbound call that is not answered: busy, unless told otherwise."""
-        await self._media.run(self._leg.reject, code, reason)
+        await self.media.run(self._leg.reject, code, reason)
         await self._ended.wait()
 
     async def hangup(self, reason: str = "hangup") -> None:
         """End the call in whatever state it is; legal more than once."""
         if not self.is_over:
-            await self._media.run(self._leg.hangup, reason)
+            await self.media.run(self._leg.hangup, reason)
 
     def hangup_soon(self) -> None:
         """`hangup` without waiting; for callbacks."""
         self.on_media(self._leg.hangup, "hangup")
 
     def send_dtmf_soon(self, digits: str) -> None:
-        """`send_dtmf` without waiting; for callbacks. Raises where digits cannot be sent."""
-        self._media.call(self._leg.send_dtmf, digits).result(timeout=1.0)
+        """`send_dtmf` without waiting; for callbacks."""
+        self.on_media(self.send_digits, digits)
+
+    def send_digits(self, digits: str) -> None:
+        """`send_dtmf` without waiting; what cannot be sent is logged. Media thread only."""
+        try:
+            self._leg.send_dtmf(digits)
+        except UsageError as error:
+            log.warning("call %s: digits not sent: %s", self.id, error)
 
     def agent_host(self) -> Host:
         """What the call's node offers an agent (see ``agent.Hosted``)."""
@@ -234,12 +244,21 @@ class Call(CallLine):
 
     async def send_dtmf(self, digits: str) -> None:
         """Press keys towards the far end."""
-        await self._media.run(self._leg.send_dtmf, digits)
+        await self.media.run(self._leg.send_dtmf, digits)
 
     async def next_digit(self, timeout: float | None = None) -> str:
         """The next key the far end presses; raises `TimeoutError`, `CallEndedError`."""
         async with asyncio.timeout(timeout):
             return await self.unless_ended(self._digits.get())
+
+    def start_recording(self) -> Recording:
+        """Record both sides from now on, until the call ends or it is closed.
+
+        Raises `UsageError` where the node keeps no recordings.
+        """
+        if self.recorder is None:
+            raise UsageError("this call's node keeps no recordings")
+        return self.recorder(self)
 
     # -- audio ---------------------------------------------------------------------------
 
@@ -269,7 +288,7 @@ class Call(CallLine):
 
     async def stop_playing(self) -> None:
         """Drop everything that is queued to be played."""
-        await self._media.run(lambda: self.clear(self._media.now()))
+        await self.media.run(lambda: self.clear(self.media.now()))
 
     async def frames(self, keep_ms: int = 1000) -> AsyncIterator[NDArray[np.int16]]:
         """What the far end says, frame by frame (20 ms, int16), until the call ends.

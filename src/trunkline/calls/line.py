@@ -27,7 +27,8 @@ class CallLine:
     def __init__(self, id: str, rate_hz: int, media: MediaThread) -> None:
         self.id = id
         self.rate_hz = rate_hz
-        self._media = media
+        self.media = media
+        """The media thread it lives on."""
         self._lane: Lane | None = None
         self._ears: list[tuple[Ear, bool]] = []
         self._taps: list[Tap] = []
@@ -44,6 +45,11 @@ class CallLine:
     def generation(self) -> int:
         """The generation new audio must carry."""
         return self._generation
+
+    @property
+    def lane(self) -> Lane | None:
+        """The leg's place in the engine; None while it has no audio. Media thread."""
+        return self._lane
 
     @property
     def floor(self) -> int:
@@ -81,13 +87,13 @@ class CallLine:
 
     def on_media(self, callback: Callable[..., object], *args: object) -> None:
         """Run a callback on the media thread."""
-        self._media.to_media.post(callback, *args)
+        self.media.to_media.post(callback, *args)
 
     # -- media thread -----------------------------------------------------------------
 
     def post(self, callback: Callable[..., object], *args: object) -> None:
         """Run a callback on the application's loop; crosses at the end of the tick."""
-        self._media.to_app.put(callback, *args)
+        self.media.to_app.put(callback, *args)
 
     def clear(self, now: float) -> Heard:
         """See `trunkline.agent.line.Line.clear`."""
@@ -131,7 +137,7 @@ class CallLine:
 
     def _listen(self, ear: Ear, activity: bool) -> None:
         if self._over:
-            ear.ended(self._media.now())
+            ear.ended(self.media.now())
             return
         self._ears.append((ear, activity))
         if self._lane is not None:
@@ -148,13 +154,13 @@ class CallLine:
     def _attach(self, lane: Lane, ear: Ear, activity: bool) -> None:
         lane.ears.append(ear)
         if activity:
-            self._media.engine.want_activity(lane)
+            self.media.engine.want_activity(lane)
 
     def _detach(self, lane: Lane, ear: Ear, activity: bool) -> None:
         if ear in lane.ears:
             lane.ears.remove(ear)
             if activity:
-                self._media.engine.drop_activity(lane)
+                self.media.engine.drop_activity(lane)
 
     def _tap(self, tap: Tap) -> None:
         if not self._over:
@@ -179,4 +185,4 @@ class CallLine:
         elif pcm is None:
             lane.playout.finish(generation)
         else:
-            self._media.engine.push(lane, pcm, generation)
+            self.media.engine.push(lane, pcm, generation)

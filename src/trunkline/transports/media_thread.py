@@ -21,6 +21,7 @@ from trunkline.media.engine import Engine
 from .clock import MediaClock
 from .crossing import Crossing
 from .watchdog import Watchdog
+from .websocket import Watch
 
 __all__ = ["MediaThread"]
 
@@ -58,6 +59,7 @@ class MediaThread:
         self.watchdog: Watchdog | None = None
         self._watch = watch
         self._thread = threading.Thread(target=self._run, name="media", daemon=True)
+        self._socket_watch: Watch | None = None
         self._closers: list[Callable[[], Awaitable[None]]] = []
 
     # -- life --------------------------------------------------------------------
@@ -101,6 +103,13 @@ class MediaThread:
         asyncio.set_event_loop(self.loop)
         self.loop.call_soon(self._watch_application)
         self.loop.run_forever()
+
+    @property
+    def socket_watch(self) -> Watch:
+        """Looks after the WebSockets that this process opens. Media thread only."""
+        if self._socket_watch is None:
+            self._socket_watch = Watch(self.loop)
+        return self._socket_watch
 
     # -- from other threads --------------------------------------------------------
 

@@ -1,0 +1,311 @@
+"""Streaming density: G.711 calls to and from WebSockets, in one process.
+
+Three processes. The *switchboard* (measured) takes SIP calls and streams each to
+a bot over a WebSocket of its own, binary 16-bit or µ-law, both ways. The *bots*
+echo what they get. The *callers* place the calls over SIP and send a packet of
+G.711 every 20 ms on each, on sockets of their own; they count what comes back.
+
+On in the switchboard: SIP, jitter buffer, concealment, RTCP, statistics, detail
+records. Off: the audio chain (there is none yet), recording, voice activity.
+
+    python benchmarks/streaming.py --calls 300 --seconds 60
+    python benchmarks/streaming.py --search --seconds 60
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from _machine import cpu_seconds, describe, resident_bytes
+
+FRAME_SECONDS = 0.020
+
+
+# -- the bots ---------------------------------------------------------------------------
+
+
+def run_bots() -> None:
+    """Echo every binary message, on a free port that is printed."""
+    import uvloop
+    from picows import WSListener, WSMsgType, ws_create_server
+
+    class Bot(WSListener):
+        def on_ws_connected(self, transport):
+            self.transport = transport
+
+        def on_ws_frame(self, transport, frame):
+            if frame.msg_type == WSMsgType.BINARY:
+                transport.send(WSMsgType.BINARY, frame.get_payload_as_bytes())
+
+    async def serve():
+        server = await ws_create_server(lambda request: Bot(), "127.0.0.1", 0)
+        print(server.sockets[0].getsockname()[1], flush=True)
+        await asyncio.Event().wait()
+
+    uvloop.run(serve())
+
+
+# -- the switchboard -----------------------------------------------------------------------
+
+
+def run_switchboard(bot_port: int, dialect: str, calls: int) -> None:
+    """A node whose only app streams; obeys words on standard input."""
+    import uvloop
+
+    from trunkline.calls.apps import stream
+    from trunkline.calls.switchboard import Switchboard
+    from trunkline.server.node import Node
+    from trunkline.settings import Media, Records, Settings, Sip, Streams
+
+    board = Switchboard()
+    board.answer("*")(stream(f"ws://127.0.0.1:{bot_port}/", dialect=dialect))
+    folder = Path(tempfile.mkdtemp(prefix="trunkline-bench-"))
+    settings = Settings(
+        sip=Sip(port=0),
+        media=Media(first_port=20_000, last_port=20_000 + 2 * calls + 200),
+        streams=Streams(enabled=False),
+        records=Records(path=folder / "calls.db"),
+    )
+    node = Node(settings, board)
+
+    async def obey():
+        await node.ready.wait()
+        print(node.ports.sip, flush=True)
+        loop = asyncio.get_running_loop()
+        while True:
+            word = (await loop.run_in_executor(None, sys.stdin.readline)).strip()
+            if word == "measure":
+                await node.media.run(node.media.clock.reset)
+                began, cpu = time.monotonic(), cpu_seconds()
+            elif word == "report":
+                lateness = await node.media.run(node.media.clock.lateness)
+                print(
+                    json.dumps(
+                        {
+                            "seconds": time.monotonic() - began,
+                            "cpu_seconds": cpu_seconds() - cpu,
+                            "calls": len(board.calls),
+                            "ticks": lateness.ticks,
+                            "missed": lateness.missed,
+                            "p50_ms": lateness.p50_ms,
+                            "p99_ms": lateness.p99_ms,
+                            "max_ms": lateness.max_ms,
+                            "resident_bytes": resident_bytes(),
+                            "faults": node.media.engine.faults,
+                        }
+                    ),
+                    flush=True,
+                )
+            else:
+                node.stop()
+                return
+
+    async def main():
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(obey())
+            await node.run()
+
+    uvloop.run(main())
+
+
+# -- the callers -----------------------------------------------------------------------------
+
+
+class Caller:
+    """One SIP call with its RTP, as small as it can be."""
+
+    def __init__(self, number: int) -> None:
+        self.rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.rtp.bind(("127.0.0.1", 0))
+        self.rtp.setblocking(False)
+        self.port = self.rtp.getsockname()[1]
+        self.number = number
+        self.ssrc = random.getrandbits(32)
+        self.sequence = random.getrandbits(16)
+        self.timestamp = random.getrandbits(32)
+        self.received = 0
+        self.sent = 0
+        self.payload = bytes(random.choices(range(256), k=160))
+        self.to_tag = ""
+
+    def request(self, method: str, cseq: int, sip_port: int, own_port: int) -> bytes:
+        body = ""
+        if method == "INVITE":
+            body = (
+                f"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+                f"m=audio {self.port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+            )
+        to_tag = f";tag={self.to_tag}" if self.to_tag else ""
+        branch = f"z9hG4bK{self.number}-{cseq}-{method}"
+        kind = "Content-Type: application/sdp\r\n" if body else ""
+        return (
+            f"{method} sip:bot@127.0.0.1:{sip_port} SIP/2.0\r\n"
+            f"Via: SIP/2.0/UDP 127.0.0.1:{own_port};branch={branch};rport\r\n"
+            f"Max-Forwards: 70\r\nFrom: <sip:bench@127.0.0.1>;tag=f{self.number}\r\n"
+            f"To: <sip:bot@127.0.0.1>{to_tag}\r\nCall-ID: bench-{os.getpid()}-{self.number}\r\n"
+            f"CSeq: {cseq} {method}\r\nContact: <sip:bench@127.0.0.1:{own_port}>\r\n"
+            f"{kind}Content-Length: {len(body)}\r\n\r\n{body}"
+        ).encode()
+
+
+def place_calls(calls: int, sip_port: int) -> tuple[socket.socket, list[Caller]]:
+    """Set up every call, one after the other."""
+    sip = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sip.bind(("127.0.0.1", 0))
+    sip.settimeout(5)
+    own = sip.getsockname()[1]
+    callers = []
+    for number in range(calls):
+        caller = Caller(number)
+        sip.sendto(caller.request("INVITE", 1, sip_port, own), ("127.0.0.1", sip_port))
+        while True:
+            text = sip.recv(4096).decode()
+            if text.startswith("SIP/2.0 200") and f"-{number}\r\n" in text:
+                break
+        lines = text.split("\r\n")
+        to = next(line for line in lines if line.lower().startswith("to:"))
+        caller.to_tag = to.partition(";tag=")[2]
+        media = next(line for line in lines if line.startswith("m=audio"))
+        caller.rtp.connect(("127.0.0.1", int(media.split()[1])))
+        sip.sendto(caller.request("ACK", 1, sip_port, own), ("127.0.0.1", sip_port))
+        callers.append(caller)
+    return sip, callers
+
+
+def stream_audio(callers: list[Caller], seconds: float) -> None:
+    """A packet every 20 ms on each call, spread over the 20 ms; count what comes back."""
+    header = struct.Struct("!BBHII").pack
+    slots = 10
+    began = time.monotonic()
+    tick = 0
+    groups = [callers[slot::slots] for slot in range(slots)]
+    while True:
+        at = began + tick * FRAME_SECONDS / slots
+        wait = at - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        if time.monotonic() - began > seconds:
+            return
+        for caller in groups[tick % slots]:
+            caller.sequence = caller.sequence + 1 & 0xFFFF
+            caller.timestamp = caller.timestamp + 160 & 0xFFFFFFFF
+            caller.rtp.send(
+                header(0x80, 0, caller.sequence, caller.timestamp, caller.ssrc) + caller.payload
+            )
+            caller.sent += 1
+            try:
+                while True:
+                    caller.rtp.recv(2048)
+                    caller.received += 1
+            except BlockingIOError:
+                pass
+        tick += 1
+
+
+# -- one run -----------------------------------------------------------------------------------
+
+
+def child(*words: object, pipe: bool = False) -> subprocess.Popen:
+    """This file in another role."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, __file__, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE if pipe else None,
+        text=True,
+        env=environment,
+    )
+
+
+def run(calls: int, seconds: float, dialect: str, warm: float = 5.0) -> dict:
+    """Measure one number of calls."""
+    bots = child("bots")
+    switchboard = None
+    try:
+        bot_port = int(bots.stdout.readline())
+        switchboard = child("switchboard", bot_port, dialect, calls, pipe=True)
+        sip_port = int(switchboard.stdout.readline())
+        _, callers = place_calls(calls, sip_port)
+        stream_audio(callers, warm)
+        sent, received = sum(c.sent for c in callers), sum(c.received for c in callers)
+        say(switchboard, "measure")
+        stream_audio(callers, seconds)
+        say(switchboard, "report")
+        found = json.loads(switchboard.stdout.readline())
+        found["sent"] = sum(c.sent for c in callers) - sent
+        found["received"] = sum(c.received for c in callers) - received
+        found["cpu_ms_per_call_second"] = (
+            1000 * found["cpu_seconds"] / (found["seconds"] * max(1, found["calls"]))
+        )
+        say(switchboard, "stop")
+        return found
+    finally:
+        for process in (switchboard, bots):
+            if process is not None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+def say(process: subprocess.Popen, word: str) -> None:
+    process.stdin.write(word + "\n")
+    process.stdin.flush()
+
+
+def show(calls: int, found: dict) -> None:
+    returned = 100 * found["received"] / max(1, found["sent"])
+    print(
+        f"{calls:5d} calls  {found['cpu_ms_per_call_second']:.3f} ms CPU a call-second "
+        f"({1000 / found['cpu_ms_per_call_second']:.0f} calls a core)  "
+        f"late p50 {found['p50_ms']:.1f} p99 {found['p99_ms']:.1f} max {found['max_ms']:.1f} ms  "
+        f"missed {found['missed']}  returned {returned:.2f} %  "
+        f"{found['resident_bytes'] / 1e6:.0f} MB",
+        flush=True,
+    )
+
+
+def held(found: dict, calls: int) -> bool:
+    """No missed deadline, punctual, and every call still there."""
+    return found["missed"] == 0 and found["p99_ms"] <= 10 and found["calls"] == calls
+
+
+def main() -> None:
+    if len(sys.argv) > 1 and sys.argv[1] == "bots":
+        return run_bots()
+    if len(sys.argv) > 1 and sys.argv[1] == "switchboard":
+        return run_switchboard(int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--calls", type=int, default=300)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--dialect", choices=("l16", "ulaw"), default="l16")
+    parser.add_argument("--search", action="store_true", help="find the most calls that hold")
+    options = parser.parse_args()
+    print(describe("picows", "uvloop"))
+    print(f"material: random G.711 µ-law, {options.dialect} to the bots, both ways")
+    if not options.search:
+        return show(options.calls, run(options.calls, options.seconds, options.dialect))
+    best, calls = 0, options.calls
+    while True:
+        found = run(calls, options.seconds, options.dialect)
+        show(calls, found)
+        if not held(found, calls):
+            break
+        best, calls = calls, calls + 50
+    print(f"held for {options.seconds:.0f} s: {best} calls")
+    return None
+
+
+if __name__ == "__main__":
+    main()
