@@ -155,6 +155,13 @@ def test_a_silent_caller_is_asked_again() -> None:
     assert answer(messages).content == "Goodbye."
 
 
+def test_what_the_agent_says_of_its_own_to_a_silent_caller_changes_nothing() -> None:
+    messages = talk("check")
+    for prompt in ("Are you still there?", "Hello?", "Are you still there?", "Hello?"):
+        messages.append(Message("assistant", prompt))
+    assert answer([*messages, Message("user", "four two")]).tool_calls[0].name == "check"
+
+
 @pytest.mark.parametrize(
     ("heard", "expected"),
     [

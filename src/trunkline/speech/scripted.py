@@ -10,10 +10,11 @@ the script meant to say, the caller broke in, and the script knows what was not 
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
+from copy import copy
 
 from .conversation import Conversation, Turn
 from .interfaces import Finished, Grammar, Message, Piece, TextDelta, ToolSpec
-from .phrases import Phrase
+from .phrases import Phrase, words_of
 from .script import Script
 
 __all__ = ["ScriptedModel"]
@@ -72,9 +73,11 @@ class ScriptedModel:
             if message.role == "system":
                 continue
             if message.role == "assistant":
-                if turn is None:
-                    turn = conversation.silence() if begun else conversation.begin()
-                conversation.keep(turn, message.content, called=bool(message.tool_calls))
+                if turn is None and begun:
+                    conversation = _after_silence(conversation, message)
+                else:
+                    turn = turn or conversation.begin()
+                    conversation.keep(turn, message.content, called=bool(message.tool_calls))
                 turn = None
             else:
                 if turn is None and not begun:
@@ -87,3 +90,17 @@ class ScriptedModel:
                     turn = conversation.result(message.content, message.tool_call_id)
             begun = True
         return conversation, turn
+
+
+def _after_silence(conversation: Conversation, message: Message) -> Conversation:
+    """The conversation after the agent spoke again unasked.
+
+    The words may be the script's own for a silent caller, or the agent's: those change nothing.
+    """
+    prompted = copy(conversation)
+    turn = prompted.silence()
+    kept, meant = words_of(message.content), words_of(turn.text)
+    if meant[: len(kept)] != kept:
+        return conversation
+    prompted.keep(turn, message.content, called=bool(message.tool_calls))
+    return prompted
