@@ -16,10 +16,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from trunkline.errors import ConfigError, MissingDependencyError, UsageError
+from trunkline.errors import ConfigError, MissingDependencyError, TrunklineError, UsageError
 
 from . import grammar as grammars
-from .errors import RecognitionFailed, SpeechError
+from .errors import RecognitionFailed
 from .interfaces import Grammar, Pcm, Transcript
 from .lexicon import Lexicon
 from .pipes import Kind
@@ -141,7 +141,7 @@ class SphinxRecognition:
         self._request = 0
         self._samples = 0
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
-        self._error: SpeechError | None = None
+        self._error: TrunklineError | None = None
         self._closed = False
         self.dropped_samples = 0
         """Audio that found the pipe full and is missing from what was recognised."""
@@ -153,7 +153,6 @@ class SphinxRecognition:
             UsageError: the call's recogniser was closed.
             GrammarError: the grammar cannot be used.
             UnknownWords: it has words without a pronunciation.
-            MissingDependencyError: pocketsphinx cannot run here.
         """
         if self._closed:
             raise UsageError("this recognition was closed")
@@ -184,7 +183,9 @@ class SphinxRecognition:
         data = pcm.astype("<i2", copy=False).tobytes()
         for at in range(0, len(data), 1 << 20):
             piece = data[at : at + (1 << 20)]
-            if self._request and self._error is None and not self._send(Kind.AUDIO, piece):
+            if self._answer is None or self._answer.done() or self._error is not None:
+                return  # nobody hears any more; `finish` tells why
+            if not self._send(Kind.AUDIO, piece):
                 self.dropped_samples += len(piece) // 2
 
     async def finish(self) -> Transcript:
@@ -193,13 +194,14 @@ class SphinxRecognition:
         Raises:
             RecognitionFailed: the engine refused, died, or gave no answer.
             SpeechError: it died too often just now.
+            MissingDependencyError: pocketsphinx cannot run here.
         """
         audio_ms = self._samples * 1000 // self._rate_hz
         request, answer = self._request, self._answer
         if not request or answer is None:
             self.cancel()
             return Transcript("", 0.0, True, audio_ms)
-        if self._error is None:
+        if self._error is None and not answer.done():
             self._send(Kind.FINISH)
         error, self._request, self._samples, self._answer = self._error, 0, 0, None
         try:
@@ -231,13 +233,13 @@ class SphinxRecognition:
     def _send(self, kind: Kind, payload: bytes = b"") -> bool:
         try:
             return self._worker.send(kind, self._request, payload)
-        except SpeechError as error:  # it is told by `finish`: nothing else may fail
+        except TrunklineError as error:  # it is told by `finish`: nothing else may fail
             self._error = error
             return False
 
     def _abandon(self, request: int) -> None:
         self._worker.forget(request)
-        if self._worker.pid is not None:
+        if self._worker.running:
             self._worker.send(Kind.CANCEL, request)
 
     def _transcript(self, kind: int, payload: bytes, audio_ms: int) -> Transcript:

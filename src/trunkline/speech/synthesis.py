@@ -160,7 +160,7 @@ class Synthesiser:
                     raise _WorkerDied(f"{self.name} died while it spoke")
         finally:
             self._worker.forget(request)
-            if not over and self._worker.pid is not None:
+            if not over and self._worker.running:
                 self._worker.send(Kind.CANCEL, request)
 
     async def _next(self, inbox: asyncio.Queue[tuple[int, bytes]]) -> tuple[int, bytes]:

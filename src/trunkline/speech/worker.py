@@ -61,6 +61,11 @@ class Worker:
         """The process, while there is one."""
         return self._process.pid if self._process else None
 
+    @property
+    def running(self) -> bool:
+        """Whether there is a process, or one on its way, that messages would reach."""
+        return self._task is not None and not self._task.done() and not self._closed
+
     def open(self, listener: Listener) -> int:
         """A new request's number; ``listener`` hears of it until `forget`."""
         self._last_request += 1
