@@ -749,6 +749,21 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, float | str])
         JitterBank(settings=JitterSettings(**settings))  # type: ignore[arg-type]
 
 
+def test_a_source_that_changes_at_every_other_packet_is_not_followed_for_ever() -> None:
+    heard = Listener()
+    packets = [
+        Sent(-1, 0.0, index, index * FRAME, loud(FRAME), ssrc=index // 2) for index in range(400)
+    ]
+    for packet in packets:
+        heard.put(packet)
+    assert heard.statistics.ssrc_changes <= 4
+    assert heard.statistics.overflow > 300
+    good = stream(100, begins=0.105, ssrc=SSRC)
+    heard.ticks = 5
+    heard.hear(good)
+    assert np.array_equal(heard.received[-50 * FRAME :], samples(good[-50:]))
+
+
 # -- hostile input ----------------------------------------------------------------------------
 
 garbage = st.tuples(

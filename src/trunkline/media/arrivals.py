@@ -32,11 +32,14 @@ class Arrivals:
     times: NDArray[np.float64]
     single: bool
     """No row comes twice."""
+    repeats: bool
+    """A packet may be there twice."""
 
     @classmethod
     def of(cls, packets: Sequence[Packet]) -> "Arrivals":
         """Columns of some packets, at least one."""
         rows, sequences, timestamps, ssrcs, _, payloads, times = zip(*packets, strict=True)
+        single = len(set(rows)) == len(rows)
         return cls(
             packets,
             np.array(rows, np.intp),
@@ -44,9 +47,10 @@ class Arrivals:
             np.array(timestamps, np.int64),
             np.array(ssrcs, np.int64),
             payloads,
-            np.array([len(payload) for payload in payloads], np.int64),
+            np.array([*map(len, payloads)], np.int64),
             np.array(times, np.float64),
-            len(set(rows)) == len(rows),
+            single,
+            not single and len(set(zip(rows, sequences, strict=True))) < len(rows),
         )
 
     def select(self, chosen: NDArray[np.intp]) -> "Arrivals":
@@ -58,8 +62,9 @@ class Arrivals:
             self.sequences[chosen],
             self.timestamps[chosen],
             self.ssrcs[chosen],
-            [payloads[index] for index in chosen],
+            [payloads[index] for index in chosen.tolist()],
             self.lengths[chosen],
             self.times[chosen],
             self.single,
+            self.repeats,
         )

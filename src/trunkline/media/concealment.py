@@ -25,6 +25,7 @@ _HISTORY_FRAMES = 4
 """80 ms: what a search for pitch periods of up to 20 ms wants (G.711 Appendix I keeps 48.75)."""
 _CROSSFADE_MS = 4
 _JOINT_MS = 4
+_LOUDEST = 32767
 
 _Rows = NDArray[np.intp]
 _Block = NDArray[np.int16]
@@ -64,20 +65,24 @@ class Simple:
         self._frame = frame_samples(rate_hz)
         joint = rate_hz * _JOINT_MS // 1000
         self._ramp = np.linspace(1, 0, joint, endpoint=False, dtype=np.float32)
+        self._fresh = np.exp2(-np.arange(2 * self._frame) / self._frame).astype(np.float32)
 
     def extend(self, history: _Audio, concealed: NDArray[np.int64], samples: int) -> _Audio:
         """Repeat the last frame; its jump from end to beginning is spread over 4 ms."""
-        frame = self._frame
+        frame, ramp = self._frame, self._ramp
         period = history[:, -frame:].copy()
-        period[:, : len(self._ramp)] += (period[:, -1:] - period[:, :1]) * self._ramp
-        since = np.arange(samples)
-        audio = period[:, since % frame]
+        period[:, : len(ramp)] += (period[:, -1:] - period[:, :1]) * ramp
+        audio = np.concatenate([period] * -(-samples // frame), axis=1)[:, :samples]
         # Concealment aged t has gain 0.5^(t / 20 ms). What is repeated from concealment has
         # the gain of 20 ms before in it already.
+        if not concealed.any() and samples <= len(self._fresh):
+            audio *= self._fresh[:samples]
+            return audio
+        since = np.arange(samples)
         age = concealed[:, np.newaxis] + since
         source_age = np.maximum(age - frame - since // frame * frame, 0)
-        faded: _Audio = audio * np.exp2((source_age - age) / frame, dtype=np.float32)
-        return faded
+        audio *= np.exp2((source_age - age) / frame, dtype=np.float32)
+        return audio
 
 
 CONTINUATIONS: dict[str, Callable[[int], Continuation]] = {
@@ -85,6 +90,14 @@ CONTINUATIONS: dict[str, Callable[[int], Continuation]] = {
     "simple": Simple,
 }
 """Methods by name; each is made for a sample rate."""
+
+
+def _to_int16(audio: _Audio) -> _Block:
+    """Rounded and clipped; never `HOLE`."""
+    rounded = np.rint(audio)
+    np.minimum(rounded, _LOUDEST, out=rounded)
+    np.maximum(rounded, -_LOUDEST, out=rounded)
+    return rounded.astype(np.int16)
 
 
 class Concealer:
@@ -103,7 +116,7 @@ class Concealer:
         self.rows = Rows(capacity)
         size = rate_hz * _CROSSFADE_MS // 1000
         self._rise = (np.arange(1, size + 1) / (size + 1)).astype(np.float32)
-        self._history = np.zeros((capacity, _HISTORY_FRAMES, self._frame), np.int16)
+        self._history = np.zeros((capacity, 2 * _HISTORY_FRAMES, self._frame), np.int16)
         self._newest = np.zeros(capacity, np.intp)
         self._tail = np.zeros((capacity, size), np.float32)
         self.concealed = np.zeros(capacity, np.int64)
@@ -132,61 +145,80 @@ class Concealer:
 
     def update(self, block: _Block, rows: _Rows) -> None:
         """Received frames; the first one after concealment is blended with it, in place."""
-        back = np.flatnonzero(self.concealed[rows])
-        if back.size:
+        concealed = self.concealed[rows]
+        if concealed.any():
+            back = concealed.nonzero()[0]
             self._blend(block, rows, back)
             self.concealed[rows[back]] = 0
         self._remember(block, rows)
 
     def conceal(self, block: _Block, rows: _Rows) -> None:
         """Frames with holes (`HOLE` samples, some or all): fill them, in place."""
+        if (block == HOLE).all():
+            self._conceal_whole(block, rows)
+        else:
+            self._conceal_parts(block, rows)
+
+    def _conceal_whole(self, block: _Block, rows: _Rows) -> None:
+        """Nothing of these frames came."""
+        frame, concealed = self._frame, self.concealed[rows]
+        follows = self._continuation.extend(
+            self._past(rows).astype(np.float32), concealed, frame + len(self._rise)
+        )
+        block[...] = _to_int16(follows[:, :frame])
+        self._tail[rows] = follows[:, frame:]
+        self.concealed[rows] = concealed + frame
+        self._remember(block, rows)
+
+    def _conceal_parts(self, block: _Block, rows: _Rows) -> None:
+        """Something of these frames came, before the hole or after it."""
         frame, fade = self._frame, len(self._rise)
         hole = block == HOLE
         lead = hole.argmax(axis=1)
         before = self.concealed[rows]
-        if self._continuation.crossfades and lead.any():
-            back = np.flatnonzero((lead > 0) & (before > 0))
-            keep = hole[back]
-            self._blend(block, rows, back)
-            block[back] = np.where(keep, HOLE, block[back])
+        back = ((lead > 0) & (before > 0)).nonzero()[0]
+        self._blend(block, rows, back)
+        block[hole] = 0
         before = np.where(lead > 0, 0, before)
         # The history ends where the hole begins.
         past = np.concatenate([self._past(rows), block], axis=1).astype(np.float32)
-        size = past.shape[1] - frame
-        past = np.take_along_axis(past, lead[:, np.newaxis] + np.arange(size), axis=1)
+        shifted = lead[:, np.newaxis] + np.arange(past.shape[1] - frame)
+        past = np.take_along_axis(past, shifted, axis=1)
         follows = self._continuation.extend(past, before, frame + fade)
         at = np.arange(frame)
         synthetic = np.take_along_axis(follows, np.maximum(at - lead[:, np.newaxis], 0), axis=1)
         # Received samples after a hole rise out of the concealment.
         last_hole = np.maximum.accumulate(np.where(hole, at, -frame), axis=1)
-        since = np.minimum(at - last_hole, fade + 1)
-        gain = np.where(hole, 0, np.r_[self._rise, np.float32(1)][since - 1])
-        if not self._continuation.crossfades:
-            gain = np.where(hole, 0, 1)
-        mixed = np.where(hole, 0, block) * gain + synthetic * (1 - gain)
-        block[...] = np.clip(np.rint(mixed), -32767, 32767)
-        received = frame - 1 - last_hole[:, -1]
+        if self._continuation.crossfades:
+            rise = np.concatenate([[0], self._rise, [1]]).astype(np.float32)
+            gain = rise[np.minimum(at - last_hole, fade + 1)]
+        else:
+            gain = np.where(hole, np.float32(0), np.float32(1))
+        mixed = block * gain + synthetic * (1 - gain)
+        block[...] = _to_int16(mixed)
         rest = (frame - lead)[:, np.newaxis] + np.arange(fade)
         self._tail[rows] = np.take_along_axis(follows, rest, axis=1)
-        self.concealed[rows] = np.where(received > 0, 0, before + frame - lead)
+        ends_received = last_hole[:, -1] < frame - 1
+        self.concealed[rows] = np.where(ends_received, 0, before + frame - lead)
         self._remember(block, rows)
 
     def _blend(self, block: _Block, rows: _Rows, back: _Rows) -> None:
         """Crossfade from the concealment's continuation into what was received."""
-        if not self._continuation.crossfades:
+        if not self._continuation.crossfades or not back.size:
             return
         fade = len(self._rise)
         mixed = block[back, :fade] * self._rise + self._tail[rows[back]] * (1 - self._rise)
-        block[back, :fade] = np.clip(np.rint(mixed), -32767, 32767)
+        block[back, :fade] = _to_int16(mixed)
 
     def _remember(self, block: _Block, rows: _Rows) -> None:
-        newest = self._newest[rows] + 1
-        newest[newest == _HISTORY_FRAMES] = 0
-        self._history[rows, newest] = block
+        """File a frame twice, so that the newest four always lie one after another."""
+        newest = (self._newest[rows] + 1) % _HISTORY_FRAMES
         self._newest[rows] = newest
+        self._history[rows, newest] = block
+        self._history[rows, newest + _HISTORY_FRAMES] = block
 
     def _past(self, rows: _Rows) -> _Block:
-        """The history of each row, oldest sample first."""
-        order = (self._newest[rows, np.newaxis] + 1 + np.arange(_HISTORY_FRAMES)) % _HISTORY_FRAMES
-        past: _Block = self._history[rows[:, np.newaxis], order]
+        """The history of each row, oldest sample first, (k, 80 ms)."""
+        frames = (self._newest[rows] + 1)[:, np.newaxis] + np.arange(_HISTORY_FRAMES)
+        past: _Block = self._history[rows[:, np.newaxis], frames]
         return past.reshape(len(rows), _HISTORY_FRAMES * self._frame)

@@ -84,13 +84,20 @@ class DelayEstimate:
         self._worst[row] = _NEVER
         self.fastest[row] = transit
 
-    def observe(self, rows: _Rows, transits: NDArray[np.float64]) -> None:
-        """Packets arrived; a row may come more than once."""
+    def observe(self, rows: _Rows, transits: NDArray[np.float64], *, single: bool) -> None:
+        """Packets arrived. ``single``: no row comes twice."""
         slot = self._epoch % _WINDOW_SLOTS
-        np.minimum.at(self._slots, (rows, slot), transits)
+        if single:
+            self._slots[rows, slot] = np.minimum(self._slots[rows, slot], transits)
+        else:
+            np.minimum.at(self._slots, (rows, slot), transits)
         fastest = self._slots[rows].min(axis=1)
         self.fastest[rows] = fastest
-        np.maximum.at(self._worst, rows, transits - fastest)
+        lateness = transits - fastest
+        if single:
+            self._worst[rows] = np.maximum(self._worst[rows], lateness)
+        else:
+            np.maximum.at(self._worst, rows, lateness)
 
     def turn(self, now: float) -> None:
         """Packets observed from now on belong to this quarter second; old ones are forgotten."""
@@ -109,7 +116,7 @@ class DelayEstimate:
         if now < self._next_lesson:
             return
         self._next_lesson = now + _LESSON_SECONDS
-        rows = np.flatnonzero(self._worst >= 0)
+        rows = (self._worst >= 0).nonzero()[0]
         if not rows.size:
             return
         bucket = np.minimum(self._worst[rows] / self._bucket, self._buckets - 1).astype(np.intp)

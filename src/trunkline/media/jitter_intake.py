@@ -24,6 +24,8 @@ _MAX_DROPOUT, _MAX_MISORDER = 3000, 100
 _FOLLOWS = 8
 """A packet confirms one kept aside if it is at most so many numbers after it: not just
 one, so that a lossy network does not lock a new source out."""
+_MOST_RESTARTS = 4
+"""Of a row within one batch. A call transferred in mid-stall has one."""
 _EARLY_MS = 60
 """A gap in timestamps is a pause if the packet is not earlier than the fastest by more."""
 _CODES = DECODE.reshape(-1)
@@ -46,8 +48,12 @@ class Intake:
 
     def absorb(self, packets: Sequence[Packet]) -> None:
         """File packets, in the order they arrived."""
-        while packets:
+        for _ in range(_MOST_RESTARTS):
+            if not packets:
+                return
             packets = self._absorb(Arrivals.of(packets))
+        # A stream that restarts at every other packet would cost everybody time.
+        self._rows.count(np.array([packet[0] for packet in packets], np.intp), Count.OVERFLOW)
 
     def _absorb(self, batch: Arrivals) -> list[Packet]:
         """File what is plain; what follows a restart is handed back."""
@@ -167,13 +173,15 @@ class Intake:
     def _count(self, batch: Arrivals, ahead: _Integers, jump: _Integers, *, smooth: bool) -> None:
         """Count packets of the stream, and file those that carry something new."""
         state, rows = self._rows, batch.rows
-        again = state.reception.count(rows, batch.sequences, ahead, single=batch.single)
+        again = state.reception.count(
+            rows, batch.sequences, ahead, single=batch.single, repeats=batch.repeats
+        )
         audio = batch.lengths > 0
         fresh = audio & ~again
         if not fresh.all():
             state.count(rows[again], Count.DUPLICATE)
             state.resting[rows[~audio & (ahead > 0)]] = True
-            chosen = np.flatnonzero(fresh)
+            chosen = fresh.nonzero()[0]
             if not chosen.size:
                 return
             batch, ahead, jump = batch.select(chosen), ahead[chosen], jump[chosen]
@@ -181,7 +189,7 @@ class Intake:
         position = state.head[rows] + jump
         transit = batch.times * state.rate_hz - position
         state.reception.time(rows, transit, single=batch.single)
-        state.delay.observe(rows, transit)
+        state.delay.observe(rows, transit, single=batch.single)
         self._place(batch, position, ahead, jump, smooth=smooth)
 
     def _place(
@@ -197,34 +205,35 @@ class Intake:
         state, rows = self._rows, batch.rows
         end = position + batch.lengths
         playing, read = state.playing[rows], state.read[rows]
-        late = end <= read
-        if not smooth or not playing.all():
+        all_play = bool(playing.all())
+        some_late = False
+        if not smooth or not all_play:
+            late = end <= read
+            some_late = bool(late.any())
             state.count(rows[ahead < 1], Count.REORDERED)
-            self._await(rows, position, end, playing, late)
-            self._pause(rows, position, end, ahead, jump)
-        oldest = np.where(playing, read, state.onset[rows])
-        too_much = (end - oldest > state.span) & ~late
+            if not all_play:
+                self._await(rows, position, playing, late)
+            self._pause(rows, position, end, playing, ahead, jump)
+            state.count(rows[late], Count.LATE)
+        oldest = read if all_play else np.where(playing, read, state.onset[rows])
+        too_much = end - oldest > state.span
         if too_much.any():
-            for row in np.unique(rows[too_much]).tolist():
+            before = end > read
+            for row in np.unique(rows[too_much & before]).tolist():
                 self._skip(row, int(end[rows == row].max()))
             read = state.read[rows]
-            state.count(rows[(end <= read) & ~late], Count.OVERFLOW)
+            state.count(rows[before & (end <= read)], Count.OVERFLOW)
+            some_late = True
         state.resting[rows] = False
         state.last_length[rows] = batch.lengths
         np.maximum.at(state.head, rows, end)
-        if late.any() or too_much.any():
-            state.count(rows[late], Count.LATE)
-            chosen = np.flatnonzero(end > read)
+        if some_late:
+            chosen = (end > read).nonzero()[0]
             batch, position, read = batch.select(chosen), position[chosen], read[chosen]
         self._write(batch, position, read)
 
     def _await(
-        self,
-        rows: NDArray[np.intp],
-        position: _Integers,
-        end: _Integers,
-        playing: _Mask,
-        late: _Mask,
+        self, rows: NDArray[np.intp], position: _Integers, playing: _Mask, late: _Mask
     ) -> None:
         """Rows that wait shall start with the oldest audio they have."""
         state = self._rows
@@ -237,24 +246,25 @@ class Intake:
         rows: NDArray[np.intp],
         position: _Integers,
         end: _Integers,
+        playing: _Mask,
         ahead: _Integers,
         jump: _Integers,
     ) -> None:
         """Notice that a sender paused: timestamps have a gap that the numbers do not explain."""
         state = self._rows
-        playing = state.playing[rows]
         gap = jump - (ahead - 1) * state.last_length[rows]
-        paused = playing & (ahead > 0) & (gap > state.frame)
-        passed = state.onset[rows] < state.read[rows]
-        state.onset[rows[playing & passed]] = NEVER
-        if paused.any():
-            new = paused & (state.onset[rows] == NEVER)
-            state.quiet_from[rows[new]] = state.head[rows[new]]
-            np.minimum.at(state.onset, rows[paused], position[paused])
+        onset = state.onset[rows]
+        paused = (gap > state.frame) & (ahead > 0) & playing
+        if not paused.any() and (onset == NEVER).all():
+            return
+        passed = rows[playing & (onset < state.read[rows])]
+        state.onset[passed] = NEVER
+        new = rows[paused & (state.onset[rows] == NEVER)]
+        state.quiet_from[new] = state.head[new]
+        np.minimum.at(state.onset, rows[paused], position[paused])
         onset = state.onset[rows]
         before = playing & (onset != NEVER) & (position < onset)
-        if before.any():
-            np.maximum.at(state.quiet_from, rows[before], end[before])
+        np.maximum.at(state.quiet_from, rows[before], end[before])
 
     def _skip(self, row: int, newest: int) -> None:
         """More than a second is waiting: pass all but what the row wants as delay."""
@@ -288,10 +298,10 @@ class Intake:
             return
         ends = np.cumsum(batch.lengths)
         starts = ends - batch.lengths
-        chosen = np.flatnonzero(whole)
+        chosen = whole.nonzero()[0]
         block = pcm[starts[chosen, np.newaxis] + np.arange(state.frame)]
         state.ring.write(rows[chosen], position[chosen], block)
-        for index in np.flatnonzero(~whole).tolist():
+        for index in (~whole).nonzero()[0].tolist():
             start, at = int(starts[index]), int(position[index])
             played = max(int(read[index]) - at, 0)
             piece = pcm[start + played : int(ends[index])]

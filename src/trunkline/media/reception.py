@@ -15,6 +15,7 @@ __all__ = ["NO_SOURCE", "Reception"]
 NO_SOURCE = -1
 _SEEN = 256  # packets remembered for duplicates: 5 s at 20 ms
 _GAIN = 1 / 16  # RFC 3550 6.4.1
+_KEPT = 1 - _GAIN
 
 _ARRAYS = (
     "ssrc",
@@ -95,9 +96,18 @@ class Reception:
         return ((sequences - self.highest[rows] + 0x8000) & 0xFFFF) - 0x8000
 
     def count(
-        self, rows: _Rows, sequences: _Integers, ahead: _Integers, *, single: bool
+        self,
+        rows: _Rows,
+        sequences: _Integers,
+        ahead: _Integers,
+        *,
+        single: bool,
+        repeats: bool,
     ) -> NDArray[np.bool_]:
-        """Count packets; True for each that is a duplicate. ``single``: no row comes twice."""
+        """Count packets; True for each that is a duplicate.
+
+        ``single``: no row comes twice. ``repeats``: a packet may be there twice.
+        """
         slots = sequences & _SEEN - 1
         again: NDArray[np.bool_] = self._seen[rows, slots] == sequences
         self._seen[rows, slots] = sequences
@@ -108,6 +118,7 @@ class Reception:
         else:
             np.add.at(self.received, rows, 1)
             np.maximum.at(self.highest, rows, highest + ahead)
+        if repeats:
             _, first = np.unique(rows << 16 | sequences, return_index=True)
             repeated = np.ones(len(rows), np.bool_)
             repeated[first] = False
@@ -118,25 +129,35 @@ class Reception:
 
     def time(self, rows: _Rows, transits: NDArray[np.float64], *, single: bool) -> None:
         """Advance the interarrival jitter by these packets, in order of arrival (A.8)."""
-        if single:
-            change = np.abs(transits - self._transit[rows])
-            jitter = self.jitter[rows]
-            # The first packet of a source has nothing to be compared with.
-            self.jitter[rows] = jitter + np.where(change >= 0, (change - jitter) * _GAIN, 0)
-            self._transit[rows] = transits
+        if not single:
+            self._time_groups(rows, transits)
             return
-        order = np.argsort(rows, kind="stable")
+        change = np.abs(transits - self._transit[rows])
+        jitter = self.jitter[rows]
+        # The first packet of a source has nothing to be compared with: NaN, no change.
+        self.jitter[rows] = jitter + np.where(change >= 0, (change - jitter) * _GAIN, 0)
+        self._transit[rows] = transits
+
+    def _time_groups(self, rows: _Rows, transits: NDArray[np.float64]) -> None:
+        """The same for rows with several packets, k of them at once.
+
+        J (15/16)^k + sum over j of |D_j| / 16 (15/16)^(k-1-j).
+        """
+        order = rows.argsort(kind="stable")
         rows, transits = rows[order], transits[order]
-        begins = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
-        before = np.r_[0.0, transits[:-1]]
-        before[begins] = self._transit[rows[begins]]
-        change = np.nan_to_num(np.abs(transits - before))
-        # k packets at once: J (15/16)^k + sum of |D_j| / 16 (15/16)^(k-1-j).
-        ends = np.r_[begins[1:], len(rows)]
-        sizes = ends - begins
-        behind = np.repeat(ends, sizes) - 1 - np.arange(len(rows))
-        weighted = change * _GAIN * (1 - _GAIN) ** behind
-        unique = rows[begins]
-        faded = self.jitter[unique] * (1 - _GAIN) ** sizes
-        self.jitter[unique] = faded + np.add.reduceat(weighted, begins)
+        size = len(rows)
+        starts = np.ones(size + 1, np.bool_)
+        np.not_equal(rows[1:], rows[:-1], out=starts[1:-1])
+        edges = starts.nonzero()[0]
+        begins, ends = edges[:-1], edges[1:]
+        unique, counts = rows[begins], ends - begins
+        before = np.empty(size)
+        before[1:] = transits[:-1]
+        before[begins] = self._transit[unique]
+        change = np.abs(transits - before)
+        behind = ends.repeat(counts) - np.arange(1, size + 1)
+        weighted = np.where(change >= 0, change * _GAIN * _KEPT**behind, 0)
+        # A row without a transit before has no jitter either, so its first needs no case.
+        self.jitter[unique] *= _KEPT**counts
+        self.jitter[unique] += np.add.reduceat(weighted, begins)
         self._transit[unique] = transits[ends - 1]

@@ -27,6 +27,7 @@ class SampleRing:
         self.frame, self.span = frame, span
         self._last = span - frame
         self._offsets = np.arange(frame)
+        self._holes = np.full(frame, HOLE, np.int16)
         self._samples = np.full((capacity, span), HOLE, np.int16)
         self._windows = self._look()
 
@@ -42,22 +43,33 @@ class SampleRing:
     def read(self, rows: _Rows, positions: _Positions) -> _Block:
         """One frame a row from these positions on, a copy; holes included."""
         at = positions % self.span
+        if at.max() <= self._last:
+            whole: _Block = self._windows[rows, at]
+            return whole
         block: _Block = self._windows[rows, np.minimum(at, self._last)]
-        for index in np.flatnonzero(at > self._last):
+        for index in (at > self._last).nonzero()[0]:
             block[index] = self._samples[rows[index], (at[index] + self._offsets) % self.span]
         return block
 
     def write(self, rows: _Rows, positions: _Positions, block: _Block) -> None:
         """File one frame a row; a row may come more than once."""
         at = positions % self.span
-        straddling = np.flatnonzero(at > self._last)
-        if straddling.size:
-            for index in straddling:
-                where = (at[index] + self._offsets) % self.span
-                self._samples[rows[index], where] = block[index]
+        if at.size and at.max() > self._last:
+            for index in (at > self._last).nonzero()[0]:
+                self.write_piece(int(rows[index]), int(at[index]), block[index])
             inside = at <= self._last
             rows, at, block = rows[inside], at[inside], block[inside]
         self._windows[rows, at] = block
+
+    def clear(self, rows: _Rows, positions: _Positions) -> None:
+        """Make one frame a row a hole again."""
+        at = positions % self.span
+        if at.size and at.max() > self._last:
+            for index in (at > self._last).nonzero()[0]:
+                self.write_piece(int(rows[index]), int(at[index]), self._holes)
+            inside = at <= self._last
+            rows, at = rows[inside], at[inside]
+        self._windows[rows, at] = HOLE
 
     def write_piece(self, row: int, position: int, samples: _Block) -> None:
         """File a piece of any length up to ``span`` on one row."""
@@ -65,10 +77,6 @@ class SampleRing:
         whole = min(size, self.span - at)
         self._samples[row, at : at + whole] = samples[:whole]
         self._samples[row, : size - whole] = samples[whole:]
-
-    def clear(self, rows: _Rows, positions: _Positions) -> None:
-        """Make one frame a row a hole again."""
-        self.write(rows, positions, np.broadcast_to(np.int16(HOLE), (len(rows), self.frame)))
 
     def clear_span(self, row: int, start: int, stop: int) -> None:
         """Make everything from ``start`` to before ``stop`` holes on one row."""

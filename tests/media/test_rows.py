@@ -1,0 +1,31 @@
+"""Rows of banks."""
+
+import pytest
+
+from trunkline.errors import UsageError
+from trunkline.media.rows import Rows
+
+
+def test_rows_are_handed_out_lowest_first_and_handed_out_again() -> None:
+    rows = Rows(4)
+    assert [rows.open() for _ in range(3)] == [0, 1, 2]
+    rows.close(1)
+    assert rows.open() == 1
+    assert rows.opened == {0, 1, 2}
+
+
+def test_capacity_doubles_when_all_rows_are_open() -> None:
+    rows = Rows(2)
+    assert [rows.open() for _ in range(5)] == [0, 1, 2, 3, 4]
+    assert rows.capacity == 8
+
+
+@pytest.mark.parametrize("row", [-1, 0, 5, 100])
+def test_a_row_that_is_not_open_cannot_be_closed(row: int) -> None:
+    with pytest.raises(UsageError):
+        Rows(4).close(row)
+
+
+def test_a_bank_without_rows_is_refused() -> None:
+    with pytest.raises(UsageError):
+        Rows(0)

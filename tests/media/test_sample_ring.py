@@ -1,0 +1,92 @@
+"""The ring of decoded samples, against a plain dictionary."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from trunkline.media.sample_ring import HOLE, SampleRing
+
+FRAME, SPAN = 8, 40
+
+
+def frame(seed: int) -> NDArray[np.int16]:
+    return np.random.default_rng(seed).integers(-32767, 32768, (1, FRAME)).astype(np.int16)
+
+
+def at(position: int) -> NDArray[np.int64]:
+    return np.array([position], np.int64)
+
+
+ROW = np.array([1])
+
+
+def test_what_was_never_filed_is_holes() -> None:
+    ring = SampleRing(2, FRAME, SPAN)
+    assert (ring.read(ROW, at(12345)) == HOLE).all()
+
+
+def test_frames_come_back_wherever_they_lie_in_the_ring() -> None:
+    for position in range(-SPAN, 2 * SPAN):
+        ring = SampleRing(2, FRAME, SPAN)
+        ring.write(ROW, at(position), frame(position + SPAN))
+        assert np.array_equal(ring.read(ROW, at(position)), frame(position + SPAN))
+        ring.clear(ROW, at(position))
+        assert ring.next_present(1, position - 5, position + 20) == position + 20
+
+
+def test_several_rows_are_written_and_read_at_once() -> None:
+    ring = SampleRing(3, FRAME, SPAN)
+    rows, positions = np.array([0, 1, 2]), np.array([0, 35, 79], np.int64)
+    block = np.concatenate([frame(1), frame(2), frame(3)])
+    ring.write(rows, positions, block)
+    assert np.array_equal(ring.read(rows, positions), block)
+    ring.clear(rows[:2], positions[:2])
+    assert (ring.read(rows, positions)[:2] == HOLE).all()
+    assert np.array_equal(ring.read(rows, positions)[2], block[2])
+
+
+def test_growing_keeps_samples_and_adds_empty_rows() -> None:
+    ring = SampleRing(2, FRAME, SPAN)
+    ring.write(ROW, at(4), frame(1))
+    ring.grow(5)
+    assert np.array_equal(ring.read(ROW, at(4)), frame(1))
+    assert (ring.read(np.array([4]), at(4)) == HOLE).all()
+
+
+steps = st.lists(
+    st.tuples(st.sampled_from(["write", "piece", "clear", "span"]), st.integers(0, SPAN - 1)),
+    max_size=30,
+)
+
+
+@given(steps, st.integers(-200, 200), st.integers(0, 2**31))
+@settings(max_examples=50, deadline=None)
+def test_the_ring_is_a_mapping_from_positions_to_samples(
+    steps: list[tuple[str, int]], base: int, seed: int
+) -> None:
+    ring, model = SampleRing(2, FRAME, SPAN), dict.fromkeys(range(base, base + SPAN), HOLE)
+    rng = np.random.default_rng(seed)
+    for what, offset in steps:
+        start = base + min(offset, SPAN - FRAME)
+        size = int(rng.integers(1, base + SPAN - start + 1))
+        values = rng.integers(-32767, 32768, size).astype(np.int16)
+        if what == "write":
+            values = values[:1].repeat(FRAME)
+            ring.write(ROW, at(start), values[np.newaxis])
+        elif what == "piece":
+            ring.write_piece(1, start, values)
+        elif what == "clear":
+            values = np.full(FRAME, HOLE)
+            ring.clear(ROW, at(start))
+        else:
+            values = np.full(size, HOLE)
+            ring.clear_span(1, start, start + size)
+        model.update(zip(range(start, start + len(values)), values.tolist(), strict=True))
+    for start in range(base, base + SPAN - FRAME + 1):
+        expected = [model[start + index] for index in range(FRAME)]
+        assert ring.read(ROW, at(start))[0].tolist() == expected
+        present = [index for index in range(start, base + SPAN) if model[index] != HOLE]
+        stop = base + SPAN
+        assert ring.next_present(1, start, stop) == (present[0] if present else stop)
+    assert (ring.read(np.array([0]), at(base)) == HOLE).all()
