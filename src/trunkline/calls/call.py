@@ -200,7 +200,12 @@ class Call(CallLine):
         await self.wait_answered()
 
     async def reject(self, code: int = 486, reason: str = "") -> None:
-        """Refuse an inbound call that is not answered: busy, unless told otherwise."""
+        """Refuse an inbound call that is not answered: busy, unless told otherwise.
+
+        Raises `UsageError` for a call that is up, or that we placed.
+        """
+        if self.is_answered or self.direction == "outbound":
+            raise UsageError(f"{self!r} cannot be refused; hangup() ends it")
         await self.media.run(self._leg.reject, code, reason)
         await self._ended.wait()
 

@@ -159,6 +159,9 @@ class Switchboard:
             await call.hangup("no-answer")
             await call.wait_ended()
             raise DialError(target, "no-answer", 408) from None
+        except asyncio.CancelledError:
+            call.hangup_soon()  # nobody waits for the answer any more
+            raise
         except CallEndedError as error:
             end = error.end
             raise DialError(
@@ -189,14 +192,14 @@ class Switchboard:
                 observer=lambda leg, event, now: forward[0](leg, event, now),
             )
             call = Call(new_call_id(), leg, media)
+            # Crosses before any event of the call does: it may be over at once.
+            media.to_app.post(self._register, call, "dial")
             forward[0] = call.leg_event
             for event in early:
                 call.leg_event(*event)
             return call
 
-        call = await media.run(begin)
-        self._register(call, "dial")
-        return call
+        return await media.run(begin)
 
     # -- the node's side -----------------------------------------------------------------
 
@@ -225,6 +228,9 @@ class Switchboard:
             ready.set()
             await stop.wait()
             self._draining = True
+            # Calls that came in until now may still be on their way here.
+            if self._media is not None:
+                await self._media.run(self._media.to_app.flush)
             try:
                 async with asyncio.timeout(drain_seconds):
                     while self.calls:

@@ -167,6 +167,11 @@ class StreamFormat:
     dtmf_receive_type: int | None = None
     """The payload type we announced for telephone-event."""
 
+    def announces(self, payload_type: int) -> bool:
+        """Whether a packet of this payload type may come."""
+        events = (self.dtmf_payload_type, self.dtmf_receive_type)
+        return payload_type in self.receive or payload_type in events
+
 
 class RtpStream:
     """One leg's RTP and RTCP: an `Outlet` for its lane, and its packets' reader.
@@ -234,6 +239,9 @@ class RtpStream:
         """False while the far end asked us not to send (hold)."""
         self.receiving = True
         """False while we must not expect anything (hold)."""
+        self.watched = False
+        """Whether silence for the timeout ends the call: from its answer on. A 183 may
+        promise audio that comes with the answer only, minutes later."""
         self.counters: Counter[str] = Counter()
         """Datagrams not played and packets not sent, by reason."""
 
@@ -304,14 +312,12 @@ class RtpStream:
         except OSError:
             return
         packet = parse_fast(data)
-        if packet is None:
+        format, lane = self._format, self.lane
+        if packet is None or format is None or lane is None:
             self.counters["not RTP"] += 1
             return
-        if source != self._latched and not self._latch(source, data):
-            return
         payload_type, marker, sequence, timestamp, ssrc, payload = packet
-        format, lane = self._format, self.lane
-        if format is None or lane is None:
+        if source != self._latched and not self._latch(source, data, payload_type):
             return
         self._last_packet = now
         law = format.receive.get(payload_type)
@@ -331,8 +337,9 @@ class RtpStream:
             self._engine.jitter.put_other(self._row, sequence, ssrc, now)
             self.counters["payload type"] += 1
 
-    def _latch(self, source: Address, data: bytes) -> bool:
+    def _latch(self, source: Address, data: bytes, payload_type: int) -> bool:
         """Whether to accept a source that is not the latched one."""
+        format = self._format
         if self._latched is not None:
             self.counters["foreign source"] += 1
             return False
@@ -340,6 +347,10 @@ class RtpStream:
             return True
         if not self._policy.allows(source[0]):
             self.counters["forbidden source"] += 1
+            return False
+        if format is None or not format.announces(payload_type):
+            # Noise that looks like RTP must not turn our audio towards its sender.
+            self.counters["payload type"] += 1
             return False
         self._latched = source
         self._remote = source
@@ -441,10 +452,10 @@ class RtpStream:
             self._on_digit(digit.digit, digit.duration_ms, now)
         if self._rtcp is not None and now >= self._rtcp.next_timeout():
             self._send_rtcp(self._rtcp.report(now, _ntp(), self._reception()))
-        if not self._timeout or not self.receiving:
-            self._last_packet = now if not self.receiving else self._last_packet
-            return
-        if now - (self._last_packet or self._opened_at) > self._timeout:
+        # A caller who holds us may play music or nothing, whatever the direction says.
+        if not (self.watched and self.sending and self.receiving):
+            self._last_packet = now
+        elif self._timeout and now - (self._last_packet or self._opened_at) > self._timeout:
             self._on_timeout(now)
 
     def statistics(self) -> dict[str, float]:

@@ -269,7 +269,7 @@ class SipEndpoint:
                 data, source = self._socket.recvfrom(MAX_DATAGRAM)
             except OSError:
                 break  # nothing more, or an ICMP error that a timer will show too
-            if not self._may_speak(source):
+            if not self._may_speak(source, data):
                 # Silence, not an answer: a scanner learns nothing (and nobody's
                 # spoofed address gets a flood).
                 self.counters["not allowed"] += 1
@@ -356,10 +356,12 @@ class SipEndpoint:
         address = ipaddress.ip_address(host.partition("%")[0])
         return any(address in network for network in self._networks)
 
-    def _may_speak(self, source: Address) -> bool:
+    def _may_speak(self, source: Address, data: bytes) -> bool:
         """Whether to read a datagram at all."""
         if not self._networks or self._challenger is not None:
             return True
+        if data.startswith(b"SIP/2.0 "):
+            return True  # answers are never answered, and only ours are looked at
         return self._known(source[0]) or any(
             leg.session.source == source for leg in self._legs.values()
         )

@@ -140,7 +140,7 @@ class SipLeg:
         self._answered = True
         self._switch.flush()
         if self.lane is not None:
-            self._events.emit(Answered())
+            self._up()
         # After a late offer there is no lane yet: their ACK brings the answer.
 
     def reject(self, code: int, reason: str = "") -> None:
@@ -153,6 +153,8 @@ class SipLeg:
         """CANCEL, BYE or a refusal, whatever fits; legal more than once."""
         if not self._ended:
             self._switch.agent.end(self.session, self._switch.now(), reason=reason)
+            # Their answer to our BYE may take 32 s, or never come; the audio ends now.
+            self._stop_media()
             self._switch.flush()
 
     def send_dtmf(self, digits: str) -> None:
@@ -191,14 +193,14 @@ class SipLeg:
             self.hangup("error")
             return
         self._answered = True
-        self._events.emit(Answered())
+        self._up()
 
     def acknowledged(self, answer: SessionDescription | None) -> None:
         """Their ACK came; it carries an answer when our 200 made the offer."""
         if answer is not None:
             opened = self.lane is None
             if self._agree(answer) and opened:
-                self._events.emit(Answered())
+                self._up()
         if self.lane is None:
             self.hangup("error")
 
@@ -230,14 +232,24 @@ class SipLeg:
         if self._ended:
             return
         self._ended = True
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            self._final_statistics = stream.statistics()
-            stream.close(self._switch.now())
+        self._stop_media()
         self._switch.forget(self)
         self._events.emit(Ended(reason, by, code))
 
     # -- media -----------------------------------------------------------------------------
+
+    def _up(self) -> None:
+        """The call is answered and has audio."""
+        if self._stream is not None:
+            self._stream.watched = True
+        self._events.emit(Answered())
+
+    def _stop_media(self) -> None:
+        """Free the ports and the lane, and keep what they counted."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._final_statistics = stream.statistics()
+            stream.close(self._switch.now())
 
     def _may_answer(self) -> bool:
         return self.direction == "inbound" and not self._answered and not self._ended
