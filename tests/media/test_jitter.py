@@ -403,6 +403,41 @@ def test_pauses_shorter_than_the_delay_are_kept() -> None:
     assert heard.statistics.lost == 0
 
 
+def test_a_packet_from_before_a_pause_is_played_though_it_comes_after_it() -> None:
+    packets = paused(50, 50, 0.06)
+    packets[49].arrives += 0.09
+    bank = JitterBank(settings=JitterSettings(200, 200, 200, concealment="silence"))
+    heard = Listener(bank).hear(without(packets, 48))
+    assert np.array_equal(heard.received, samples(without(packets, 48)))
+    assert heard.statistics.lost == 1
+
+
+@pytest.mark.parametrize("gap_seconds", [0.1, 1.0])
+def test_what_looked_like_a_pause_and_was_none_leaves_no_trace(gap_seconds: float) -> None:
+    # Longer packets begin, and the first two of them overtake each other: the second
+    # seems to come after a pause, until the first fills it.
+    short = stream(50, ptime=80)
+    long = stream(20, ptime=320, sequence=1050, timestamp=9000, begins=0.505, seed=1)
+    long[0].arrives = long[1].arrives + 0.001
+    more = stream(
+        20,
+        ptime=320,
+        sequence=1070,
+        timestamp=9000 + 20 * 320 + int(gap_seconds * 8000),
+        begins=0.505 + 0.8 + gap_seconds,
+        seed=2,
+    )
+    bank = JitterBank(settings=JitterSettings(200, 200, 200, concealment="silence"))
+    heard = Listener(bank).hear(short + long + more)
+    assert np.array_equal(heard.received, samples(short + long + more))
+    first, last = heard.kinds.index(Kind.PLAYED), 0
+    for index, kind in enumerate(heard.kinds):
+        last = index if kind == Kind.PLAYED else last
+    # A pause that is known of in time is silence; one that is not is concealed at first.
+    concealed = heard.kinds[first:last].count(Kind.CONCEALED)
+    assert concealed == (0 if gap_seconds < 0.2 else 8)
+
+
 def test_digits_between_audio_are_neither_loss_nor_concealed_for_long() -> None:
     before = stream(50)
     after = stream(50, sequence=1060, timestamp=5000 + 60 * FRAME, begins=1.205, seed=2)
@@ -626,6 +661,22 @@ def test_a_burst_of_everything_at_once_overflows_and_is_survived() -> None:
     heard = Listener(JitterBank()).hear(packets, until=7.9)
     assert heard.statistics.overflow > 200
     assert heard.kinds[-50:].count(Kind.PLAYED) >= 40
+
+
+def test_a_payload_too_long_for_any_packet_is_thrown_away_and_counted() -> None:
+    packets = stream(20)
+    packets[10].payload = loud(3000)
+    heard = Listener().hear(packets)
+    assert np.array_equal(heard.received, samples(without(packets, 10)))
+    assert (heard.statistics.overflow, heard.statistics.lost) == (1, 0)
+
+
+def test_packets_for_a_bank_that_nobody_takes_from_are_absorbed_by_the_thousand() -> None:
+    heard = Listener()
+    for packet in stream(5000, ptime=80):
+        heard.put(packet)
+    assert len(heard.bank._pending) < 4096
+    assert heard.statistics.received == 5000
 
 
 def test_a_row_nobody_takes_from_stays_bounded_and_recovers() -> None:

@@ -54,6 +54,10 @@ def test_growing_keeps_samples_and_adds_empty_rows() -> None:
     assert (ring.read(np.array([4]), at(4)) == HOLE).all()
 
 
+def test_there_is_nothing_in_an_empty_stretch() -> None:
+    assert SampleRing(2, FRAME, SPAN).next_present(1, 7, 7) == 7
+
+
 steps = st.lists(
     st.tuples(st.sampled_from(["write", "piece", "clear", "span"]), st.integers(0, SPAN - 1)),
     max_size=30,

@@ -90,7 +90,7 @@ class DelayEstimate:
         if single:
             self._slots[rows, slot] = np.minimum(self._slots[rows, slot], transits)
         else:
-            np.minimum.at(self._slots, (rows, slot), transits)
+            np.minimum.at(self._slots[:, slot], rows, transits)
         fastest = self._slots[rows].min(axis=1)
         self.fastest[rows] = fastest
         lateness = transits - fastest

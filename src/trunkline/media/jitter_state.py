@@ -186,4 +186,4 @@ class JitterRows:
     def count(self, rows: NDArray[np.intp], what: Count) -> None:
         """One more of something on each of these rows; a row may come more than once."""
         if rows.size:
-            np.add.at(self.counts, (rows, int(what)), 1)
+            np.add.at(self.counts[:, int(what)], rows, 1)
