@@ -990,9 +990,9 @@ class Outcome:
     """What a caller on a trace experienced."""
 
     added_ms: float
-    """Mean time from a packet's arrival to the tick that took it."""
+    """Mean time from a packet's arrival to the tick that took it, of packets played."""
     over_fastest_ms: float
-    """Mean delay over the fastest packet: network jitter and buffer."""
+    """Mean delay over the fastest packet of the call: network jitter and buffer."""
     final_ms: float
     never_played: float
     concealed: float
@@ -1013,9 +1013,15 @@ def outcome(kind: str, *, seconds: int = 60, callers: int = 16, loss: float = 0.
         at = (sends + delay / 1000).tolist()
         arrivals += [(at[index], row, index) for index in np.flatnonzero(kept).tolist()]
     arrivals.sort()
+    came = np.full((callers, count), np.nan)
+    for time, row, index in arrivals:
+        came[row, index] = time
+    # A row's positions count from the packet that arrived first, while nothing restarts.
+    first = np.nanargmin(came, axis=1)
+    fastest = (np.nanmin(came - np.arange(count) * TICK * (1 + ppm[:, None] / 1e6), axis=1))[rows]
     voice = [loud(FRAME, index) for index in range(10)]
     hush = [(np.frombuffer(noise, np.uint8) | 0x70).tobytes() for noise in voice]
-    kinds, delays, at = np.zeros(4, int), [], 0
+    kinds, added, whole, at = np.zeros(4, int), [], [], 0
     for tick in range(1, count + 1):
         now = tick * TICK
         while at < len(arrivals) and arrivals[at][0] <= now:
@@ -1023,17 +1029,22 @@ def outcome(kind: str, *, seconds: int = 60, callers: int = 16, loss: float = 0.
             noise = voice if (index + 13 * row) % 100 < 60 else hush
             bank.put(row, index & 0xFFFF, index * FRAME, row, False, noise[index % 10], time)
             at += 1
-        kinds += np.bincount(bank.take(rows, now).kind, minlength=4)
-        if tick > 100:
-            delays.append([bank._state.level / 8, bank._state.playing.copy()])
+        taken = bank.take(rows, now).kind
+        kinds += np.bincount(taken, minlength=4)
+        played = rows[taken == Kind.PLAYED]
+        if tick > 100 and played.size:
+            index = bank._state.read[played] // FRAME - 1 + first[played]
+            added.append(now - came[played, index])
+            sent = index * TICK * (1 + ppm[played] / 1e6)
+            whole.append(now - sent - fastest[played])
     statistics = [bank.statistics(row) for row in rows.tolist()]
-    over = float(np.mean([level[:callers][play[:callers]].mean() for level, play in delays]))
-    mean_delay = float(np.mean([trace(kind, count, rng).mean() for _ in range(4)]))
-    if kind == "step":
-        mean_delay -= 30
+    assert sum(each.restarts + each.stray for each in statistics) == 0
+    waits = np.concatenate(added)
+    assert not np.isnan(waits).any()
+    assert waits.min() >= 0
     return Outcome(
-        added_ms=over - mean_delay,
-        over_fastest_ms=over,
+        added_ms=float(waits.mean()) * 1000,
+        over_fastest_ms=float(np.concatenate(whole).mean()) * 1000,
         final_ms=float(np.mean([each.delay_ms for each in statistics])),
         never_played=sum(each.lost + each.late for each in statistics) / (count * callers),
         concealed=float(kinds[Kind.CONCEALED] / kinds.sum()),

@@ -2,7 +2,7 @@
 
 A bank: `Concealer` keeps the last 80 ms of each row and how long it has been
 concealing; a `Continuation` says what follows. "simple" repeats the last 20 ms,
-each repetition half as loud (ITU-T G.711 Appendix I explains why it has to fade);
+each repetition half as loud;
 "silence" plays nothing and alters nothing. Methods that follow the pitch, and
 those that look at audio after the gap, are further continuations.
 """

@@ -1,7 +1,6 @@
 """How much delay a leg needs: a histogram of how late its packets come.
 
-The idea is that of WebRTC's NetEq (as described in its sources and measured in
-virtual time): a packet's lateness is its transit time over that of the fastest
+The idea is that of WebRTC's NetEq: a packet's lateness is its transit time over that of the fastest
 packet of the last two seconds, so that neither clock offset nor slow drift
 matters. The worst lateness of each tenth of a second goes into a histogram that
 forgets, and the delay wanted is a quantile of it.

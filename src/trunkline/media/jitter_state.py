@@ -32,14 +32,15 @@ class JitterSettings:
     """How much delay a jitter bank may use, and when. All times in ms.
 
     Delay is what playout adds for the fastest packets. Defaults for which no
-    source is named were chosen on generated traces.
+    source is named are judgements: not swept, only checked on generated traces.
     """
 
     min_ms: int = 40
     """Delay on a good network: two packets of 20 ms. Playout moves in steps of 20 ms, so a
     row lies within 10 ms below and 15 ms above it."""
     max_ms: int = 200
-    """The most delay aimed at: beyond 200 ms conversation suffers (ITU-T G.114)."""
+    """The most delay aimed at, for networks that leave no choice: ITU-T G.114 would have
+    150 ms for the whole way."""
     start_ms: int = 60
     """Delay of a row's first talkspurt, before anything is known of the network."""
     quantile: float = 0.95
