@@ -563,6 +563,26 @@ def test_closing_the_server_closes_every_connection() -> None:
     run(body)
 
 
+def test_closing_the_server_cuts_sockets_that_never_asked_for_anything() -> None:
+    async def body() -> None:
+        # Browsers open such sockets ahead of need; scanners open them to keep them.
+        async with serving() as (server, made):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            half, half_writer = await asyncio.open_connection("127.0.0.1", server.port)
+            half_writer.write(b"GET /echo HTTP/1.1\r\nHost:")
+            await asyncio.sleep(0.01)
+            await server.close()
+            async with asyncio.timeout(1):
+                for silent in (reader, half):
+                    with contextlib.suppress(ConnectionError):
+                        assert await silent.read() == b""
+            assert not made
+            writer.close()
+            half_writer.close()
+
+    run(body)
+
+
 def test_an_address_in_use_is_a_configuration_error() -> None:
     async def body() -> None:
         async with serving() as (server, _):

@@ -140,11 +140,18 @@ class WebSocketServer:
 
     async def close(self) -> None:
         """Stop listening and close what is open (1001), within the close timeout."""
-        if self._server is None or self._watch is None:
+        server, self._server = self._server, None
+        if server is None or self._watch is None:
             return
-        self._server.close()
-        self._server = None
+        server.close()
         await self._watch.close(self.limits.close_seconds + 0.5)
+        # Sockets that never asked for anything are no connections yet, so nobody watches
+        # them: browsers open some ahead of need. asyncio has this from Python 3.13 on,
+        # aiofastnet, which picows listens with, on every version.
+        abort_clients = getattr(server, "abort_clients", None)
+        if abort_clients is not None:
+            abort_clients()
+            await asyncio.sleep(0)
 
     def _admit(
         self, request: WSUpgradeRequest
