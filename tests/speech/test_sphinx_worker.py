@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from trunkline.speech.pipes import HEADER, Kind
-from trunkline.speech.sphinx_worker import Bench, Heard, confidence, speech_level
+from trunkline.speech.sphinx_worker import Bench, Heard, confidence, is_steady, speech_level
 
 Pcm = NDArray[np.int16]
 
@@ -60,7 +60,8 @@ class Rig:
         self.bench.take(Kind.START, request, json.dumps(asked).encode())
 
     def audio(self, request: int, pcm: Pcm | int) -> None:
-        pcm = np.zeros(pcm, np.int16) if isinstance(pcm, int) else pcm
+        if isinstance(pcm, int):  # a click a second, in silence: no steady sound
+            pcm = (np.arange(pcm) % 16000 < 1000).astype(np.int16) * 9000
         self.bench.take(Kind.AUDIO, request, pcm.tobytes())
 
     def finish(self, request: int) -> None:
@@ -93,11 +94,11 @@ def test_decoding_goes_on_while_audio_comes() -> None:
 def test_telephone_audio_is_brought_to_the_models_rate_and_its_empty_band_filled() -> None:
     rig = Rig()
     rig.start(1, rate_hz=8000)
-    rig.audio(1, 8000)
+    rig.audio(1, np.zeros(8000, np.int16))
     rig.finish(1)
-    assert rig.answers[1]["text"] == "16000 samples"
+    assert sum(pcm.size for pcm in rig.ears[0].audio) == 16000
     heard = np.concatenate(rig.ears[0].audio).astype(float) / 32768
-    assert 10 * np.log10(np.mean(heard**2)) == pytest.approx(-72, abs=1)
+    assert 10 * np.log10(np.mean(heard**2)) == pytest.approx(-80, abs=1)
 
 
 def test_a_second_utterance_waits_for_the_decoder_and_loses_nothing() -> None:
@@ -208,6 +209,38 @@ class TestLevels:
         rig.start(1, level=-46.0)
         rig.audio(1, self.tone(-46, 1600))
         assert speech_level(rig.ears[0].audio[0], 16000) == pytest.approx(-26, abs=0.5)
+
+
+class TestSteadiness:
+    @pytest.mark.parametrize("tilt", [0.0, 0.9, 0.97])
+    @pytest.mark.parametrize("dbov", [-60, -20])
+    def test_noise_is_steady(self, tilt: float, dbov: float) -> None:
+        noise = np.random.default_rng(0).standard_normal(8000)
+        for at in range(1, 8000):
+            noise[at] += tilt * noise[at - 1]
+        noise *= 10 ** (dbov / 20) / noise.std()
+        assert is_steady((noise * 32768).clip(-32768, 32767).astype(np.int16), 8000)
+
+    def test_a_hum_and_silence_are_steady(self) -> None:
+        time = np.arange(8000) / 8000
+        assert is_steady((5000 * np.sin(2 * np.pi * 50 * time)).astype(np.int16), 8000)
+        assert is_steady(np.zeros(8000, np.int16), 8000)
+
+    def test_sound_with_pauses_is_not(self) -> None:
+        noise = np.random.default_rng(0).standard_normal(8000) * 1000
+        noise[4000:] *= 0.1
+        assert not is_steady(noise.astype(np.int16), 8000)
+
+    def test_too_little_to_tell_is_not_called_steady(self) -> None:
+        assert not is_steady(np.zeros(700, np.int16), 8000)
+
+    def test_what_is_steady_is_not_understood_whatever_the_decoder_says(self) -> None:
+        rig = Rig()
+        rig.start(1)
+        rig.audio(1, np.random.default_rng(0).integers(-500, 500, 16000).astype(np.int16))
+        rig.finish(1)
+        assert rig.answers[1]["text"] == ""
+        assert rig.answers[1]["confidence"] == 0
 
 
 class TestConfidence:
