@@ -32,6 +32,11 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def system_seconds() -> float:
+    """The kernel's part of `cpu_seconds`."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_stime
+
+
 def resident_bytes() -> int:
     """Memory of this process that is in RAM now."""
     pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])

@@ -26,7 +26,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from _machine import cpu_seconds, describe, resident_bytes
+from _machine import cpu_seconds, describe, resident_bytes, system_seconds
 
 FRAME_SECONDS = 0.020
 
@@ -86,7 +86,7 @@ def run_switchboard(bot_port: int, dialect: str, calls: int) -> None:
             word = (await loop.run_in_executor(None, sys.stdin.readline)).strip()
             if word == "measure":
                 await node.media.run(node.media.clock.reset)
-                began, cpu = time.monotonic(), cpu_seconds()
+                began, cpu, system = time.monotonic(), cpu_seconds(), system_seconds()
             elif word == "report":
                 lateness = await node.media.run(node.media.clock.lateness)
                 print(
@@ -94,6 +94,7 @@ def run_switchboard(bot_port: int, dialect: str, calls: int) -> None:
                         {
                             "seconds": time.monotonic() - began,
                             "cpu_seconds": cpu_seconds() - cpu,
+                            "system_seconds": system_seconds() - system,
                             "calls": len(board.calls),
                             "ticks": lateness.ticks,
                             "missed": lateness.missed,
@@ -268,7 +269,8 @@ def show(calls: int, found: dict) -> None:
     returned = 100 * found["received"] / max(1, found["sent"])
     print(
         f"{calls:5d} calls  {found['cpu_ms_per_call_second']:.3f} ms CPU a call-second "
-        f"({1000 / found['cpu_ms_per_call_second']:.0f} calls a core)  "
+        f"({1000 / found['cpu_ms_per_call_second']:.0f} calls a core, "
+        f"{100 * found['system_seconds'] / found['cpu_seconds']:.0f} % in the kernel)  "
         f"late p50 {found['p50_ms']:.1f} p99 {found['p99_ms']:.1f} max {found['max_ms']:.1f} ms  "
         f"missed {found['missed']}  returned {returned:.2f} %  "
         f"{found['resident_bytes'] / 1e6:.0f} MB",

@@ -230,7 +230,8 @@ class Engine:
         if law is not None:
             payload = ENCODE[law].take(np.frombuffer(frame, "<u2")).tobytes()
         lane.outlet.send(payload, now, silence=False)
-        lane.after_send()
+        if lane.marks:
+            lane.after_send()
         self.frames_out += 1
 
     # -- the tick ----------------------------------------------------------------------
@@ -430,7 +431,8 @@ class Engine:
         for lane, _ in group:
             try:
                 lane.outlet.send(joined[at : at + size], now, silence=False)
-                lane.after_send()
+                if lane.marks:
+                    lane.after_send()
             except Exception as error:  # noqa: BLE001 - see _fault
                 self._fault(lane, error)
             at += size

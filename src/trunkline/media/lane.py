@@ -79,10 +79,8 @@ class Outlet(Protocol):
     """True: silence is sent when nothing is queued."""
     marks: bool
     """True: the far end tells what it has played (`Lane.mark_played`)."""
-
-    @property
-    def busy(self) -> bool:
-        """True while audio must wait: on hold, or sending DTMF events."""
+    busy: bool
+    """True while audio must wait: on hold, or sending DTMF events."""
 
     def send(self, payload: bytes, now: float, *, silence: bool) -> None:
         """One encoded frame; the first one after silence begins a talkspurt."""
@@ -157,7 +155,7 @@ class Lane:
     """
 
     __slots__ = (
-        "_marks",
+        "marks",
         "_next_mark",
         "_pending_drains",
         "active",
@@ -220,7 +218,8 @@ class Lane:
         """The generation of the last mark that came back; -1: none ever did."""
         self.played_samples = 0
         self._next_mark = 0
-        self._marks = outlet.marks
+        self.marks = outlet.marks
+        """Whether the far end tells what it has played."""
         self._pending_drains: list[tuple[float, Heard]] = []
         self.draining = False
         """True while a finished generation is still in the far end's buffer."""
@@ -240,9 +239,7 @@ class Lane:
         return frame
 
     def after_send(self) -> None:
-        """A frame has left: ask for a mark when one is due."""
-        if not self._marks:
-            return
+        """A frame has left: ask for a mark when one is due (with ``marks`` only)."""
         sent = self.playout.sent_samples
         if sent >= self._next_mark:
             self.outlet.mark(self.playout.playing, sent)
@@ -252,7 +249,7 @@ class Lane:
         """A finished generation has left; it is heard a little later."""
         playout = self.playout
         generation, sent = playout.playing, playout.sent_samples
-        if self._marks and self.played_generation >= 0:
+        if self.marks and self.played_generation >= 0:
             # The far end answers marks: its answer to this one drains us.
             self._pending_drains.append((now + 30.0, Heard(generation, sent, 0, True)))
         else:
@@ -308,7 +305,7 @@ class Lane:
 
     def _heard(self, generation: int, sent: int, queued: int) -> Heard:
         """What the far end heard of a generation of which ``sent`` samples left."""
-        if self._marks and self.played_generation >= 0:
+        if self.marks and self.played_generation >= 0:
             played = self.played_samples if self.played_generation == generation else 0
             return Heard(generation, min(played, sent), queued, True)
         ahead = self.sent_ahead * self.frame_samples

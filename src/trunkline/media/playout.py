@@ -185,7 +185,12 @@ class Playout:
         if begins:
             self.playing = head.generation
             self.sent_samples = 0
-        frame = self._cut(head, min(size, head.queued_bytes))
+        if not head.offset and head.chunks and len(head.chunks[0]) == size:
+            frame = head.chunks.popleft()  # a live stream comes in whole frames
+            head.queued_bytes -= size
+            self._queued_bytes -= size
+        else:
+            frame = self._cut(head, min(size, head.queued_bytes))
         ends = head.finished and not head.queued_bytes
         if ends:
             self._queue.popleft()
@@ -220,10 +225,12 @@ class Playout:
 
     def _utterance(self, generation: int) -> _Utterance:
         """The newest utterance, made when this generation is a new one."""
-        if self._queue and self._queue[-1].generation >= generation:
-            # Audio of an earlier generation that is still queued keeps its
-            # place; in practice this is the last one.
-            for utterance in reversed(self._queue):
+        queue = self._queue
+        if queue:
+            if queue[-1].generation == generation:
+                return queue[-1]
+            # Audio of an earlier generation that is still queued keeps its place.
+            for utterance in reversed(queue):
                 if utterance.generation == generation:
                     return utterance
         utterance = _Utterance(generation, deque())

@@ -60,6 +60,7 @@ class MediaThread:
         self._watch = watch
         self._thread = threading.Thread(target=self._run, name="media", daemon=True)
         self._socket_watch: Watch | None = None
+        self._batched: list[Watch] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
 
     # -- life --------------------------------------------------------------------
@@ -104,11 +105,17 @@ class MediaThread:
         self.loop.call_soon(self._watch_application)
         self.loop.run_forever()
 
+    def after_tick(self, watch: Watch) -> None:
+        """Have the media of a watch's sockets sent together, at the end of a tick."""
+        watch.batching = True
+        self._batched.append(watch)
+
     @property
     def socket_watch(self) -> Watch:
         """Looks after the WebSockets that this process opens. Media thread only."""
         if self._socket_watch is None:
             self._socket_watch = Watch(self.loop)
+            self.after_tick(self._socket_watch)
         return self._socket_watch
 
     # -- from other threads --------------------------------------------------------
@@ -156,6 +163,8 @@ class MediaThread:
         except Exception:
             # A bug must not end every call of the process; it is loud instead.
             log.exception("the media engine failed in phase %d", phase)
+        for watch in self._batched:
+            watch.flush()
         self.to_app.flush()
 
     def _after_batch(self) -> None:

@@ -235,8 +235,9 @@ class RtpStream:
         self.lane: Lane | None = None
         self._row = -1
         self._receiving_law = Law.ULAW
-        self.sending = True
-        """False while the far end asked us not to send (hold)."""
+        self._sending = True
+        self.busy = False
+        """True while audio has to wait: on hold, or digits are being sent."""
         self.receiving = True
         """False while we must not expect anything (hold)."""
         self.watched = False
@@ -246,9 +247,18 @@ class RtpStream:
         """Datagrams not played and packets not sent, by reason."""
 
     @property
-    def busy(self) -> bool:
-        """True while audio has to wait: on hold, or digits are being sent."""
-        return self._dtmf_out is not None or not self.sending
+    def sending(self) -> bool:
+        """False while the far end asked us not to send (hold)."""
+        return self._sending
+
+    @sending.setter
+    def sending(self, sending: bool) -> None:
+        self._sending = sending
+        self._settle_busy()
+
+    def _settle_busy(self) -> None:
+        # A plain attribute, because the engine reads it fifty times a second.
+        self.busy = self._dtmf_out is not None or not self._sending
 
     # -- life ------------------------------------------------------------------
 
@@ -383,7 +393,7 @@ class RtpStream:
             self._send_digit(now)
             return
         remote = self._remote
-        if not self.sending or remote is None or not remote[1] or not payload:
+        if not self._sending or remote is None or not remote[1] or not payload:
             self._paused = True
             return
         sender = self._sender
@@ -408,6 +418,7 @@ class RtpStream:
         assert tones is not None
         if format is None or format.dtmf_payload_type is None or remote is None:
             self._dtmf_out = None
+            self._settle_busy()
             return
         sender = self._sender
         event = tones.tick(sender.timestamp)
@@ -423,6 +434,7 @@ class RtpStream:
         self._last_sent = now
         if tones.done:
             self._dtmf_out = self._dtmf_waiting.popleft() if self._dtmf_waiting else None
+            self._settle_busy()
 
     def send_dtmf(self, digits: str) -> None:
         """Press keys: RFC 4733 events instead of audio until they are through.
@@ -435,6 +447,7 @@ class RtpStream:
         tones = DtmfSender(digits)
         if self._dtmf_out is None:
             self._dtmf_out = tones
+            self._settle_busy()
         else:
             self._dtmf_waiting.append(tones)
 
