@@ -227,6 +227,10 @@ class TestFinding:
         assert "silero_vad" not in sys.modules
         assert "torch" not in sys.modules
 
+    def test_this_threads_arithmetic_stays_as_it_was(self) -> None:
+        alone(audio_of(1, 4)[0])
+        assert np.float64(5e-324) * 1 > 0  # a denormal, which some settings flush to zero
+
     def test_one_session_serves_all_banks(self) -> None:
         assert SileroBank(8000)._session is SileroBank(16000)._session
 

@@ -188,7 +188,7 @@ def _session(path: Path) -> Any:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    # Not session.set_denormal_as_zero: it would change the arithmetic of the whole thread.
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(
