@@ -184,9 +184,10 @@ def test_every_secret_of_the_settings_is_known() -> None:
         "streams.twilio_auth_token": "s3",
         "outbound.password": "s4",
         "sip.accounts": {"ann": "s5", "bob": "s6"},
+        "speech.stt_api_key": "s7",
     }
     found = {secret.reveal() for secret in secrets_of(load(flags=flags).settings)}
-    assert found == {f"s{number}" for number in range(1, 7)}
+    assert found == {f"s{number}" for number in range(1, 8)}
 
 
 def test_a_slow_stream_costs_lines_and_no_waiting(

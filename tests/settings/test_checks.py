@@ -49,6 +49,7 @@ def test_wide_http_needs_a_token() -> None:
     (problem,) = found(http__host="0.0.0.0")
     assert "http.token" in problem
     assert not found(http__host="0.0.0.0", http__token="t")
+    assert not found(http__host="0.0.0.0", http__enabled=False)
 
 
 def test_media_must_be_reachable_from_where_sip_is() -> None:
@@ -68,7 +69,7 @@ def test_media_must_be_reachable_from_where_sip_is() -> None:
         ({"streams__public_url": "https://x"}, "begins with wss://"),
         ({"sip__allowed_addresses": ["10.0.0.1/8"]}, "sip.allowed_addresses: 10.0.0.1/8"),
         ({"sip__allowed_addresses": ["trunk.example"]}, "sip.allowed_addresses: 'trunk.example'"),
-        ({"llm__url": "http://127.0.0.1/v1"}, "name the model"),
+        ({"speech__stt_options": {"api_key": "sk"}}, "speech.stt_api_key"),
     ],
 )
 def test_contradictions_are_named(flags: dict[str, object], said: str) -> None:

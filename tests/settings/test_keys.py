@@ -35,6 +35,7 @@ def test_secrets_are_known_by_type() -> None:
         "streams.twilio_auth_token",
         "http.token",
         "llm.api_key",
+        "speech.stt_api_key",
         "outbound.password",
     }
 

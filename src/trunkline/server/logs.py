@@ -63,6 +63,7 @@ def secrets_of(settings: Settings) -> Iterator[Secret]:
     yield settings.streams.twilio_auth_token
     yield settings.http.token
     yield settings.llm.api_key
+    yield settings.speech.stt_api_key
     yield settings.outbound.password
     yield from settings.sip.accounts.values()
 

@@ -31,8 +31,7 @@ def problems(settings: Settings) -> Iterator[str]:
     yield from _media(settings)
     yield from _streams(settings)
     yield from _addresses(settings)
-    if settings.llm.url and not settings.llm.model:
-        yield "llm.url is set and llm.model is not: name the model"
+    yield from _keys(settings)
 
 
 def is_loopback(host: str) -> bool:
@@ -55,7 +54,7 @@ def _exposed(settings: Settings) -> Iterator[str]:
             f"streams.host is {streams.host}: anyone who reaches it could open a stream."
             " Set streams.twilio_auth_token, or keep 127.0.0.1"
         )
-    if not is_loopback(http.host) and not http.token:
+    if http.enabled and not is_loopback(http.host) and not http.token:
         yield (
             f"http.host is {http.host}: anyone who reaches it could use it."
             " Set http.token, or keep 127.0.0.1"
@@ -93,3 +92,11 @@ def _addresses(settings: Settings) -> Iterator[str]:
             ip_network(written)
         except ValueError as error:
             yield f"sip.allowed_addresses: {error}"
+
+
+def _keys(settings: Settings) -> Iterator[str]:
+    """Keys where they would be shown: options are, secrets are not."""
+    speech = settings.speech
+    for option in ("activity_options", "stt_options", "tts_options"):
+        if "api_key" in getattr(speech, option):
+            yield f"speech.{option}.api_key would be shown: put the key in speech.stt_api_key"

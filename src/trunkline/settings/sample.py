@@ -23,7 +23,7 @@ _PLAIN = {"text", "a path", "true or false"}  # the value shown says as much
 _EXAMPLES = {
     "sip.accounts": 'alice = "file:/run/secrets/alice"',
     "speech.activity_options": "option = 1",
-    "speech.stt_options": 'option = "text"',
+    "speech.stt_options": 'url = "http://127.0.0.1:8000/v1"',
     "speech.tts_options": 'option = "text"',
 }
 

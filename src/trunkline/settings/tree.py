@@ -122,17 +122,23 @@ class Streams(Struct, frozen=True, kw_only=True):
 
 
 class Http(Struct, frozen=True, kw_only=True):
-    """The HTTP server: the talk page, health and metrics.
+    """The HTTP server: the page to talk to the agent from a browser.
 
     An address wider than loopback needs a token.
     """
 
+    enabled: bool = True
+    """Serve web pages at all."""
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: Port = 8080
     """The TCP port to listen on; 0 lets the system choose."""
     token: Secret = Secret()
-    """What a client must send as "Authorization: Bearer ..."; best as "file:..." or "env:..."."""
+    """What a client must send as "Authorization: Bearer ...", and a page as ?token= or in the
+    field it shows; best as "file:..." or "env:..."."""
+    origins: tuple[str, ...] = ()
+    """Where pages may come from besides this machine, as in ["https://talk.example.com"]: a
+    proxy before the node. Browsers let a page use a microphone on localhost or over HTTPS."""
 
 
 class Turns(Struct, frozen=True, kw_only=True):
@@ -160,8 +166,8 @@ class Agent(Struct, frozen=True, kw_only=True):
 
     instructions: str = "You answer the telephone. Be brief: one or two sentences."
     """What the language model is told about its work."""
-    greeting: str = ""
-    """What is said first; empty lets the caller begin (or the scripted dialogue greet)."""
+    greeting: str = "Hello, what can I do for you?"
+    """What is said first; empty lets the caller begin. The scripted dialogue has its own."""
     turns: Turns = Turns()
 
 
@@ -171,13 +177,20 @@ class Speech(Struct, frozen=True, kw_only=True):
     activity: str = "best"
     """Voice activity: "silero", "subband", or "best" of what is installed."""
     stt: str = "sphinx"
-    """Speech to text."""
+    """Speech to text: "sphinx" hears a small language well and takes dictation badly;
+    "openai" is any server with OpenAI's /audio/transcriptions."""
     tts: str = "best"
     """Text to speech: "flite", "espeak", or "best" of what is installed."""
+    phrases: tuple[str, ...] = ()
+    """What callers may say where the dialogue does not tell, for recognisers that take
+    grammars: ["yes | no", "[please] call (me | us) back"]; [x] may be left out. Empty is
+    anything."""
+    stt_api_key: Secret = Secret()
+    """Sent as a bearer token to a recogniser over the network; best as "env:..." or "file:..."."""
     activity_options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     """Options of the voice-activity model, each as option = value."""
     stt_options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
-    """Options of the speech-to-text engine."""
+    """Options of the speech-to-text engine: for "openai" url, model, language."""
     tts_options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     """Options of the text-to-speech engine."""
 
@@ -188,7 +201,7 @@ class LLM(Struct, frozen=True, kw_only=True):
     url: str = ""
     """The base URL, as in "http://127.0.0.1:11434/v1". Empty is the scripted dialogue."""
     model: str = ""
-    """The model's name, as the endpoint knows it."""
+    """The model's name, as the endpoint knows it. Empty is the first one it lists."""
     api_key: Secret = Secret()
     """Sent as a bearer token; best as "env:OPENAI_API_KEY" or "file:..."."""
     timeout_seconds: Annotated[float, Meta(gt=0, le=600)] = 15.0
