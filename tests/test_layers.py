@@ -10,9 +10,10 @@ import trunkline
 ROOT = Path(trunkline.__file__).parent
 
 # A package may import from itself and from the packages named here.
-BASE = {"errors"}
+BASE = {"errors", "lazy"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "lazy": set(),
     "settings": BASE,
     "media": BASE,
     "sip": BASE,

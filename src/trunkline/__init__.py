@@ -1,3 +1,92 @@
-"""Trunkline: an open, self-hosted switchboard for voice AI."""
+"""Trunkline: an open, self-hosted switchboard for voice AI.
+
+    from trunkline import Agent, Call, Switchboard
+
+    board = Switchboard()
+
+    @board.answer("+1555*")
+    async def support(call: Call) -> None:
+        await Agent("You answer for a bicycle shop. Be brief.").talk(call)
+
+Everything public is named here; each name is imported when it is first used, so
+``import trunkline`` by itself costs next to nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+from .lazy import lazily
+
+if TYPE_CHECKING:
+    from .agent.agent import Agent
+    from .agent.manners import Limits, Phrases
+    from .agent.session import Conversation
+    from .agent.tools import Tool, ToolError, tool
+    from .agent.turns import TurnSettings
+    from .calls.apps import echo, play, record, stream
+    from .calls.call import Call
+    from .calls.errors import CallEndedError, DialError, OutboundDeniedError
+    from .calls.events import CallEnded
+    from .calls.switchboard import Switchboard
+    from .errors import (
+        ConfigError,
+        MissingDependencyError,
+        PeerError,
+        TrunklineError,
+        UsageError,
+    )
+else:
+    __getattr__ = lazily(
+        __name__,
+        {
+            ".agent.agent": ("Agent",),
+            ".agent.manners": ("Limits", "Phrases"),
+            ".agent.session": ("Conversation",),
+            ".agent.tools": ("Tool", "ToolError", "tool"),
+            ".agent.turns": ("TurnSettings",),
+            ".calls.apps": ("echo", "play", "record", "stream"),
+            ".calls.call": ("Call",),
+            ".calls.errors": ("CallEndedError", "DialError", "OutboundDeniedError"),
+            ".calls.events": ("CallEnded",),
+            ".calls.switchboard": ("Switchboard",),
+            ".errors": (
+                "ConfigError",
+                "MissingDependencyError",
+                "PeerError",
+                "TrunklineError",
+                "UsageError",
+            ),
+        },
+    )
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Agent",
+    "Call",
+    "CallEnded",
+    "CallEndedError",
+    "ConfigError",
+    "Conversation",
+    "DialError",
+    "Limits",
+    "MissingDependencyError",
+    "OutboundDeniedError",
+    "PeerError",
+    "Phrases",
+    "Switchboard",
+    "Tool",
+    "ToolError",
+    "TrunklineError",
+    "TurnSettings",
+    "UsageError",
+    "__version__",
+    "echo",
+    "play",
+    "record",
+    "stream",
+    "tool",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

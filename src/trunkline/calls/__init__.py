@@ -1,1 +1,102 @@
-"""calls."""
+"""Calls: the switchboard, what a call is to an application, records and recordings.
+
+The apps that need no code are in ``trunkline.calls.apps`` and at the top of the package.
+"""
+
+from typing import TYPE_CHECKING
+
+from trunkline.lazy import lazily
+
+if TYPE_CHECKING:
+    from .call import Call
+    from .errors import (
+        CallEndedError,
+        DialError,
+        OutboundDeniedError,
+        RecordingError,
+        RecordsError,
+        UnknownCallError,
+    )
+    from .events import (
+        CallAnswered,
+        CallDigit,
+        CallEarlyMedia,
+        CallEnded,
+        CallEvent,
+        CallHeld,
+        CallResumed,
+        CallRinging,
+        CallStarted,
+    )
+    from .record import CallRecord, ToolUse, TurnRecord
+    from .recording import Recorded, Recorder, Recording
+    from .records import RecordStore
+    from .states import CallState
+    from .switchboard import App, OutboundPolicy, Route, Switchboard
+else:
+    # The command line reads records without numpy, so nothing is imported before its time.
+    __getattr__ = lazily(
+        __name__,
+        {
+            ".call": ("Call",),
+            ".errors": (
+                "CallEndedError",
+                "DialError",
+                "OutboundDeniedError",
+                "RecordingError",
+                "RecordsError",
+                "UnknownCallError",
+            ),
+            ".events": (
+                "CallAnswered",
+                "CallDigit",
+                "CallEarlyMedia",
+                "CallEnded",
+                "CallEvent",
+                "CallHeld",
+                "CallResumed",
+                "CallRinging",
+                "CallStarted",
+            ),
+            ".record": ("CallRecord", "ToolUse", "TurnRecord"),
+            ".recording": ("Recorded", "Recorder", "Recording"),
+            ".records": ("RecordStore",),
+            ".states": ("CallState",),
+            ".switchboard": ("App", "OutboundPolicy", "Route", "Switchboard"),
+        },
+    )
+
+__all__ = [
+    "App",
+    "Call",
+    "CallAnswered",
+    "CallDigit",
+    "CallEarlyMedia",
+    "CallEnded",
+    "CallEndedError",
+    "CallEvent",
+    "CallHeld",
+    "CallRecord",
+    "CallResumed",
+    "CallRinging",
+    "CallStarted",
+    "CallState",
+    "DialError",
+    "OutboundDeniedError",
+    "OutboundPolicy",
+    "RecordStore",
+    "Recorded",
+    "Recorder",
+    "Recording",
+    "RecordingError",
+    "RecordsError",
+    "Route",
+    "Switchboard",
+    "ToolUse",
+    "TurnRecord",
+    "UnknownCallError",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,6 +4,7 @@ No socket, thread, clock or logger in here: time comes in as ``now``, in seconds
 """
 
 from .dtmf import DtmfDigit, DtmfReceiver, DtmfSender
+from .engine import Engine
 from .errors import (
     MalformedAudioError,
     MalformedMediaError,
@@ -23,6 +24,9 @@ from .frames import (
     to_int16,
 )
 from .g711 import Law
+from .jitter import JitterBank, JitterSettings
+from .lane import JitterInlet, Lane, StreamInlet
+from .playout import Playout
 from .resample import Resampler, StreamResampler
 from .rtcp import RtcpCompound
 from .rtcp_session import ReceptionCounters, RtcpSession
@@ -37,12 +41,18 @@ __all__ = [
     "DtmfDigit",
     "DtmfReceiver",
     "DtmfSender",
+    "Engine",
     "HeaderExtension",
+    "JitterBank",
+    "JitterInlet",
+    "JitterSettings",
+    "Lane",
     "Law",
     "MalformedAudioError",
     "MalformedMediaError",
     "MalformedRtcpError",
     "MalformedRtpError",
+    "Playout",
     "RandomBits",
     "ReceptionCounters",
     "Resampler",
@@ -50,6 +60,7 @@ __all__ = [
     "RtcpSession",
     "RtpPacket",
     "RtpSender",
+    "StreamInlet",
     "StreamResampler",
     "WavError",
     "classify",

@@ -1,1 +1,79 @@
-"""transports."""
+"""Transports: sockets and the media thread. They make legs; `leg` is the contract."""
+
+from typing import TYPE_CHECKING
+
+from trunkline.lazy import lazily
+
+if TYPE_CHECKING:
+    from .browser import BrowserServer
+    from .leg import (
+        Answered,
+        Digit,
+        Direction,
+        EarlyMedia,
+        Ended,
+        Held,
+        Leg,
+        LegEvent,
+        LegObserver,
+        LegReceiver,
+        Party,
+        Resumed,
+        Ringing,
+    )
+    from .media_thread import MediaThread
+    from .sip import SipEndpoint, SipOptions
+    from .twilio import TwilioServer
+    from .websocket_server import WebSocketServer
+else:
+    __getattr__ = lazily(
+        __name__,
+        {
+            ".browser": ("BrowserServer",),
+            ".leg": (
+                "Answered",
+                "Digit",
+                "Direction",
+                "EarlyMedia",
+                "Ended",
+                "Held",
+                "Leg",
+                "LegEvent",
+                "LegObserver",
+                "LegReceiver",
+                "Party",
+                "Resumed",
+                "Ringing",
+            ),
+            ".media_thread": ("MediaThread",),
+            ".sip": ("SipEndpoint", "SipOptions"),
+            ".twilio": ("TwilioServer",),
+            ".websocket_server": ("WebSocketServer",),
+        },
+    )
+
+__all__ = [
+    "Answered",
+    "BrowserServer",
+    "Digit",
+    "Direction",
+    "EarlyMedia",
+    "Ended",
+    "Held",
+    "Leg",
+    "LegEvent",
+    "LegObserver",
+    "LegReceiver",
+    "MediaThread",
+    "Party",
+    "Resumed",
+    "Ringing",
+    "SipEndpoint",
+    "SipOptions",
+    "TwilioServer",
+    "WebSocketServer",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
