@@ -6,12 +6,14 @@ far the call had come.
 """
 
 import logging
+import math
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import Final
 
 from trunkline.agent.events import AgentSpoke, AgentStarted, CallerTurn, ToolCalled, TurnLatency
+from trunkline.media.engine import TICK_SECONDS
 from trunkline.media.lane import Frame
 
 from .call import Call
@@ -31,16 +33,30 @@ KEPT_HEADERS: Final = frozenset(
 
 
 class RecordingTap:
-    """Shows a recording both sides of a lane, a frame of each a tick."""
+    """Shows a recording both sides of a lane, a frame of each a tick.
 
-    __slots__ = ("recording",)
+    The media clock leaves out the ticks a stalled machine was too late for; they
+    are silence in the recording, so that it keeps the time of the call.
+    """
+
+    __slots__ = ("_origin", "_ticks", "recording")
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
+        self._origin = math.inf
+        self._ticks = 0
 
     def frame(self, heard: Frame | None, sent: Frame | None, now: float) -> None:
         """One tick."""
+        # A tick that is not left out comes less than a tick late, so the most
+        # punctual one tells where the grid is and the rest can be counted off.
+        self._origin = min(self._origin, now - self._ticks * TICK_SECONDS)
+        missed = int((now - self._origin) / TICK_SECONDS) - self._ticks
+        if missed > 0:
+            self.recording.skip(missed)
+            self._ticks += missed
         self.recording.write(heard, sent)
+        self._ticks += 1
 
     def late(self, heard: Frame, now: float) -> None:
         """A frame that belongs to an earlier tick."""

@@ -50,6 +50,9 @@ SLOTS: Final = 20
 """Recordings are flushed in turns, 50 ms apart: a thousand at once would keep the
 interpreter from the media thread for tens of milliseconds."""
 
+SKIPPED_TICKS: Final = 3000
+"""A minute: a process that was stopped for longer does not fill the disk with silence."""
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 Entry = list[bytes | None] | tuple[None, None] | int
@@ -125,6 +128,16 @@ class Recording:
                 if heard is None:
                     self._holes.append(entry)
 
+    def skip(self, ticks: int) -> None:
+        """Record silence for ticks that did not come: the machine was too busy for them.
+
+        Media thread. What follows stays where it belongs in time.
+        """
+        if self._closed or ticks <= 0:
+            return
+        with self._lock:
+            self._silent(min(ticks, SKIPPED_TICKS))
+
     def write_late(self, heard: Frame) -> None:
         """Put a frame that was due before into the oldest silence still in memory.
 
@@ -164,12 +177,15 @@ class Recording:
 
     def _drop(self) -> None:
         """Remember a tick the disk was too slow for, so that the next ones stay in place."""
-        last = self._pending[-1]
-        if isinstance(last, int):
-            self._pending[-1] = last + 1
-        else:
-            self._pending.append(1)
+        self._silent(1)
         self._dropped += 1
+
+    def _silent(self, ticks: int) -> None:
+        last = self._pending[-1] if self._pending else None
+        if isinstance(last, int):
+            self._pending[-1] = last + ticks
+        else:
+            self._pending.append(ticks)
 
     # The writer thread's half.
 
