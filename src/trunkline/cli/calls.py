@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from trunkline.calls.record import CallRecord, TurnRecord
 from trunkline.calls.records import RecordStore
+from trunkline.errors import UsageError
 
 from .arguments import Common
 from .output import clock_time, console, print_json, seconds, table, text
@@ -73,10 +75,11 @@ def show(
     *,
     common: Common | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
+    page: Path | None = None,
 ) -> None:
     """Show one call: times, parties, quality, what was said, how long each answer took.
 
-    Example: `trunkline calls show 1f3a`
+    Examples: `trunkline calls show 1f3a`, `trunkline calls show 1f3a --page call.html`
 
     Parameters
     ----------
@@ -84,12 +87,28 @@ def show(
         The call's id; its beginning is enough.
     json
         As JSON.
+    page
+        Write a page of it to this file instead: the recording with its waveform,
+        the conversation in time with it, and everything else, in one HTML file.
     """
     record = _store(common).get(id)
-    if json:
+    if page is not None:
+        _write_page(record, page)
+    elif json:
         print_json(plain(record))
     else:
         show_record(record, console())
+
+
+def _write_page(record: CallRecord, path: Path) -> None:
+    # Here and not above: the page needs numpy.
+    from trunkline.server.call_page import write_call_page
+
+    try:
+        write_call_page(record, path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    console().print(f"The page of {record.id} is in {path}", markup=False)
 
 
 def _store(common: Common | None) -> RecordStore:

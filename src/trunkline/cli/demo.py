@@ -1,7 +1,7 @@
 """``trunkline demo``: a whole phone call on this machine."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -11,8 +11,9 @@ __all__ = ["demo"]
 def demo(
     *,
     folder: Path = Path("demo-output"),
+    voice: Literal["best", "flite", "espeak"] = "best",
     json: Annotated[bool, Parameter(negative=())] = False,
-    log_level: str = "warning",
+    log_level: Literal["debug", "info", "warning", "error"] = "warning",
 ) -> int:
     """Play a whole phone call on this machine.
 
@@ -26,12 +27,14 @@ def demo(
     Parameters
     ----------
     folder
-        Where the recording and the page go.
+        Where the recording, the record and the page go.
+    voice
+        Who speaks, for both sides; best is flite where the system has it, else espeak-ng.
     json
         The outcome as JSON.
     log_level
-        debug, info, warning or error.
+        Of the log on standard error.
     """
     from trunkline.server.demo import DemoOptions, run_demo
 
-    return run_demo(DemoOptions(folder=folder, json=json, log_level=log_level))
+    return run_demo(DemoOptions(folder=folder, voice=voice, json=json, log_level=log_level))

@@ -1,0 +1,67 @@
+"""A call's quality in plain words, from the flat numbers of its record."""
+
+from collections.abc import Iterator, Mapping
+
+__all__ = ["quality_lines"]
+
+FRAME_SECONDS = 0.02
+
+
+def quality_lines(
+    quality: Mapping[str, float | None], talked_seconds: float
+) -> list[tuple[str, str]]:
+    """What there is to say, as (name, words); numbers that are missing are passed over."""
+    known = {name: value for name, value in quality.items() if value is not None}
+    return list(_lines(known, talked_seconds))
+
+
+def _lines(known: Mapping[str, float], talked_seconds: float) -> Iterator[tuple[str, str]]:
+    if "received" in known:
+        yield "packets", _packets(known)
+    if "jitter_ms" in known:
+        yield "jitter", f"{known['jitter_ms']:.1f} ms between packets"
+    if "rtt_ms" in known:
+        yield "round trip", f"{known['rtt_ms']:.1f} ms to the other end and back"
+    if "delay_ms" in known:
+        aim = f"; it aims at {known['target_ms']:.0f} ms" if "target_ms" in known else ""
+        yield "delay", f"{known['delay_ms']:.0f} ms in the jitter buffer{aim}"
+    if "concealed_frames" in known:
+        yield "concealed", _concealed(known["concealed_frames"] * FRAME_SECONDS, talked_seconds)
+    if "remote_loss" in known:
+        yield "other end", _remote(known)
+
+
+def _packets(known: Mapping[str, float]) -> str:
+    received = known["received"]
+    words = [f"{received:,.0f} received"]
+    for name, word in (("lost", "lost"), ("late", "too late")):
+        if name in known:
+            words.append(_share(known[name], received + known.get("lost", 0.0), word))
+    words += [
+        f"{known[name]:.0f} {word}"
+        for name, word in (("duplicate", "twice"), ("reordered", "out of order"))
+        if known.get(name)
+    ]
+    if "packets_sent" in known:
+        words.append(f"{known['packets_sent']:,.0f} sent")
+    return ", ".join(words)
+
+
+def _share(count: float, of: float, word: str) -> str:
+    if not count:
+        return f"none {word}"
+    return f"{count:.0f} {word} ({count / of:.1%})" if of else f"{count:.0f} {word}"
+
+
+def _concealed(seconds: float, talked_seconds: float) -> str:
+    if not seconds:
+        return "nothing: no gap had to be filled"
+    share = f" ({seconds / talked_seconds:.1%} of the call)" if talked_seconds else ""
+    return f"{seconds:.2f} s of gaps were filled with made-up sound{share}"
+
+
+def _remote(known: Mapping[str, float]) -> str:
+    words = f"saw {known['remote_loss']:.1%} loss"
+    if "remote_jitter_ms" in known:
+        words += f" and {known['remote_jitter_ms']:.1f} ms of jitter"
+    return words
