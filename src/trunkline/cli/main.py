@@ -37,6 +37,11 @@ COMMANDS: Final = {
 """Where each command is, loaded only when it is used, and what the list says of it."""
 
 
+_ARITHMETIC: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+"""Threads that numpy's arithmetic may start. The blocks of a tick are small: a second
+thread doubles their CPU time and saves none. Read when numpy is first imported."""
+
+
 def build(tokens: Sequence[str]) -> App:
     """The command line. What the list says is left out where a command's own help is asked."""
     app = App(
@@ -55,6 +60,8 @@ def build(tokens: Sequence[str]) -> App:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    for library in _ARITHMETIC:
+        os.environ.setdefault(library, "1")
     with given(tokens):
         try:
             result = build(tokens)(tokens, exit_on_error=False, print_error=True)

@@ -27,10 +27,17 @@ from trunkline.transports.twilio import TwilioServer
 from trunkline.transports.websocket_server import WebSocketServer
 
 from .engines import SpeechEngines
+from .talk import About, TalkService
 
 __all__ = ["Node", "Ports"]
 
 log = logging.getLogger(__name__)
+
+
+GC_THRESHOLD = (20_000, 20, 50)
+"""How often the cyclic collector looks for work. A tick makes thousands of small
+objects that reference counting frees; Python's default of 700 would look 30 times
+as often for the few cycles there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,8 @@ class Ports:
     """UDP."""
     streams: int
     """TCP, WebSockets in Twilio's dialect."""
+    http: int = 0
+    """TCP, the page to talk from a browser."""
 
 
 @dataclass(slots=True)
@@ -52,6 +61,7 @@ class _Running:
     recorder: Recorder | None = None
     sip: SipEndpoint | None = None
     streams: WebSocketServer | None = None
+    talk: TalkService | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -59,7 +69,8 @@ class Node:
     """Runs a switchboard on this process's sockets.
 
     ``sip`` and ``streams`` may be switched off for a process that needs only
-    the other. ``activity`` replaces the configured voice-activity model.
+    the other. The talk page is served where ``talk`` says what is on it and the
+    settings do not forbid it. ``activity`` replaces the configured voice-activity model.
     """
 
     def __init__(
@@ -69,6 +80,7 @@ class Node:
         *,
         sip: bool = True,
         streams: bool | None = None,
+        talk: About | None = None,
         keep_records: bool = True,
         activity: Callable[[], ActivityBank] | None = None,
         listeners: Sequence[Listener] = (),
@@ -77,6 +89,7 @@ class Node:
         self.board = board
         self._with_sip = sip
         self._with_streams = settings.streams.enabled if streams is None else streams
+        self._talk = talk if settings.http.enabled else None
         self._keep_records = keep_records
         self._activity = activity or self._make_activity
         self._listeners = tuple(listeners)
@@ -111,6 +124,7 @@ class Node:
         # walk it while calls are up (tens of milliseconds with models loaded).
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLD)
         try:
             await self._open(running)
             await self.board.run(self.ready, running.stop, self.settings.node.drain_seconds)
@@ -152,19 +166,31 @@ class Node:
         media = running.media
         if self._with_sip:
             running.sip = await media.run(self._open_sip, media)
+        if self._talk is not None:
+            running.talk = TalkService(settings.http, media, self.board.receive, self._talk)
         outbound = settings.outbound
         self.board.connect(
             media,
             outgoing=running.sip,
             policy=OutboundPolicy(outbound.allowed_prefixes, outbound.allow_loopback),
-            listeners=(self._keeper, *self._listeners),
+            listeners=(
+                self._keeper,
+                *([running.talk] if running.talk is not None else ()),
+                *self._listeners,
+            ),
             host=self.engines.host,
         )
         if self._with_streams:
             running.streams = await media.run_async(lambda: self._open_streams(media))
+        sip_port = running.sip.port if running.sip else 0
+        talk = running.talk
+        if talk is not None:
+            phone = f"sip:agent@{settings.sip.host}:{sip_port}" if sip_port else ""
+            await media.run_async(lambda: talk.start(phone))
         self.ports = Ports(
-            running.sip.port if running.sip else 0,
+            sip_port,
             running.streams.port if running.streams else 0,
+            talk.port if talk is not None else 0,
         )
 
     def _open_sip(self, media: MediaThread) -> SipEndpoint:
