@@ -25,7 +25,7 @@ def record(recorder: Recorder, ticks: list[tuple[int, float]]) -> list[int]:
     recording = recorder.open("call", 8000)
     tap = RecordingTap(recording)
     for number, late in ticks:
-        frame = np.full(160, number + 1, np.int16)
+        frame = np.full(160, number % 1000 + 1, np.int16)
         tap.frame(frame, -frame, 1000.0 + number * TICK_SECONDS + late)
     wav = parse_wav(recording.close().result(5).path.read_bytes())
     left, right = wav.samples[:, 0], wav.samples[:, 1]
