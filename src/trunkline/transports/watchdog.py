@@ -19,6 +19,10 @@ __all__ = ["Blocked", "Watchdog"]
 log = logging.getLogger(__name__)
 
 
+IDLE = ("asyncio/runners.py", "selectors.py", "uvloop/__init__.py")
+"""Where a loop's thread is while the loop waits for something to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Blocked:
     """One time that the application's loop did not answer."""
@@ -50,6 +54,8 @@ class Watchdog:
         self.blocked: deque[Blocked] = deque(maxlen=100)
         """The last times, oldest first."""
         self.times_blocked = 0
+        self.times_starved = 0
+        """Times that the loop was idle and still did not answer: the machine is too busy."""
 
     def check(self, now: float) -> None:
         """Ping, or look what keeps the loop from answering. About every 50 ms."""
@@ -64,7 +70,13 @@ class Watchdog:
         if waited < self._limit:
             return
         if self._found is None:
-            self._found = Blocked(self._task(), self._where(), waited)
+            stack = self._stack()
+            if not stack or stack[-1].filename.endswith(IDLE):
+                # The loop waits, and nobody wakes it: the whole process has no CPU.
+                self.times_starved += 1
+                self._asked = now
+                return
+            self._found = Blocked(self._task(), _place(stack), waited)
             self.times_blocked += 1
             log.warning(
                 "%s blocks the application loop (%.1f s so far) at %s; other calls' "
@@ -89,15 +101,17 @@ class Watchdog:
             task = None
         return task.get_name() if task is not None else "a callback"
 
-    def _where(self) -> str:
+    def _stack(self) -> traceback.StackSummary:
+        """Where the watched thread is now, innermost last."""
         frame = sys._current_frames().get(self._thread.ident or 0)
-        if frame is None:
-            return "an unknown place"
-        stack = traceback.extract_stack(frame)
-        # The innermost place outside the standard library says more than the
-        # sleep or the socket call it ended in.
-        for entry in reversed(stack):
-            if "asyncio" not in entry.filename and "/lib/python" not in entry.filename:
-                return f"{entry.filename}:{entry.lineno} in {entry.name}"
-        entry = stack[-1]
-        return f"{entry.filename}:{entry.lineno} in {entry.name}"
+        return traceback.extract_stack(frame) if frame is not None else traceback.StackSummary()
+
+
+def _place(stack: traceback.StackSummary) -> str:
+    """The innermost place outside the standard library: it says more than a sleep."""
+    entry = stack[-1]
+    for candidate in reversed(stack):
+        if "asyncio" not in candidate.filename and "/lib/python" not in candidate.filename:
+            entry = candidate
+            break
+    return f"{entry.filename}:{entry.lineno} in {entry.name}"
