@@ -32,7 +32,8 @@ class Limits:
     recognition_seconds: float = 5.0
     """A text that has not come for so long will not."""
     retries: int = 1
-    """How often a model that failed before its first letter is asked again."""
+    """How often a model that failed before its first letter is asked again, unless it is
+    the client of a server: that has made its own attempts."""
     tool_rounds: int = 5
     """How often in one reply the model may call tools; then it must answer without."""
     silences: int = 2

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from trunkline.speech import LanguageModel, ModelFailed, Piece, TextDelta, ToolCall
+from trunkline.speech.language import LanguageModelError
 
 from .dialogue import Dialogue
 from .events import AgentFailed, AgentSpoke, Observers, Stage, ToolCalled
@@ -118,7 +119,9 @@ class Mind:
                 return calls if with_tools else ()
             except Exception as error:  # noqa: BLE001 - an engine is anybody's code
                 self.failed("model", error)
-                if written or attempt == self._limits.retries:
+                # A client of a server has asked as often as that can help.
+                final = isinstance(error, LanguageModelError)
+                if written or final or attempt == self._limits.retries:
                     self.say(reply, " " + self._phrases.failed if written else self._phrases.failed)
                     return ()
         return ()

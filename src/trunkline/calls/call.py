@@ -177,6 +177,11 @@ class Call(CallLine):
     # -- signalling --------------------------------------------------------------------
 
     @property
+    def leg_id(self) -> str:
+        """What its transport calls its leg."""
+        return self._leg.id
+
+    @property
     def is_over(self) -> bool:
         """True once the call has ended."""
         return self.state is CallState.ENDED
@@ -214,9 +219,9 @@ class Call(CallLine):
         if not self.is_over:
             await self.media.run(self._leg.hangup, reason)
 
-    def hangup_soon(self) -> None:
+    def hangup_soon(self, reason: str = "hangup") -> None:
         """`hangup` without waiting; for callbacks."""
-        self.on_media(self._leg.hangup, "hangup")
+        self.on_media(self._leg.hangup, reason)
 
     def send_dtmf_soon(self, digits: str) -> None:
         """`send_dtmf` without waiting; for callbacks."""
@@ -278,14 +283,33 @@ class Call(CallLine):
 
     async def play_audio(self, pcm: NDArray[np.int16], rate_hz: int) -> bool:
         """Play int16 samples to their end; returns False when they were cut off."""
-        if rate_hz != self.rate_hz:
-            resampler = StreamResampler(rate_hz, self.rate_hz)
-            pcm = np.concatenate([resampler.push(pcm), resampler.flush()])
+
+        async def whole() -> AsyncIterator[NDArray[np.int16]]:
+            yield pcm
+
+        return await self._play(whole(), rate_hz)
+
+    async def say(self, text: str) -> bool:
+        """Say a text with the node's voice, to its end; returns False when it was cut off.
+
+        Raises `UsageError` where the node has no voice, and ``SpeechError`` when it fails.
+        """
+        voice = self.agent_host().tts
+        if voice is None:
+            raise UsageError("this call's node has no voice; play_audio() and play_file() need none")
+        return await self._play(voice.speak(text), voice.rate_hz)
+
+    async def _play(self, chunks: AsyncIterator[NDArray[np.int16]], rate_hz: int) -> bool:
+        """Play audio as it comes, as one utterance."""
+        resampler = StreamResampler(rate_hz, self.rate_hz) if rate_hz != self.rate_hz else None
         generation = self.generation
         ear = DrainEar(self, generation)
         self.listen(ear, activity=False)
         try:
-            self.play(pcm, generation)
+            async for chunk in chunks:
+                self.play(chunk if resampler is None else resampler.push(chunk), generation)
+            if resampler is not None:
+                self.play(resampler.flush(), generation)
             self.finish(generation)
             return await self.unless_ended(ear.wait())
         finally:

@@ -3,49 +3,82 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
-from trunkline.errors import MissingDependencyError
+from trunkline.errors import TrunklineError
 from trunkline.settings import Settings
 
 from .app_file import load_board
-from .engines import default_board
+from .default_board import about, default_board
 from .node import Node
+from .talk import About
 
-__all__ = ["run_node"]
+__all__ = ["run_node", "serve"]
+
+Announce = Callable[[], Coroutine[Any, Any, None]]
 
 log = logging.getLogger(__name__)
 
 
 def run_node(settings: Settings, app: Path | None) -> int:
-    """Run a node until it is told to stop; the exit status."""
-    board = load_board(app) if app is not None else default_board(settings)
-    return uvloop.run(_serve(Node(settings, board), warm=app is None))
+    """Run a node until it is told to stop; the exit status.
+
+    Raises:
+        TrunklineError: it cannot run as the settings say: a port is taken, say.
+    """
+    if app is not None:
+        node = Node(settings, load_board(app), talk=About())
+    else:
+        node = Node(settings, default_board(settings), talk=about(settings))
+    return serve(node, lambda: _announce(node, warm=app is None))
 
 
-async def _serve(node: Node, *, warm: bool) -> int:
+def serve(node: Node, announce: Announce) -> int:
+    """Run a node until SIGINT or SIGTERM; ``announce`` runs beside it.
+
+    Raises:
+        TrunklineError: the node could not be run.
+    """
+    try:
+        return uvloop.run(_serve(node, announce))
+    except BaseExceptionGroup as group:
+        raise _cause(group) from None
+
+
+async def _serve(node: Node, announce: Announce) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, node.stop)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_announce(node, warm=warm))
+        announcing = tasks.create_task(announce())
         await node.run()
+        announcing.cancel()
     return 0
 
 
 async def _announce(node: Node, *, warm: bool) -> None:
     """Say where the node is reached, once it is."""
     await node.ready.wait()
-    host = node.settings.sip.host
-    log.info("SIP: call sip:agent@%s:%d", host, node.ports.sip)
-    if node.ports.streams:
-        streams = node.settings.streams
-        log.info("media streams: ws://%s:%d%s", streams.host, node.ports.streams, streams.path)
-    if not warm:
-        return
-    try:
-        await node.engines.warm()
-    except MissingDependencyError as error:
-        log.warning("%s", error)
+    settings, ports = node.settings, node.ports
+    log.info("SIP: call sip:agent@%s:%d", settings.sip.host, ports.sip)
+    if ports.streams:
+        streams = settings.streams
+        log.info("media streams: ws://%s:%d%s", streams.host, ports.streams, streams.path)
+    if ports.http:
+        log.info("to talk from a browser: http://%s:%d/", settings.http.host, ports.http)
+    if warm:
+        for problem in await node.engines.warm():
+            log.warning("%s", problem)
+
+
+def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What a user is told of, if it is one of our errors; else the group."""
+    ours = group.subgroup(TrunklineError)
+    inner: BaseException | None = ours
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    return inner if inner is not None else group

@@ -15,7 +15,7 @@ from trunkline.errors import UsageError
 from trunkline.settings import Settings
 
 from .app_file import load_board
-from .engines import default_board
+from .default_board import default_board
 from .node import Node
 
 __all__ = ["place_call"]

@@ -1,23 +1,22 @@
 """The speech engines of a node: made on first use, shared by its calls."""
 
-import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from trunkline.agent.agent import Agent, Host
-from trunkline.agent.turns import TurnSettings
-from trunkline.calls.apps import echo
+from trunkline.agent.agent import Host
 from trunkline.calls.call import Call
-from trunkline.calls.switchboard import Switchboard
-from trunkline.settings import Settings, Turns
-from trunkline.speech import LanguageModel, SpeechToText, TextToSpeech, create
+from trunkline.errors import MissingDependencyError
+from trunkline.settings import LLM, Settings, Speech
+from trunkline.speech import LanguageModel, SpeechError, SpeechToText, TextToSpeech, create
+from trunkline.speech.openai import Patience
+from trunkline.speech.phrasebook import WithPhrases, grammar_of
 from trunkline.speech.scripted import ScriptedModel
 
-from .demo_script import INSTRUCTIONS, SCRIPT, Shop
+from .demo_script import SCRIPT
 
-__all__ = ["SpeechEngines", "default_board", "turn_settings"]
+__all__ = ["SpeechEngines"]
 
-log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class SpeechEngines:
@@ -25,28 +24,31 @@ class SpeechEngines:
 
     An engine that cannot be made (a package is missing) raises
     `MissingDependencyError`, with the command to run, when it is first asked for.
+
+    Raises:
+        PhraseError: ``speech.phrases`` has a malformed pattern.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        phrases = settings.speech.phrases
+        self._grammar = grammar_of(phrases) if phrases else None
         self._made: dict[str, Any] = {}
 
     @property
     def llm(self) -> LanguageModel:
         """The language model: the configured endpoint, or the demo's script."""
-        return self._once("llm", self._make_llm)
+        return self._once("llm", lambda: _make_llm(self._settings.llm))
 
     @property
     def stt(self) -> SpeechToText:
         """The recogniser."""
-        speech = self._settings.speech
-        return self._once("stt", lambda: create("stt", speech.stt, **speech.stt_options))
+        return self._once("stt", self._make_stt)
 
     @property
     def tts(self) -> TextToSpeech:
         """The voice."""
-        speech = self._settings.speech
-        return self._once("tts", lambda: create("tts", speech.tts, **speech.tts_options))
+        return self._once("tts", self._make_tts)
 
     def host(self, call: Call) -> Host:
         """What a call offers an agent; see ``agent.Hosted``."""
@@ -59,12 +61,33 @@ class SpeechEngines:
             observers=(call.tell,),
         )
 
-    async def warm(self) -> None:
-        """Start what takes time to start, so that the first caller need not wait."""
-        for engine in (self.stt, self.tts):
-            warm = getattr(engine, "warm", None)
-            if warm is not None:
-                await warm()
+    def make(self) -> None:
+        """Make every engine now; cheap, nothing is started.
+
+        Raises:
+            MissingDependencyError: a package is missing; says what to run.
+            TrunklineError: the settings name or describe an engine that cannot be.
+        """
+        _ = self.llm, self.stt, self.tts
+
+    async def warm(self) -> list[str]:
+        """Start what takes time to start, so that the first caller need not wait.
+
+        Returns what is wrong with engines, one line each; calls are taken all the same.
+        """
+        problems = []
+        for kind in ("stt", "tts", "llm"):
+            try:
+                engine = getattr(self, kind)
+                for name in ("warm", "warm_up"):
+                    if (warm := getattr(engine, name, None)) is not None:
+                        await warm()
+            except MissingDependencyError as error:
+                problems.append(str(error))
+            except SpeechError as error:
+                problems.append(f"{_KINDS[kind]} cannot be used yet: {error}")
+        problems += self._remarks()
+        return problems
 
     async def aclose(self) -> None:
         """Close every engine that was made."""
@@ -74,57 +97,61 @@ class SpeechEngines:
             if close is not None:
                 await close()
 
-    def _once(self, kind: str, make: Callable[[], Any]) -> Any:
+    def _once(self, kind: str, make: Callable[[], T]) -> T:
         if kind not in self._made:
             self._made[kind] = make()
-        return self._made[kind]
+        made: T = self._made[kind]
+        return made
 
-    def _make_llm(self) -> LanguageModel:
-        llm = self._settings.llm
-        if not llm.url:
-            return ScriptedModel(SCRIPT)
-        model: LanguageModel = create(
-            "llm",
-            "openai",
-            url=llm.url,
-            model=llm.model or None,
-            api_key=llm.api_key.reveal() or None,
-        )
-        return model
+    def _make_stt(self) -> SpeechToText:
+        speech = self._settings.speech
+        options = dict(speech.stt_options)
+        if speech.stt_api_key:
+            options["api_key"] = speech.stt_api_key.reveal()
+        stt: SpeechToText = create("stt", speech.stt, **options)
+        return WithPhrases(stt, self._grammar) if self._grammar is not None else stt
+
+    def _make_tts(self) -> TextToSpeech:
+        speech = self._settings.speech
+        tts: TextToSpeech = create("tts", speech.tts, **speech.tts_options)
+        return tts
+
+    def _remarks(self) -> list[str]:
+        """What is allowed, and will disappoint."""
+        if self._settings.llm.url and takes_dictation_badly(self._settings.speech):
+            return [DICTATION]
+        return []
 
 
-def turn_settings(turns: Turns) -> TurnSettings:
-    """The configured turn-taking as the agent takes it."""
-    return TurnSettings(
-        threshold=turns.threshold,
-        release=min(0.35, turns.threshold),
-        speech_ms=turns.speech_ms,
-        silence_ms=turns.silence_ms,
-        barge_in=turns.barge_in,
-        barge_in_ms=turns.barge_in_ms,
-        max_turn_ms=turns.max_turn_ms,
-        idle_ms=turns.idle_ms,
+DICTATION = (
+    "the embedded recogniser takes dictation badly over the telephone (4 of 10 words wrong); "
+    "set speech.stt to a real one, or speech.phrases to what callers may say"
+)
+
+
+def takes_dictation_badly(speech: Speech) -> bool:
+    """Whether the recogniser wants to be told what may be said, and is not."""
+    return speech.stt == "sphinx" and not speech.phrases
+
+
+_KINDS = {"stt": "the recogniser", "tts": "the voice", "llm": "the language model"}
+
+
+def _make_llm(llm: LLM) -> LanguageModel:
+    if not llm.url:
+        return ScriptedModel(SCRIPT)
+    seconds = llm.timeout_seconds
+    model: LanguageModel = create(
+        "llm",
+        "openai",
+        url=llm.url,
+        model=llm.model or None,
+        api_key=llm.api_key.reveal() or None,
+        patience=Patience(
+            connect_seconds=min(3.0, seconds),
+            first_token_seconds=seconds,
+            between_tokens_seconds=seconds,
+            total_seconds=seconds,
+        ),
     )
-
-
-def default_board(settings: Settings, tools: Sequence[Callable[..., object]] = ()) -> Switchboard:
-    """A switchboard whose agent answers every call, as the settings describe it.
-
-    Without a language model it is the bicycle shop of the demo.
-    """
-    scripted = not settings.llm.url
-    agent = Agent(
-        INSTRUCTIONS if scripted else settings.agent.instructions,
-        tools=(*Shop().tools, *tools) if scripted else tools,
-        greeting=settings.agent.greeting or None,
-        turns=turn_settings(settings.agent.turns),
-    )
-    board = Switchboard()
-
-    board.answer("echo")(echo)
-
-    @board.answer("*")
-    async def agent_app(call: Call) -> None:
-        await agent.talk(call)
-
-    return board
+    return model

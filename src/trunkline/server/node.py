@@ -184,8 +184,8 @@ class Node:
             running.streams = await media.run_async(lambda: self._open_streams(media))
         sip_port = running.sip.port if running.sip else 0
         talk = running.talk
-        if talk is not None:
-            phone = f"sip:agent@{settings.sip.host}:{sip_port}" if sip_port else ""
+        if self._talk is not None and talk is not None:
+            phone = self._talk.phone(settings.sip.advertised_host or settings.sip.host, sip_port)
             await media.run_async(lambda: talk.start(phone))
         self.ports = Ports(
             sip_port,

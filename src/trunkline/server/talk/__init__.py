@@ -2,5 +2,6 @@
 
 from .messages import page_messages
 from .pages import static_pages
+from .service import About, TalkService
 
-__all__ = ["page_messages", "static_pages"]
+__all__ = ["About", "TalkService", "page_messages", "static_pages"]

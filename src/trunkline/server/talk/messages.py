@@ -23,7 +23,7 @@ __all__ = ["page_messages"]
 Message = tuple[str, Mapping[str, Any]]
 
 
-def page_messages(event: AgentEvent) -> list[Message]:
+def page_messages(event: AgentEvent | object) -> list[Message]:
     """Type and data of every message an event becomes; none if it is not shown."""
     match event:
         case CallerStarted():
