@@ -101,7 +101,7 @@ class Playout:
         self.overflow_samples = 0
         """Samples dropped from the front of a live playout."""
         self.stale_samples = 0
-        """Samples that arrived with a generation that was cleared before."""
+        """Samples that arrived with a generation that was cleared or finished before."""
 
     @property
     def queued_samples(self) -> int:
@@ -110,6 +110,11 @@ class Playout:
 
     def __bool__(self) -> bool:
         return bool(self._queue)
+
+    @property
+    def has_frame(self) -> bool:
+        """Whether `take` would give a whole frame."""
+        return bool(self._queue) and self._queue[0].queued_bytes >= self._frame_bytes
 
     def push(self, pcm: NDArray[np.int16] | bytes, generation: int) -> int:
         """Queue audio of any length; returns the samples taken.
@@ -120,7 +125,7 @@ class Playout:
         data = pcm if isinstance(pcm, bytes) else _to_bytes(pcm)
         if len(data) % SAMPLE_BYTES:
             raise UsageError("16-bit audio has an even number of bytes")
-        if generation < self.floor:
+        if generation < self.floor or self._is_over(generation):
             self.stale_samples += len(data) // SAMPLE_BYTES
             return 0
         if not data:
@@ -142,8 +147,8 @@ class Playout:
         return len(data) // SAMPLE_BYTES
 
     def finish(self, generation: int) -> None:
-        """Say that nothing more of this generation comes."""
-        if generation >= self.floor:
+        """Say that nothing more of this generation comes. Legal more than once."""
+        if generation >= self.floor and not self._is_over(generation):
             self._utterance(generation).finished = True
 
     def clear(self, floor: int) -> Cleared:
@@ -176,10 +181,10 @@ class Playout:
         begins = head.generation != self.playing
         size = self._frame_bytes
         if head.queued_bytes < size and not head.finished:
-            self._held += 1
+            # A later generation is only started when this one is finished:
+            # its producer may still be at work.
+            self._held = self._held + 1 if head.queued_bytes else 0
             if not head.queued_bytes or self._held <= HOLD_TICKS:
-                # A later generation is only started when this one is finished:
-                # its producer may still be at work.
                 return None, False, False
         self._held = 0
         if begins:
@@ -223,34 +228,33 @@ class Playout:
             size = stop - len(chunk)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def _is_over(self, generation: int) -> bool:
+        """Whether a generation was finished, so that nothing more of it may come."""
+        for utterance in reversed(self._queue):
+            if utterance.generation == generation:
+                return utterance.finished
+        return generation <= self.playing
+
     def _utterance(self, generation: int) -> _Utterance:
-        """The newest utterance, made when this generation is a new one."""
+        """The utterance of a generation, made in its place when there is none."""
         queue = self._queue
-        if queue:
-            if queue[-1].generation == generation:
-                return queue[-1]
-            # Audio of an earlier generation that is still queued keeps its place.
-            for utterance in reversed(queue):
-                if utterance.generation == generation:
-                    return utterance
+        place = len(queue)
+        while place and queue[place - 1].generation >= generation:
+            place -= 1
+            if queue[place].generation == generation:
+                return queue[place]
         utterance = _Utterance(generation, deque())
-        self._queue.append(utterance)
+        queue.insert(place, utterance)
         return utterance
 
     def _drop_oldest(self, size: int) -> None:
         """Make room in a live playout."""
         self.overflow_samples += size // SAMPLE_BYTES
-        while size > 0 and self._queue:
-            head = self._queue[0]
-            cut = min(size, head.queued_bytes)
+        for utterance in self._queue:
+            cut = min(size, utterance.queued_bytes)
             if cut:
-                self._cut(head, cut)
+                self._cut(utterance, cut)
             size -= cut
-            if head.queued_bytes:
-                break
-            if len(self._queue) == 1:
-                break
-            self._queue.popleft()
 
 
 def _to_bytes(pcm: NDArray[np.int16]) -> bytes:
