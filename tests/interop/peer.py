@@ -327,6 +327,7 @@ class MediaPort:
         self.socket.settimeout(0.05)
         self.port: int = self.socket.getsockname()[1]
         self.received: list[Packet] = []
+        self.reports: list[bytes] = []
         self._closed = False
         self._threads: list[threading.Thread] = []
         self._start(self._read)
@@ -351,6 +352,9 @@ class MediaPort:
             with contextlib.suppress(TimeoutError, ConnectionRefusedError):
                 data, _ = self.socket.recvfrom(2048)
                 at = time.monotonic()
+                if 200 <= data[1] <= 207:
+                    self.reports.append(data)  # RTCP, where ours came from
+                    continue
                 _, second, sequence, timestamp, ssrc = struct.unpack_from("!BBHII", data)
                 self.received.append(
                     Packet(second & 127, second > 127, sequence, timestamp, ssrc, data[12:], at)

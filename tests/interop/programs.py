@@ -49,13 +49,24 @@ class Sipp:
     """One run of sipp with a scenario of ours."""
 
     def __init__(
-        self, scenario: str, folder: Path, *, node_port: int = 0, calls: int = 1, rate: int = 10
+        self,
+        scenario: str,
+        folder: Path,
+        *,
+        node_port: int = 0,
+        calls: int = 1,
+        rate: int = 10,
+        code: int = 486,
     ) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
+        # sipp takes no variable for the status of a response.
+        text = (SCENARIOS / f"{scenario}.xml").read_text().replace("SIP/2.0 486", f"SIP/2.0 {code}")
+        (folder / "scenario.xml").write_text(text)
         self.port = free_port()
         self.command = [
-            "sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", "127.0.0.1",
-            "-p", str(self.port), "-mi", "127.0.0.1", "-min_rtp_port", str(free_port() & ~1),
+            "sipp", "-sf", "scenario.xml", "-i", "127.0.0.1",
+            "-p", str(self.port), "-mi", "127.0.0.1", "-mp", str(free_port() & ~1),
             "-m", str(calls), "-r", str(rate), "-l", str(max(calls, 10)),
             "-timeout", "40", "-timeout_error", "-nostdin",
             "-trace_stat", "-stf", "stat.csv", "-fd", "1", "-trace_err",
@@ -70,7 +81,6 @@ class Sipp:
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[subprocess.Popen[str]]:
-        self.folder.mkdir(exist_ok=True)
         with running(self.command, self.folder) as process:
             yield process
 
@@ -92,7 +102,7 @@ class Sipp:
         while not any(
             f":{wanted}" in line for line in Path("/proc/net/udp").read_text().splitlines()
         ):
-            assert time.monotonic() < deadline, "sipp does not listen"
+            assert time.monotonic() < deadline, f"sipp does not listen: {self.trouble()}"
             time.sleep(0.01)
 
     def statistics(self) -> dict[str, str]:
@@ -112,9 +122,7 @@ class Baresip:
     MODULES = ("g711", "account", "menu", "contact", "stdio", "ausine", "aufile", "sndfile")
     MODULE_PATH = "/usr/lib/baresip/modules"
 
-    def __init__(
-        self, folder: Path, *, answer: str = "manual", source: str = "ausine,440"
-    ) -> None:
+    def __init__(self, folder: Path, *, answer: str = "manual", source: str = "ausine,440") -> None:
         self.folder = folder
         self.port = free_port()
         self.control_port = free_port()

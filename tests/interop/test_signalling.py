@@ -1,5 +1,6 @@
 """Calls set up, changed and ended by a raw peer: every order of messages that hurts."""
 
+import asyncio
 import time
 from concurrent.futures import Future
 from typing import Any
@@ -312,9 +313,9 @@ def test_an_app_may_refuse(start: Start) -> None:
 @pytest.mark.parametrize(
     ("held", "answer"),
     [
-        (dict(direction="sendonly"), b"a=recvonly"),
-        (dict(direction="inactive"), b"a=inactive"),
-        (dict(host="0.0.0.0"), b"a=recvonly"),
+        ({"direction": "sendonly"}, b"a=recvonly"),
+        ({"direction": "inactive"}, b"a=inactive"),
+        ({"host": "0.0.0.0"}, b"a=recvonly"),
     ],
     ids=["sendonly", "inactive", "c=0.0.0.0"],
 )
@@ -466,8 +467,7 @@ def test_digits_by_info_reach_the_app(start: Start) -> None:
 
     @board.answer("*")
     async def keys(call: Call) -> None:
-        for _ in range(2):
-            digits.append(await call.next_digit(5))
+        digits.extend([await call.next_digit(5) for _ in range(2)])
 
     node = start(board)
     with Peer(node.sip_port) as peer, MediaPort() as media:
@@ -524,8 +524,6 @@ def test_a_callee_outside_the_allowed_addresses_may_answer_us(start: Start) -> N
 
 
 def dialling(node: RunningNode, peer: Peer, **options: Any) -> "Future[Call]":
-    import asyncio
-
     target = f"sip:bob@127.0.0.1:{peer.port}"
     return asyncio.run_coroutine_threadsafe(node.board.dial(target, **options), node.loop)
 
@@ -782,3 +780,17 @@ def test_a_draining_node_refuses_new_calls_with_503(start: Start) -> None:
         assert call.bye().code == 200
         node.stop()
     assert sorted(record.end_reason for record in node.records()) == ["error", "hangup"]
+
+
+def test_a_node_whose_callers_are_gone_ends_all_the_same(start: Start) -> None:
+    node = start(sip=Sip(t1_ms=500))
+    with Peer(node.sip_port) as peer, MediaPort() as media:
+        Dialled(peer).answered(sdp(media.port))
+        silent = Dialled(peer)
+        silent.invite(sdp(media.port))
+        silent.ok()  # and no ACK
+    began = time.monotonic()
+    node.stop()
+    assert time.monotonic() - began < 8
+    records = node.records()
+    assert [(record.state, record.end_reason) for record in records] == [("ended", "shutdown")] * 2

@@ -11,6 +11,7 @@ socket; a node connects it to its media thread and transports.
 """
 
 import asyncio
+import contextlib
 import fnmatch
 import logging
 import re
@@ -40,6 +41,8 @@ SCHEMES = ("sip:", "sips:", "tel:")
 LOOPBACK = re.compile(r"(^|@)(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?(;|\?|$)")
 """A SIP address whose host is this machine."""
 
+SHUTDOWN_SECONDS = 2.0
+"""How long a node that stops waits for far ends to confirm that a call is over."""
 END_SECONDS = 10.0
 """How long an app may go on after its call has ended, to tidy up."""
 
@@ -113,6 +116,7 @@ class Switchboard:
         self._outgoing: Outgoing | None = None
         self._policy = OutboundPolicy()
         self._tasks: asyncio.TaskGroup | None = None
+        self._serving: set[asyncio.Task[None]] = set()
         self._listeners: list[Listener] = []
         self._host: Callable[[Call], Host] | None = None
         self._draining = False
@@ -238,10 +242,23 @@ class Switchboard:
                         await asyncio.sleep(0)
             except TimeoutError:
                 log.warning("%d calls did not end within the drain; hanging up", len(self.calls))
-            for call in list(self.calls.values()):
-                await call.hangup("shutdown")
-                await call.wait_ended()
+            await self._end_all()
         self._tasks = None
+
+    async def _end_all(self) -> None:
+        """Hang up what is left, without waiting long for far ends that are gone.
+
+        SIP is patient for half a minute; the transports end what is left now.
+        """
+        calls = list(self.calls.values())
+        for call in calls:
+            call.hangup_soon("shutdown")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SHUTDOWN_SECONDS):
+                for call in calls:
+                    await call.wait_ended()
+        for task in tuple(self._serving):
+            task.cancel()
 
     def receive(self, leg: Leg, now: float) -> LegObserver:
         """A transport has a new inbound leg (a `LegReceiver`; media thread)."""
@@ -291,7 +308,10 @@ class Switchboard:
         if self._tasks is None:
             log.error("call %s came in while the switchboard is not running", call.id)
             return
-        self._tasks.create_task(self._serve(call, route), name=f"{route.name} ({call.id})")
+        name = f"{route.name} ({call.id})"
+        task = self._tasks.create_task(self._serve(call, route), name=name)
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, call: Call, route: Route) -> None:
         """Run an app for one call, and see the call to its end."""
@@ -306,9 +326,11 @@ class Switchboard:
         except Exception:
             reason = "error"
             log.exception("call %s: the app %s failed", call.id, route.name)
-        finally:
-            await call.hangup(reason)
-            await call.wait_ended()
+        except asyncio.CancelledError:
+            call.hangup_soon(reason)  # and nobody waits for the far end to agree
+            raise
+        await call.hangup(reason)
+        await call.wait_ended()
 
     async def _until_over(self, call: Call, app: App, name: str) -> None:
         """Await an app; when its call ends it has a little time to finish."""

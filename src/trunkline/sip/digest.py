@@ -370,10 +370,14 @@ class Challenger:
 
 
 def _same_target(claimed: str, actual: str) -> bool:
-    """Whether a digest's uri is the Request-URI; a proxy may have changed its host."""
+    """Whether a digest's uri is the Request-URI, as far as that can be asked.
+
+    A proxy may have changed its host, and some clients name the server alone; SIP
+    does not count it as a failure (RFC 3261 section 22.4 item 5).
+    """
     if claimed == actual:
         return True
     try:
-        return Uri.parse(claimed).user == Uri.parse(actual).user
+        return Uri.parse(claimed).user in (None, "", Uri.parse(actual).user)
     except ParseError:
         return False

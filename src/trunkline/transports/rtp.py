@@ -240,9 +240,7 @@ class RtpStream:
         """True while audio has to wait: on hold, or digits are being sent."""
         self.receiving = True
         """False while we must not expect anything (hold)."""
-        self.watched = False
-        """Whether silence for the timeout ends the call: from its answer on. A 183 may
-        promise audio that comes with the answer only, minutes later."""
+        self._watched = False
         self.counters: Counter[str] = Counter()
         """Datagrams not played and packets not sent, by reason."""
 
@@ -299,6 +297,14 @@ class RtpStream:
         self._format = format
         self.encoding = format.law
         self._sender.payload_type = format.payload_type
+
+    def watch(self, now: float) -> None:
+        """From now on, silence for longer than the timeout ends the call.
+
+        Not before the answer: a 183 may promise audio that comes minutes later.
+        """
+        self._watched = True
+        self._last_packet = now
 
     def close(self, now: float) -> None:
         """Say goodbye over RTCP, stop, free the ports. Legal more than once."""
@@ -466,7 +472,7 @@ class RtpStream:
         if self._rtcp is not None and now >= self._rtcp.next_timeout():
             self._send_rtcp(self._rtcp.report(now, _ntp(), self._reception()))
         # A caller who holds us may play music or nothing, whatever the direction says.
-        if not (self.watched and self.sending and self.receiving):
+        if not (self._watched and self.sending and self.receiving):
             self._last_packet = now
         elif self._timeout and now - (self._last_packet or self._opened_at) > self._timeout:
             self._on_timeout(now)

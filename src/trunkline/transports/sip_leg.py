@@ -241,7 +241,7 @@ class SipLeg:
     def _up(self) -> None:
         """The call is answered and has audio."""
         if self._stream is not None:
-            self._stream.watched = True
+            self._stream.watch(self._switch.now())
         self._events.emit(Answered())
 
     def _stop_media(self) -> None:
