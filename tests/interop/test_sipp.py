@@ -120,9 +120,7 @@ async def dial_many(node: RunningNode, port: int, calls: int, **options: object)
 
 
 @pytest.mark.parametrize("scenario", ["uas_answer", "uas_early", "uas_slow"])
-def test_calls_out_are_answered_and_we_hang_up(
-    start: Start, tmp_path: Path, scenario: str
-) -> None:
+def test_calls_out_are_answered_and_we_hang_up(start: Start, tmp_path: Path, scenario: str) -> None:
     node = start()
     sipp = Sipp(scenario, tmp_path / "s", calls=50)
     with sipp() as process:
