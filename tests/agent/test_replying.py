@@ -11,6 +11,7 @@ from trunkline.agent.speaking import SpeakingSettings, Speech
 from trunkline.agent.testing import MemoryLine, run_virtual
 from trunkline.agent.tools import Toolbox
 from trunkline.speech import Finished, Message, ModelFailed, Piece, TextDelta, ToolCall, ToolSpec
+from trunkline.speech.language import ReplyBroken, ReplyTimeout, RequestRefused
 from trunkline.speech.standins import TtsStandIn
 
 
@@ -170,6 +171,21 @@ def test_a_failing_model_is_asked_so_often_and_no_more(retries: int) -> None:
     dialogue, _, events = answer(model, retries=retries)
     assert contents(dialogue) == [("assistant", "Sorry.")]
     assert len(events) == retries + 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RequestRefused("a wrong key", status=401),
+        ReplyTimeout("too slow"),
+        ReplyBroken("cut", partial="Hel"),
+    ],
+)
+def test_what_a_servers_client_gave_up_on_is_not_asked_again(error: ModelFailed) -> None:
+    model = Model([error], [TextDelta("Never.")])
+    dialogue, _, events = answer(model, retries=3)
+    assert contents(dialogue) == [("assistant", "Sorry.")]
+    assert len(events) == len(model.messages) == 1
 
 
 def test_a_stall_in_the_middle_ends_the_answer_with_an_apology() -> None:

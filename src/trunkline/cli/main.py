@@ -22,11 +22,12 @@ _HELP = """\
 An open, self-hosted switchboard for voice AI.
 
 Phones and media streams come in, voice agents answer: `trunkline demo` plays a call,
-`trunkline up` runs a node.
+`trunkline talk` lets you talk to an agent, `trunkline up` runs a node.
 """
 
 COMMANDS: Final = {
     "up": ("trunkline.cli.up:up", "Run a node: answer calls until it is stopped."),
+    "talk": ("trunkline.cli.talk:talk", "Talk to an agent from your browser."),
     "call": ("trunkline.cli.call:call", "Place one call and say how it went."),
     "demo": ("trunkline.cli.demo:demo", "Play a whole phone call on this machine."),
     "calls": ("trunkline.cli.calls:app", "The calls there were, and are."),
