@@ -442,6 +442,8 @@ def test_nothing_of_an_old_generation_follows_a_clear() -> None:
         async with serving() as world, world.call() as (peer, _):
             world.engine.push(world.lane, np.tile(SPEECH, 30), 0)
             world.tick(5)
+            left = world.lane.playout.frames_taken
+            assert 5 <= left <= 7
             world.lane.clear(1)
             world.engine.push(world.lane, np.tile(SPEECH, 30), 0)
             world.engine.kick(0.0)
@@ -452,7 +454,7 @@ def test_nothing_of_an_old_generation_follows_a_clear() -> None:
                 while True:
                     events.append((await hear(peer))["event"])
             assert events[-1] == "clear"
-            assert events.count("media") == 5
+            assert events.count("media") == left
 
     run(body)
 

@@ -292,6 +292,8 @@ class MemoryLine:
         if out is not None:
             pcm = np.frombuffer(out, "<i2").astype(np.int16)
             self.sent.append(Sent(now, self.lane.playout.playing, pcm))
+        if self.lane.begins:
+            self.lane.tell_started(now)
         self.lane.drain(now)
 
     def _next_frame(self) -> Frame:

@@ -104,8 +104,11 @@ class Engine:
         self._kicked: list[Lane] = []
         self._lanes: set[Lane] = set()
         self.frames_in = 0
+        """Frames taken from inlets; of a jitter bank one a tick, whatever came."""
         self.frames_out = 0
+        """Frames sent, silence not counted."""
         self.faults = 0
+        """Exceptions of ears, taps, outlets and the voice-activity bank."""
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -121,18 +124,24 @@ class Engine:
         """Drive a lane from its next tick on.
 
         Without a phase it goes to the least loaded one. Raises `UsageError`
-        for another sample rate than the engine's or a lane opened twice.
+        for another sample rate than the engine's, a lane opened twice, a row of
+        the jitter bank that is not open, or a phase there is not.
         """
         if lane.rate_hz != self.rate_hz:
             raise UsageError(f"this engine runs at {self.rate_hz} Hz, the lane at {lane.rate_hz}")
         if lane in self._lanes:
             raise UsageError(f"lane {lane.id} is open already")
+        if isinstance(lane.inlet, JitterInlet):
+            self.jitter.reception(lane.inlet.row)  # raises unless the row is open
         if phase is None:
             phase = min(range(PHASES), key=lambda index: len(self._shards[index]))
+        lane.phase = _checked(phase)
+        self._place(lane)
         self._lanes.add(lane)
         lane.active = True
-        lane.phase = phase
-        self._place(lane)
+        lane.on_fault = self._fault
+        if lane.wants_activity:
+            self._open_activity(lane)
 
     def close(self, lane: Lane) -> None:
         """Stop driving a lane and free its rows. Legal more than once."""
@@ -151,9 +160,10 @@ class Engine:
         """Move a lane to the phase that comes right after its audio arrives.
 
         Saves up to 15 ms of waiting on a leg without a jitter buffer. Not done
-        when that phase is crowded already: an even load matters more.
+        when that phase is crowded already: an even load matters more. Raises
+        `UsageError` for a phase there is not.
         """
-        if lane not in self._lanes or lane.phase == phase:
+        if lane not in self._lanes or lane.phase == _checked(phase):
             return
         if len(self._shards[phase]) > 16 + 2 * len(self._lanes) // PHASES:
             return
@@ -179,8 +189,15 @@ class Engine:
             shard.stream.remove(lane)
 
     def want_activity(self, lane: Lane) -> None:
-        """Run voice activity for a lane; counted, as several ears may ask."""
+        """Run voice activity for a lane; counted, as several ears may ask.
+
+        A lane that is not open gets its row when it is opened.
+        """
         lane.wants_activity += 1
+        if lane.active:
+            self._open_activity(lane)
+
+    def _open_activity(self, lane: Lane) -> None:
         if lane in self._activity_rows or self._make_activity is None:
             return
         if self._activity is None:
@@ -199,9 +216,8 @@ class Engine:
 
     def push(self, lane: Lane, pcm: NDArray[np.int16] | bytes, generation: int) -> int:
         """Queue audio on a lane; see `Playout.push`."""
-        idle = not lane.playout
         taken = lane.playout.push(pcm, generation)
-        if idle and taken and lane.active and lane.outlet.lead_frames:
+        if taken and lane.sent_ahead < lane.outlet.lead_frames and lane.active:
             self._kicked.append(lane)
         return taken
 
@@ -210,29 +226,21 @@ class Engine:
 
         A far end with a queue of its own need not wait for the lane's tick:
         the first frames go at once, which saves 10 ms on average and fills
-        that queue against jitter.
+        that queue against jitter. After an underrun it is filled again. Every
+        tick does this for what was pushed before; call it to do it sooner.
         """
         lanes, self._kicked = self._kicked, []
         for lane in lanes:
-            while lane.active and lane.sent_ahead < lane.outlet.lead_frames:
-                if lane.outlet.busy:
-                    break
-                frame = lane.take(now)
+            outlet = lane.outlet
+            while lane.active and lane.sent_ahead < outlet.lead_frames and not outlet.busy:
+                frame = lane.take(now) if lane.playout.has_frame else None
                 if frame is None:
                     break
                 lane.sent_ahead += 1
                 lane.shown_later.append(frame)
-                self._send_one(lane, frame, now)
-
-    def _send_one(self, lane: Lane, frame: bytes, now: float) -> None:
-        law = lane.outlet.encoding
-        payload = frame
-        if law is not None:
-            payload = ENCODE[law].take(np.frombuffer(frame, "<u2")).tobytes()
-        lane.outlet.send(payload, now, silence=False)
-        if lane.marks:
-            lane.after_send()
-        self.frames_out += 1
+                self._send([(lane, frame)], outlet.encoding, now)
+                if lane.begins:
+                    lane.tell_started(now)
 
     # -- the tick ----------------------------------------------------------------------
 
@@ -244,8 +252,15 @@ class Engine:
         shard.ticks += 1
         lanes = shard.packet + shard.stream
         heard = self._hear(shard, now)
+        for lane in lanes:
+            if lane.draining and lane.active:
+                lane.drain(now)
         sent = self._speak(lanes, now)
+        # Foreign code runs before the first frame is taken or after the last has
+        # been sent: an ear may clear or close any lane, and what it cleared is gone.
         for lane, came, left in zip(lanes, heard, sent, strict=True):
+            if lane.begins:
+                lane.tell_started(now)
             if lane.shown_later:
                 # Frames sent ahead are shown when the far end plays them, so
                 # that a recording has one frame of each side a tick.
@@ -256,9 +271,12 @@ class Engine:
                 self._show(lane, came, left, now)
         for lane in lanes[shard.ticks % SECOND_TICKS :: SECOND_TICKS]:
             try:
-                lane.outlet.second(now)
+                if lane.active:
+                    lane.outlet.second(now)
             except Exception as error:  # noqa: BLE001 - see _fault
                 self._fault(lane, error)
+        if self._kicked:
+            self.kick(now)
 
     def _fault(self, lane: Lane, error: Exception) -> None:
         """One lane's code failed; the others go on."""
@@ -271,7 +289,8 @@ class Engine:
         out = None if left is None else np.frombuffer(left, "<i2")
         for tap in tuple(lane.taps):
             try:
-                tap.frame(came, out, now)
+                if lane.active:
+                    tap.frame(came, out, now)
             except Exception as error:  # noqa: BLE001 - see _fault
                 self._fault(lane, error)
 
@@ -280,6 +299,7 @@ class Engine:
         heard: list[Frame | None] = []
         if shard.packet:
             heard.extend(self.jitter.take(shard.rows, now).pcm)
+            self.frames_in += len(shard.packet)
         if shard.stream:
             heard.extend(self._take_streams(shard.stream, now))
         listening = [
@@ -287,7 +307,6 @@ class Engine:
             for lane, frame in zip(shard.packet + shard.stream, heard, strict=True)
             if frame is not None and lane.ears
         ]
-        self.frames_in += len(heard)
         self._deliver(listening, now)
         if shard.stream:
             self._catch_up(shard.stream, now)
@@ -301,7 +320,9 @@ class Engine:
             verdicts = windows.get(index, NO_WINDOWS)
             for ear in tuple(lane.ears):
                 try:
-                    ear.hear(frame, verdicts, now)
+                    # The ear before it, or of another lane, may have hung up.
+                    if lane.active and ear in lane.ears:
+                        ear.hear(frame, verdicts, now)
                 except Exception as error:  # noqa: BLE001 - see _fault
                     self._fault(lane, error)
 
@@ -321,7 +342,11 @@ class Engine:
         if not rows:
             return found
         block = np.stack([listening[index][1] for index in where])
-        verdicts = bank.process(block, np.array(rows, np.intp))
+        try:
+            verdicts = bank.process(block, np.array(rows, np.intp))
+        except Exception as error:  # noqa: BLE001 - see _fault
+            self._fault(listening[where[0]][0], error)
+            return found
         for position, probability, offset in zip(
             verdicts.index.tolist(),
             verdicts.probability.tolist(),
@@ -346,6 +371,7 @@ class Engine:
                     parts.append(inlet.frames.popleft())
             if not parts:
                 continue
+            self.frames_in += len(parts)
             block = self._decode(b"".join(parts), law)
             for index, frame in zip(chosen, block, strict=True):
                 heard[index] = frame
@@ -371,14 +397,18 @@ class Engine:
         After a stall the backlog must not stay as delay. Ears hear it early;
         taps are told that it is late, so that recordings stay aligned.
         """
-        for lane in lanes:
+        for lane in tuple(lanes):  # an ear may open or close one
             inlet = lane.inlet
             if not isinstance(inlet, StreamInlet) or len(inlet.frames) < CATCH_UP_FRAMES:
                 continue
             frame = self._decode(inlet.frames.popleft(), inlet.encoding)[0]
+            self.frames_in += 1
             self._deliver([(lane, frame)], now)
             for tap in tuple(lane.taps):
-                tap.late(frame, now)
+                try:
+                    tap.late(frame, now)
+                except Exception as error:  # noqa: BLE001 - see _fault
+                    self._fault(lane, error)
 
     def _speak(self, lanes: list[Lane], now: float) -> list[bytes | None]:
         """Take one frame from every playout, encode together, send one by one."""
@@ -400,12 +430,8 @@ class Engine:
 
     def _next_frame(self, lane: Lane, now: float) -> bytes | None:
         """A lane's next frame; None when it has nothing to say (silence is sent)."""
-        if lane.draining:
-            lane.drain(now)
-        if lane.outlet.busy:
-            lane.outlet.send(b"", now, silence=True)
-            return None
-        frame = lane.take(now) if lane.playout else None
+        busy = lane.outlet.busy
+        frame = lane.take(now) if lane.playout and not busy else None
         if frame is None:
             self._pause(lane, now)
         return frame
@@ -415,7 +441,9 @@ class Engine:
         if lane.sent_ahead:
             lane.sent_ahead -= 1
         outlet = lane.outlet
-        if outlet.continuous:
+        if outlet.busy:
+            outlet.send(b"", now, silence=True)
+        elif outlet.continuous:
             law = outlet.encoding
             silence = self._silence[law] if law is not None else bytes(self._frame * 2)
             outlet.send(silence, now, silence=True)
@@ -436,3 +464,10 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - see _fault
                 self._fault(lane, error)
             at += size
+
+
+def _checked(phase: int) -> int:
+    """The phase; raises `UsageError` if there is none of that number."""
+    if not 0 <= phase < PHASES:
+        raise UsageError(f"there are phases 0 to {PHASES - 1}, not {phase}")
+    return phase

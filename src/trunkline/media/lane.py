@@ -6,13 +6,14 @@ lanes at once; a lane itself never waits, never logs and never looks at a clock.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .frames import frame_samples
+from .frames import FRAME_MS, frame_samples
 from .g711 import Law
 from .playout import Playout
 
@@ -52,7 +53,7 @@ class Ear(Protocol):
         """One frame (20 ms, int16) from the far end, and the verdicts it completed."""
 
     def started(self, generation: int, now: float) -> None:
-        """The first frame of this generation has left on the wire."""
+        """The first frame of this generation has left on the wire, in this tick."""
 
     def drained(self, heard: Heard, now: float) -> None:
         """A finished generation has been played to its end."""
@@ -144,6 +145,23 @@ MARK_EVERY_MS = 200
 
 Interrupted text is cut at a word; words take about 300 ms.
 """
+MARK_PATIENCE_SECONDS = 5.0
+"""A mark that is this much later than the audio before it will not come back.
+
+Audio leaves in real time, so a far end that answers has little queued; this
+leaves room for a network that stalls.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Draining:
+    """A finished generation that the far end has not played out yet."""
+
+    heard: Heard
+    due: float
+    """When it is taken to be played out, in the clock of ``now``."""
+    awaits_mark: bool
+    """Whether the far end is expected to say so before."""
 
 
 class Lane:
@@ -155,10 +173,11 @@ class Lane:
     """
 
     __slots__ = (
-        "marks",
+        "_last_drained",
         "_next_mark",
         "_pending_drains",
         "active",
+        "begins",
         "draining",
         "ears",
         "far_buffer_ms",
@@ -167,6 +186,9 @@ class Lane:
         "id",
         "idle_ticks",
         "inlet",
+        "marks",
+        "odd_marks",
+        "on_fault",
         "outlet",
         "phase",
         "played_generation",
@@ -206,6 +228,8 @@ class Lane:
         """How many ears asked for voice activity."""
         self.active = False
         """True while the engine drives it."""
+        self.on_fault: Callable[[Lane, Exception], None] | None = None
+        """Told when an ear raises; without it the exception goes on."""
         self.phase = -1
         self.frames_heard = 0
         self.idle_ticks = 0
@@ -217,26 +241,36 @@ class Lane:
         self.played_generation = -1
         """The generation of the last mark that came back; -1: none ever did."""
         self.played_samples = 0
+        self.odd_marks = 0
+        """Marks that came back for audio that never left, or was cleared."""
         self._next_mark = 0
         self.marks = outlet.marks
         """Whether the far end tells what it has played."""
-        self._pending_drains: list[tuple[float, Heard]] = []
+        self._pending_drains: list[_Draining] = []
+        self._last_drained: Heard | None = None
         self.draining = False
         """True while a finished generation is still in the far end's buffer."""
+        self.begins = False
+        """True from a generation's first frame until the ears have been told."""
 
     # -- what the engine calls -------------------------------------------------
 
     def take(self, now: float) -> bytes | None:
-        """The next frame to send, with the marks and ends that go with it."""
-        playout = self.playout
-        frame, begins, ends = playout.take()
+        """The next frame to send; `after_send` and `tell_started` follow when it has left."""
+        frame, begins, ends = self.playout.take()
         if begins:
             self._next_mark = 0
-            for ear in tuple(self.ears):
-                ear.started(playout.playing, now)
+            self.begins = True
         if ends:
-            self._ended(now)
+            self._ended(now, with_frame=frame is not None)
         return frame
+
+    def tell_started(self, now: float) -> None:
+        """Tell the ears that the generation now playing has begun to leave."""
+        self.begins = False
+        generation = self.playout.playing
+        for ear in tuple(self.ears):
+            self._tell(ear.started, generation, now)
 
     def after_send(self) -> None:
         """A frame has left: ask for a mark when one is due (with ``marks`` only)."""
@@ -245,59 +279,93 @@ class Lane:
             self.outlet.mark(self.playout.playing, sent)
             self._next_mark = sent + self.rate_hz * MARK_EVERY_MS // 1000
 
-    def _ended(self, now: float) -> None:
+    def _ended(self, now: float, *, with_frame: bool) -> None:
         """A finished generation has left; it is heard a little later."""
-        playout = self.playout
-        generation, sent = playout.playing, playout.sent_samples
-        if self.marks and self.played_generation >= 0:
-            # The far end answers marks: its answer to this one drains us.
-            self._pending_drains.append((now + 30.0, Heard(generation, sent, 0, True)))
-        else:
-            delay = self.sent_ahead * 0.02 + self._far_seconds()
-            self._pending_drains.append((now + delay, Heard(generation, sent, 0, False)))
-        self._next_mark = sent
+        generation, sent = self.playout.playing, self.playout.sent_samples
+        due = now + self.sent_ahead * FRAME_MS / 1000 + self._far_seconds()
+        awaits_mark = self.marks and self.played_generation >= 0
+        if awaits_mark:
+            # The far end answers marks: its answer to the last one drains us.
+            due += MARK_PATIENCE_SECONDS
+        self._pending_drains.append(_Draining(Heard(generation, sent, 0, False), due, awaits_mark))
         self.draining = True
+        self._next_mark = sent
+        if self.marks and not with_frame:
+            # No frame follows that could take the last mark along.
+            self.outlet.mark(generation, sent)
 
     def drain(self, now: float) -> None:
         """Tell the ears of generations that have been played out."""
-        due = [heard for at, heard in self._pending_drains if at <= now]
-        if due:
-            self._pending_drains = [entry for entry in self._pending_drains if entry[0] > now]
-            self.draining = bool(self._pending_drains)
-            for heard in due:
-                for ear in tuple(self.ears):
-                    ear.drained(heard, now)
+        count = 0
+        for number, entry in enumerate(self._pending_drains, 1):
+            if entry.due <= now:
+                count = number  # and all before it: they are played in order
+                if entry.awaits_mark:
+                    # Its answer was lost, or the far end stopped answering: do
+                    # not wait for marks until one comes back.
+                    self.played_generation = -1
+        if count:
+            self._drained(count, now, exact=False)
+
+    def _drained(self, count: int, now: float, *, exact: bool) -> None:
+        """The first so many finished generations have been played out."""
+        due, self._pending_drains = self._pending_drains[:count], self._pending_drains[count:]
+        self.draining = bool(self._pending_drains)
+        for entry in due:
+            heard = self._last_drained = entry.heard._replace(exact=exact)
+            for ear in tuple(self.ears):
+                self._tell(ear.drained, heard, now)
+
+    def _tell(self, method: Callable[..., None], *args: object) -> None:
+        """Call an ear; one that raises must not keep the others from being told."""
+        try:
+            method(*args)
+        except Exception as error:
+            if self.on_fault is None:
+                raise
+            self.on_fault(self, error)
 
     # -- what a transport calls --------------------------------------------------
 
     def mark_played(self, generation: int, samples: int, now: float) -> None:
-        """The far end has played this much of a generation."""
-        if (generation, samples) < (self.played_generation, self.played_samples):
+        """The far end has played this much of a generation, and all before it.
+
+        A far end that says it has played what never left is counted, not believed.
+        """
+        played, playout = (generation, samples), self.playout
+        if generation < playout.floor or played > (playout.playing, playout.sent_samples):
+            self.odd_marks += 1
+            return
+        if played < (self.played_generation, self.played_samples):
             return
         self.played_generation = generation
         self.played_samples = samples
-        for index, (_, heard) in enumerate(self._pending_drains):
-            if heard.generation == generation and samples >= heard.samples:
-                self._pending_drains[index] = (now, heard._replace(exact=True))
-                self.drain(now)
-                break
+        count = sum(entry.heard[:2] <= played for entry in self._pending_drains)
+        if count:
+            self._drained(count, now, exact=True)
 
     # -- what barge-in calls -------------------------------------------------------
 
     def clear(self, floor: int) -> Heard:
         """Drop everything queued here and at the far end; say what was heard.
 
-        ``floor`` is the first generation that may be played from now on.
+        ``floor`` is the first generation that may be played from now on. What was
+        heard is told of the generation that last began to leave; of the next one
+        in the queue when the far end had played out everything before.
         """
         cleared = self.playout.clear(floor)
-        pending = [heard for _, heard in self._pending_drains]
+        generation, sent = cleared.generation, cleared.sent_samples
+        if self._pending_drains and not sent:
+            # Everything that began had left; what is being heard is the tail of it.
+            generation, sent, *_ = self._pending_drains[-1].heard
+        last = self._last_drained
+        if last is not None and (generation, sent) == last[:2]:
+            heard = last._replace(queued_samples=cleared.dropped_samples)
+        else:
+            heard = self._heard(generation, sent, cleared.dropped_samples)
         self._pending_drains = []
         self.draining = False
-        heard = self._heard(cleared.generation, cleared.sent_samples, cleared.dropped_samples)
-        if pending and cleared.sent_samples == 0:
-            # Everything had left; what is being heard is the tail of it.
-            last = pending[-1]
-            heard = self._heard(last.generation, last.samples, 0)
+        self.begins = False
         self.sent_ahead = 0
         self.shown_later.clear()
         self.outlet.cleared()
