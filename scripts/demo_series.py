@@ -8,6 +8,7 @@ Exit status 0 only if every run did. What a run that failed left behind stays in
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ RUN_SECONDS = 300
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the series; returns the exit status."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started ends
     folder = Path(options.folder or tempfile.mkdtemp(prefix="demo-series-"))
     print(f"{options.runs} demos, {options.busy} processes keep the cores busy; {folder}")
     with _busy(options.busy), ThreadPoolExecutor(options.parallel) as pool:
@@ -72,7 +74,8 @@ def _run(folder: Path, voice: str) -> tuple[list[str], float, float]:
     try:
         outcome = json.loads(done.stdout)
     except ValueError:
-        return [f"status {done.returncode}: {done.stderr[-400:]}"], time.monotonic() - began, 0.0
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        return [f"status {done.returncode}: {last}"], time.monotonic() - began, 0.0
     problems = list(outcome["problems"])
     if bool(problems) != bool(done.returncode):
         problems.append(f"exit status {done.returncode} does not fit")

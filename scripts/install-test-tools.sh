@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Installs the programs that the tests talk to, from Debian's packages, where it may.
+# Without root it only says which tests will be skipped; with CI=true that is a failure.
+set -euo pipefail
+
+declare -A package=([sipp]=sip-tester [baresip]=baresip-core [flite]=flite [chromium]=chromium)
+declare -A purpose=(
+  [sipp]="calls by sipp" [baresip]="calls by baresip" [flite]="the voices of flite"
+  [chromium]="the pages in a browser"
+)
+
+missing() {
+  local program
+  for program in sipp baresip flite chromium; do
+    command -v "$program" >/dev/null || echo "$program"
+  done
+}
+
+as_root() {
+  if [[ $EUID == 0 ]]; then "$@"; else sudo -n "$@"; fi
+}
+
+mapfile -t absent < <(missing)
+(( ${#absent[@]} )) || exit 0
+
+if command -v apt-get >/dev/null && { [[ $EUID == 0 ]] || sudo -n true 2>/dev/null; }; then
+  wanted=()
+  for program in "${absent[@]}"; do wanted+=("${package[$program]}"); done
+  echo "Installing what the tests talk to: ${wanted[*]}"
+  log=$(mktemp)
+  if ! { as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
+         as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
+           --no-install-recommends "${wanted[@]}"; } >"$log" 2>&1 </dev/null; then
+    tail -n 5 "$log" >&2
+  fi
+  rm -f "$log"
+fi
+
+mapfile -t absent < <(missing)
+for program in "${absent[@]}"; do
+  echo "$program is not installed (Debian: ${package[$program]}): without it no test of ${purpose[$program]}" >&2
+done
+if (( ${#absent[@]} )) && [[ ${CI:-} == true ]]; then
+  echo "with CI=true every test has to run" >&2
+  exit 1
+fi

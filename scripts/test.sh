@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Runs every test: those that need nothing but themselves side by side, then, one after
+# the other, those that meet real programs, a browser or the clock. Arguments go to pytest.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+pytest=${BIN:-.venv/bin}/pytest
+alone='interop or browser or slow'
+
+began=$SECONDS
+"$pytest" -q -n "${TEST_PROCESSES:-auto}" -m "not ($alone)" "$@"
+first=$?
+"$pytest" -q -m "$alone" "$@"
+second=$?
+echo "unit tests: $( ((first)) && echo failed || echo passed );" \
+  "programs, browser and demo: $( ((second)) && echo failed || echo passed );" \
+  "$(( SECONDS - began )) s"
+exit $(( first || second ))
