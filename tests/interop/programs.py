@@ -119,7 +119,6 @@ class Sipp:
 class Baresip:
     """A headless baresip with one account, driven through its TCP control port."""
 
-    MODULES = ("g711", "account", "menu", "contact", "stdio", "ausine", "aufile", "sndfile")
     MODULE_PATH = "/usr/lib/baresip/modules"
 
     def __init__(self, folder: Path, *, answer: str = "manual", source: str = "ausine,440") -> None:
@@ -131,22 +130,22 @@ class Baresip:
         (folder / "config").write_text(
             f"""poll_method epoll
 sip_listen 127.0.0.1:{self.port}
+net_interface 127.0.0.1
 call_local_timeout 60
 call_max_calls 4
 audio_path {folder / "sounds"}
 audio_source {source}
-audio_player aufile,{folder / "heard.wav"}
-audio_alert aufile,{folder / "alert.wav"}
-ausrc_srate 8000
+audio_player none,
+audio_alert none,
+ausrc_srate 48000
 auplay_srate 8000
-ausrc_channels 1
+ausrc_channels 2
 auplay_channels 1
 rtp_stats yes
 jitter_buffer_delay 2-5
 module_path {self.MODULE_PATH}
 module g711.so
 module ausine.so
-module aufile.so
 module sndfile.so
 module ctrl_tcp.so
 module_tmp account.so
@@ -193,6 +192,11 @@ snd_path {folder}
             while data := self._control.recv(65536):
                 parts.append(data)
         return b"".join(parts).decode(errors="replace")
+
+    @property
+    def heard(self) -> Path:
+        """What it heard, as it decoded it."""
+        return next(self.folder.glob("dump-*-dec.wav"))
 
     @property
     def output(self) -> str:

@@ -1,5 +1,6 @@
 """What one application does to the others: nothing a caller would hear."""
 
+import asyncio
 import itertools
 import logging
 import time
@@ -106,8 +107,6 @@ def test_an_app_that_does_not_read_its_frames_loses_the_oldest(start: Start) -> 
 
     @board.answer("*")
     async def slow(call: Call) -> None:
-        import asyncio
-
         async for frame in call.frames(keep_ms=100):
             read.append(len(frame))
             await asyncio.sleep(0.1)

@@ -1,5 +1,6 @@
 """Hundreds of calls with sipp: in, out, cancelled, challenged, held, with datagrams lost."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -112,8 +113,6 @@ def test_options_is_answered(start: Start, tmp_path: Path) -> None:
 
 async def dial_many(node: RunningNode, port: int, calls: int, **options: object) -> list[object]:
     """Dial all at once; answers and errors."""
-    import asyncio
-
     target = f"sip:bob@127.0.0.1:{port}"
     dialling = [node.board.dial(target, **options) for _ in range(calls)]  # type: ignore[arg-type]
     return await asyncio.gather(*dialling, return_exceptions=True)
