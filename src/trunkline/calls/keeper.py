@@ -187,8 +187,7 @@ class Keeper:
         if turns.note(event) and records is not None:
             records.update(call.id, turns=tuple(turns.turns))
         if isinstance(event, CallAnswered) and records is not None:
-            answered = call.answered_at
-            records.update(call.id, answered_at=answered.timestamp() if answered else None)
+            records.update(call.id, answered_at=_wall_time(call, event.at))
         elif isinstance(event, CallEnded):
             self._finish(call, turns, event)
 
@@ -204,6 +203,7 @@ class Keeper:
                 reason=end.reason,
                 by=end.by,
                 code=end.code,
+                ended_at=_wall_time(call, end.at),
                 quality=call.statistics,
                 turns=tuple(turns.turns),
                 recording=str(call.recordings[-1].path) if call.recordings else "",
@@ -212,6 +212,11 @@ class Keeper:
 
 def _tell(told: Callable[[Call, Recorded], None], call: Call, future: "Future[Recorded]") -> None:
     told(call, future.result())
+
+
+def _wall_time(call: Call, at: float) -> float:
+    """When something happened to a call, not when this thread got to hear of it."""
+    return call.started_at.timestamp() + at - call.started_monotonic
 
 
 def _first_record(call: Call, app: str) -> CallRecord:
