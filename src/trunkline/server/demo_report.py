@@ -122,8 +122,8 @@ def _summary(latencies: Sequence[TurnLatency]) -> Text:
     waiting = median(one.endpointing_ms for one in latencies)
     ours = median(one.first_packet_ms - one.endpointing_ms for one in latencies)
     return Text(
-        f"Median {total:.0f} ms: {waiting:.0f} ms of silence, until the turn counts as over, "
-        f"and {ours:.0f} ms of work.\n",
+        f"Median {total:.0f} ms: {waiting:.0f} of silence that ends the turn, "
+        f"{ours:.0f} of work.\n",
         style="dim",
     )
 
@@ -175,7 +175,7 @@ def _print_outcome(console: Console, result: DemoResult) -> None:
         talked = result.record.talked_seconds if result.record else 0.0
         console.print(
             Text("✓ The call went as it should: ", style="bold green").append(
-                f"{turns} turns in {talked:.0f} s, interrupted, asked, booked, ended.",
+                f"{turns} turns in {talked:.0f} s, one of them cut in.",
                 style="not bold default",
             )
         )

@@ -24,7 +24,7 @@ def _lines(known: Mapping[str, float], talked_seconds: float) -> Iterator[tuple[
         yield "round trip", f"{known['rtt_ms']:.1f} ms to the other end and back"
     if "delay_ms" in known:
         aim = f"; it aims at {known['target_ms']:.0f} ms" if "target_ms" in known else ""
-        yield "delay", f"{known['delay_ms']:.0f} ms in the jitter buffer{aim}"
+        yield "delay", f"{max(0.0, known['delay_ms']):.0f} ms in the jitter buffer{aim}"
     if "concealed_frames" in known:
         yield "concealed", _concealed(known["concealed_frames"] * FRAME_SECONDS, talked_seconds)
     if "remote_loss" in known:
