@@ -48,6 +48,8 @@ class RecordingTap:
 
     def frame(self, heard: Frame | None, sent: Frame | None, now: float) -> None:
         """One tick."""
+        if not self._ticks:
+            self.recording.began_at = now
         # A tick that is not left out comes less than a tick late, so the most
         # punctual one tells where the grid is and the rest can be counted off.
         self._origin = min(self._origin, now - self._ticks * TICK_SECONDS)
@@ -198,6 +200,8 @@ class Keeper:
             if tell is not None:
                 done.add_done_callback(partial(_tell, tell, call))
         if self._records is not None:
+            last = call.recordings[-1] if call.recordings else None
+            began_at = last.began_at if last else None
             self._records.finish(
                 call.id,
                 reason=end.reason,
@@ -206,7 +210,8 @@ class Keeper:
                 ended_at=_wall_time(call, end.at),
                 quality=call.statistics,
                 turns=tuple(turns.turns),
-                recording=str(call.recordings[-1].path) if call.recordings else "",
+                recording=str(last.path) if last else "",
+                recorded_at=None if began_at is None else _wall_time(call, began_at),
             )
 
 

@@ -71,6 +71,8 @@ class CallRecord:
     """The Call-ID header, to find the call in a trace or at the trunk's side."""
     recording: str = ""
     """The path of the recording, if there is one."""
+    recorded_at: float | None = None
+    """When the first sample of the recording was; None while the call is up."""
     quality: Mapping[str, float | None] = field(default_factory=dict)
     """Loss, jitter, round trip, late and concealed frames, as flat numbers."""
     turns: Sequence[TurnRecord] = ()

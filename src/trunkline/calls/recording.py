@@ -85,6 +85,8 @@ class Recording:
         """The file; a number is added to the name if there is one already."""
         self.rate_hz = rate_hz
         """Samples a second, of each side."""
+        self.began_at: float | None = None
+        """When its first tick was, on the media clock; for its writer to say."""
         self._recorder = recorder
         self._frame_bytes = rate_hz // FRAMES_A_SECOND * 2
         self._silence = bytes(self._frame_bytes)

@@ -41,6 +41,7 @@ _MIGRATIONS: Final = (
         heartbeat_at REAL NOT NULL
     );
     """,
+    "ALTER TABLE calls ADD COLUMN recorded_at REAL;",
 )
 
 

@@ -29,8 +29,9 @@ ONSET_SECONDS = 0.35
 
 The record has when a word began as a voice-activity model saw it (windows of 32 ms,
 and the first consonant is soft) or when the first packet left."""
-LENGTH_SECONDS = 0.5
-"""How far the recording's length may be from the call's."""
+LENGTH_SECONDS = 3.0
+"""How far the recording's length may be from the call's: on a machine without a free core
+the last answers of SIP (the ACK, the 200 to the BYE) take a second or two."""
 
 
 def complaints(result: DemoResult) -> list[str]:

@@ -34,7 +34,8 @@ def waterfall(turns: Sequence[Span]) -> str:
         if steps:
             totals.append(sum(steps))
             works.append(sum(steps[1:]))
-            rows.append(_row(number, last, steps))
+            rows.append(_row(number, last or "(not understood)", steps))
+            last = ""
     if not rows:
         return ""
     legend = "".join(

@@ -55,10 +55,15 @@ class Sound:
 
 
 def recording_starts(record: CallRecord, duration_seconds: float) -> float:
-    """When a recording that went on to the end began, in seconds from the call's start."""
-    if record.ended_at is None:
-        return 0.0
-    return max(0.0, record.ended_at - record.started_at - duration_seconds)
+    """When the recording began, in seconds from the call's start.
+
+    Where the record does not say (the node died): as if it had gone on to the end.
+    """
+    if record.recorded_at is not None:
+        return max(0.0, record.recorded_at - record.started_at)
+    if record.ended_at is not None:
+        return max(0.0, record.ended_at - record.started_at - duration_seconds)
+    return 0.0
 
 
 def _outlines(wav: Wav) -> list[str]:
