@@ -29,7 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{options.runs} demos, {options.busy} processes keep the cores busy; {folder}")
     with _busy(options.busy), ThreadPoolExecutor(options.parallel) as pool:
         runs = pool.map(lambda n: _run(folder / f"{n:03}", options.voice), range(options.runs))
-        good = sum(_tell(number, *run) for number, run in enumerate(runs, 1))
+        try:
+            good = sum(_tell(number, *run) for number, run in enumerate(runs, 1))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     print(f"{good} of {options.runs} went well")
     return 0 if good == options.runs else 1
 

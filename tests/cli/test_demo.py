@@ -11,6 +11,7 @@ import pytest
 @dataclass
 class DemoOptions:
     folder: Path
+    voice: str
     json: bool
     log_level: str
 
@@ -27,5 +28,5 @@ def test_the_demo_decides_the_status(run, monkeypatch: pytest.MonkeyPatch, statu
     module.DemoOptions = DemoOptions  # type: ignore[attr-defined]
     module.run_demo = run_demo  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "trunkline.server.demo", module)
-    assert run("demo", "--folder", "out", "--json").status == status
-    assert seen == [DemoOptions(Path("out"), True, "warning")]
+    assert run("demo", "--folder", "out", "--voice", "espeak", "--json").status == status
+    assert seen == [DemoOptions(Path("out"), "espeak", True, "error")]

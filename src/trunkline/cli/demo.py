@@ -13,7 +13,7 @@ def demo(
     folder: Path = Path("demo-output"),
     voice: Literal["best", "flite", "espeak"] = "best",
     json: Annotated[bool, Parameter(negative=())] = False,
-    log_level: Literal["debug", "info", "warning", "error"] = "warning",
+    log_level: Literal["debug", "info", "warning", "error"] = "error",
 ) -> int:
     """Play a whole phone call on this machine.
 

@@ -19,7 +19,7 @@ import uvloop
 from rich.console import Console
 
 from trunkline.agent.agent import Agent
-from trunkline.agent.events import AgentSpoke, TurnLatency
+from trunkline.agent.events import AgentSpoke, CallerTurn, TurnLatency
 from trunkline.agent.turns import TurnSettings
 from trunkline.calls.call import Call
 from trunkline.calls.records import RecordStore
@@ -61,7 +61,7 @@ class DemoOptions:
     voice: Voice = "best"
     """Who speaks, for both sides; best: flite where the system has it, else espeak-ng."""
     json: bool = False
-    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    log_level: Literal["debug", "info", "warning", "error"] = "error"
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -172,6 +172,8 @@ class _Demo:
             self._result.latencies.append(event)
         elif isinstance(event, AgentSpoke):
             self._result.spoken.append(event)
+        elif isinstance(event, CallerTurn):
+            self._result.understood[event.turn] = event.text
         self._screen.event(event)
         self._to_caller(event)
 

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trunkline.agent.events import TurnLatency
-from trunkline.calls.record import CallRecord, TurnRecord
+from trunkline.calls.record import CallRecord
 
 from .demo_result import DemoResult
 from .demo_screen import print_neatly
@@ -35,8 +35,7 @@ def print_report(console: Console, result: DemoResult) -> None:
     console.print()
     if result.latencies:
         _heading(console, "How long each answer took", "ms from the caller's last sound")
-        said = _said(result.record.turns if result.record else ())
-        print_neatly(console, waterfall(result.latencies, said, console))
+        print_neatly(console, waterfall(result.latencies, result.understood, console))
         console.print(_summary(result.latencies))
     if result.record is not None and result.record.quality:
         _heading(console, "Quality of the call", "as the agent's side measured it")
@@ -65,8 +64,11 @@ def _rows() -> Table:
 # -- latency -------------------------------------------------------------------------
 
 
-def waterfall(latencies: Sequence[TurnLatency], said: Sequence[str], console: Console) -> Table:
-    """A line a turn: what each stage took, and a bar in proportion."""
+def waterfall(latencies: Sequence[TurnLatency], said: Mapping[int, str], console: Console) -> Table:
+    """A line a turn: what each stage took, and a bar in proportion.
+
+    ``said`` is what was understood of each of the caller's turns.
+    """
     coloured = console.is_terminal and not console.no_color
     headings = [name if coloured else sign + name for _, name, _, sign in STAGES]
     numbers = sum(len(heading) + 1 for heading in (*headings, "total"))
@@ -80,10 +82,10 @@ def waterfall(latencies: Sequence[TurnLatency], said: Sequence[str], console: Co
         table.add_column(Text(heading, style=style), justify="right", no_wrap=True)
     table.add_column("total", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    for latency, words in zip(latencies, (*said, *[""] * len(latencies)), strict=False):
+    for latency in latencies:
         steps = _steps(latency)
         table.add_row(
-            Text(words, style="cyan"),
+            Text(said.get(latency.turn) or "(not understood)", style="cyan"),
             *(f"{step:.0f}" for step in steps),
             Text(f"{latency.first_packet_ms:.0f}", style="bold"),
             _bar(steps, cells_a_ms, coloured=coloured),
@@ -104,17 +106,6 @@ def _bar(steps: Sequence[float], cells_a_ms: float, *, coloured: bool) -> Text:
         cells = max(round(step * cells_a_ms), 1 if step >= 1 else 0)
         bar.append(("█" if coloured else sign) * cells, style=colour if coloured else "")
     return bar
-
-
-def _said(turns: Sequence[TurnRecord]) -> list[str]:
-    """What the caller said before each answer that was timed."""
-    said, last = [], ""
-    for turn in turns:
-        if turn.get("by") == "caller":
-            last = turn.get("text", "")
-        elif turn.get("stages_ms"):
-            said.append(last)
-    return said
 
 
 def _summary(latencies: Sequence[TurnLatency]) -> Text:

@@ -23,6 +23,8 @@ class DemoResult:
     spoken: list[AgentSpoke] = field(default_factory=list)
     """The agent's replies, in order."""
     latencies: list[TurnLatency] = field(default_factory=list)
+    understood: dict[int, str] = field(default_factory=dict)
+    """The caller's words as the agent understood them, by turn."""
     record: CallRecord | None = None
     page: Path | None = None
 

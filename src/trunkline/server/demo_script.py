@@ -289,11 +289,9 @@ def shortcomings(messages: Sequence[Message]) -> list[str]:
     """What the demo's conversation should have and this one has not; empty if it went well."""
     calls = {(call.name, call.arguments) for one in messages for call in one.tool_calls}
     replies = [one.content for one in messages if one.role == "assistant"]
-    hours = [text for text in replies if "From Monday to Friday" in text]
     spoken = " ".join(replies)
     checks = {
-        "the opening hours were not told": bool(hours),
-        "the opening hours were not interrupted": any("the yard" not in text for text in hours),
+        "the opening hours were not told": "From Monday to Friday" in spoken,
         "the repair was not looked up": ("repair_status", '{"ticket": "9320"}') in calls,
         "the caller was not told that it is ready": "your green touring bicycle" in spoken,
         "nothing was booked": _BOOKING in calls and "It is booked" in spoken,
