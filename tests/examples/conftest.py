@@ -26,15 +26,16 @@ TONE_HZ = 600
 
 
 class NotedVoice:
-    """A voice that writes down what it says, and sounds for 10 ms a letter."""
+    """A voice that writes down what it says, and hums for as long."""
 
     name = "noted"
+    letter_ms: ClassVar = 10
     rate_hz = 8000
     said: ClassVar[list[str]] = []
 
     async def speak(self, text: str) -> AsyncIterator[Pcm]:
         self.said.append(text)
-        seconds = np.arange(80 * len(text)) / self.rate_hz
+        seconds = np.arange(8 * self.letter_ms * len(text)) / self.rate_hz
         yield (8000 * np.sin(2 * np.pi * TONE_HZ * seconds)).astype(np.int16)
 
     async def aclose(self) -> None:

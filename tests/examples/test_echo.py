@@ -9,7 +9,7 @@ from .conftest import Run, Telephones
 def test_a_caller_hears_what_was_said(run: Run, telephone: Telephones) -> None:
     phone = telephone(run("echo.py"))
     phone.dial()
-    said = noise(25)
+    said = noise(100)
     phone.media.play(phone.far, stream(said))
-    until(lambda: found_in_order(said, [one.payload for one in phone.media.received]) >= 24)
+    until(lambda: found_in_order(said, [one.payload for one in phone.media.received]) >= 40)
     phone.hang_up()
