@@ -296,7 +296,9 @@ class Call(CallLine):
         """
         voice = self.agent_host().tts
         if voice is None:
-            raise UsageError("this call's node has no voice; play_audio() and play_file() need none")
+            raise UsageError(
+                "this call's node has no voice; play_audio() and play_file() need none"
+            )
         return await self._play(voice.speak(text), voice.rate_hz)
 
     async def _play(self, chunks: AsyncIterator[NDArray[np.int16]], rate_hz: int) -> bool:
@@ -311,7 +313,10 @@ class Call(CallLine):
             if resampler is not None:
                 self.play(resampler.flush(), generation)
             self.finish(generation)
-            return await self.unless_ended(ear.wait())
+            whole = await self.unless_ended(ear.wait())
+            if not whole and self.is_over:
+                raise CallEndedError(self.end)
+            return whole
         finally:
             self.unlisten(ear)
 

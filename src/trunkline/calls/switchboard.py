@@ -116,7 +116,7 @@ class Switchboard:
         self._outgoing: Outgoing | None = None
         self._policy = OutboundPolicy()
         self._tasks: asyncio.TaskGroup | None = None
-        self._serving: set[asyncio.Task[None]] = set()
+        self._serving: dict[str, asyncio.Task[None]] = {}
         self._listeners: list[Listener] = []
         self._host: Callable[[Call], Host] | None = None
         self._draining = False
@@ -257,8 +257,10 @@ class Switchboard:
             async with asyncio.timeout(SHUTDOWN_SECONDS):
                 for call in calls:
                     await call.wait_ended()
-        for task in tuple(self._serving):
-            task.cancel()
+        for call in calls:
+            # An app whose call is over has its time to tidy up.
+            if not call.is_over and call.id in self._serving:
+                self._serving[call.id].cancel()
 
     def receive(self, leg: Leg, now: float) -> LegObserver:
         """A transport has a new inbound leg (a `LegReceiver`; media thread)."""
@@ -310,8 +312,8 @@ class Switchboard:
             return
         name = f"{route.name} ({call.id})"
         task = self._tasks.create_task(self._serve(call, route), name=name)
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
+        self._serving[call.id] = task
+        task.add_done_callback(lambda _: self._serving.pop(call.id, None))
 
     async def _serve(self, call: Call, route: Route) -> None:
         """Run an app for one call, and see the call to its end."""

@@ -1,0 +1,148 @@
+"""A media thread and a leg without threads or sockets, for tests of calls."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from trunkline.media.engine import PHASES, Engine
+from trunkline.media.g711 import Law
+from trunkline.media.lane import Lane, StreamInlet
+from trunkline.transports.leg import Answered, Ended, Leg, LegEvent, LegObserver, Party
+
+
+class Street:
+    """A `Crossing` that delivers at once, or (``later``) when the loop turns."""
+
+    def __init__(self, later: bool = False) -> None:
+        self._later = later
+
+    def put(self, callback: Callable[..., Any], *args: Any) -> None:
+        if self._later:
+            asyncio.get_running_loop().call_soon(callback, *args)
+        else:
+            callback(*args)
+
+    post = put
+
+    def flush(self) -> None:
+        pass
+
+
+class FakeMedia:
+    """Stands in for `MediaThread`; media and application share the test's thread."""
+
+    def __init__(self) -> None:
+        self.engine = Engine()
+        self.to_app = Street(later=True)
+        self.to_media = Street()
+        self.time = 0.0
+        self.loop = self
+
+    def now(self) -> float:
+        return self.time
+
+    def call_soon(self, function: Callable[..., Any], *args: Any) -> None:
+        asyncio.get_running_loop().call_soon(function, *args)
+
+    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    def tick(self, times: int = 1) -> None:
+        """Frames of real engine time."""
+        for _ in range(times):
+            self.time += 0.02
+            for phase in range(PHASES):
+                self.engine.tick(phase, self.time)
+
+
+class Outlet:
+    """Keeps what leaves a lane."""
+
+    encoding: Law | None = None
+    lead_frames = 0
+    continuous = False
+    marks = False
+    busy = False
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def send(self, payload: bytes, now: float, *, silence: bool) -> None:
+        self.sent.append(payload)
+
+    def mark(self, generation: int, samples: int) -> None:
+        pass
+
+    def cleared(self) -> None:
+        pass
+
+    def second(self, now: float) -> None:
+        pass
+
+
+class FakeLeg:
+    """A leg that does what it is told and notes it."""
+
+    transport = "sip"
+
+    def __init__(
+        self,
+        media: FakeMedia,
+        *,
+        direction: Any = "inbound",
+        callee: str = "100",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.id = "leg"
+        self.direction = direction
+        self.party = Party("alice", callee, headers or {})
+        self.outlet = Outlet()
+        self.inlet = StreamInlet(8000, Law.ULAW)
+        self.made = Lane("leg", rate_hz=8000, inlet=self.inlet, outlet=self.outlet, far_buffer_ms=0)
+        self.lane: Lane | None = None
+        self.media = media
+        self.observer: LegObserver | None = None
+        self.did: list[tuple[Any, ...]] = []
+        self.ends_at_once = True
+
+    def tell(self, event: LegEvent) -> None:
+        """Report something, as a transport does: on the next turn of the loop."""
+        assert self.observer is not None
+        self.observer(self, event, self.media.now())
+
+    def ring(self) -> None:
+        self.did.append(("ring",))
+
+    def early_media(self) -> None:
+        self.did.append(("early_media",))
+
+    def answer(self) -> None:
+        self.did.append(("answer",))
+        self.lane = self.made
+        self.media.engine.open(self.lane)
+        self.tell(Answered())
+
+    def reject(self, code: int, reason: str = "") -> None:
+        self.did.append(("reject", code))
+        self.tell(Ended("rejected", "us", code))
+
+    def hangup(self, reason: str = "hangup") -> None:
+        self.did.append(("hangup", reason))
+        if self.ends_at_once:
+            self.tell(Ended(reason, "us"))
+
+    def send_dtmf(self, digits: str) -> None:
+        self.did.append(("dtmf", digits))
+
+    def statistics(self) -> Mapping[str, float]:
+        return {"received": 1.0}
+
+
+def leg_of(leg: FakeLeg) -> Leg:
+    return leg
+
+
+async def turn(times: int = 5) -> None:
+    """Let what is queued on the loop happen."""
+    for _ in range(times):
+        await asyncio.sleep(0)

@@ -1,0 +1,232 @@
+"""A call, on a leg that does as it is told."""
+
+import asyncio
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trunkline.calls.call import Call
+from trunkline.calls.errors import CallEndedError
+from trunkline.calls.events import CallAnswered, CallDigit, CallEnded, CallHeld, CallRinging
+from trunkline.calls.states import CallState
+from trunkline.errors import UsageError
+from trunkline.media.g711 import Law, encode
+from trunkline.media.wav import serialise_wav
+from trunkline.transports.leg import Digit, EarlyMedia, Ended, Held, Resumed, Ringing
+
+from .fakes import FakeLeg, FakeMedia, turn
+
+TONE = (8000 * np.sin(np.arange(1600) / 5)).astype(np.int16)
+
+
+def make(**options: Any) -> tuple[Call, FakeLeg, FakeMedia]:
+    media = FakeMedia()
+    leg = FakeLeg(media, **options)
+    call = Call("call_1", leg, media)  # type: ignore[arg-type]
+    leg.observer = call.leg_event
+    return call, leg, media
+
+
+def test_the_observers_see_what_happens_in_order() -> None:
+    async def main() -> None:
+        call, leg, _ = make(headers={"X-Who": "me"})
+        events: list[object] = []
+        call.observe(events.append)
+        leg.tell(Ringing(180))
+        leg.tell(EarlyMedia())
+        await call.answer()
+        leg.tell(Held())
+        leg.tell(Resumed())
+        leg.tell(Digit("5", 100))
+        await call.hangup()
+        end = await call.wait_ended()
+        names = [type(event).__name__ for event in events]
+        assert names == [
+            "CallRinging", "CallEarlyMedia", "CallAnswered", "CallHeld", "CallResumed",
+            "CallDigit", "CallEnded",
+        ]  # fmt: skip
+        assert events[-1] is end is call.end
+        assert call.headers["X-Who"] == "me" and call.answered_at and call.ended_at
+        assert call.statistics == {"received": 1.0}
+        assert isinstance(events[0], CallRinging | CallAnswered | CallHeld | CallDigit | CallEnded)
+
+    asyncio.run(main())
+
+
+def test_an_observer_that_fails_is_logged_and_the_others_hear(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        call, leg, _ = make()
+        seen: list[object] = []
+        call.observe(lambda event: 1 / 0)
+        call.observe(seen.append)
+        leg.tell(Ringing())
+        await turn()
+        assert len(seen) == 1
+
+    asyncio.run(main())
+    assert "observer" in caplog.text
+
+
+def test_something_impossible_is_logged_and_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        call, leg, _ = make()
+        leg.tell(Held())
+        await turn()
+        assert call.state is CallState.NEW
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(main())
+    assert "Held cannot happen to a call that is new; ignored" in caplog.text
+
+
+def test_signalling_reaches_the_leg() -> None:
+    async def main() -> None:
+        call, leg, _ = make()
+        await call.ring()
+        await call.early_media()
+        await call.answer()
+        await call.send_dtmf("12")
+        call.send_dtmf_soon("3")
+        call.hangup_soon("goodbye")
+        assert (await call.wait_ended()).reason == "goodbye"
+        await call.hangup()
+        assert leg.did == [
+            ("ring",), ("early_media",), ("answer",), ("dtmf", "12"), ("dtmf", "3"),
+            ("hangup", "goodbye"),
+        ]  # fmt: skip
+
+    asyncio.run(main())
+
+
+def test_an_unanswered_call_can_be_refused_and_no_other() -> None:
+    async def main() -> None:
+        call, _, _ = make()
+        await call.reject(603)
+        assert call.end is not None and call.end.code == 603
+        with pytest.raises(CallEndedError):
+            await call.wait_answered()
+        up, _, _ = make()
+        await up.answer()
+        with pytest.raises(UsageError, match="hangup"):
+            await up.reject()
+        placed, _, _ = make(direction="outbound")
+        with pytest.raises(UsageError):
+            await placed.reject()
+
+    asyncio.run(main())
+
+
+def test_digits_wait_to_be_read_and_the_oldest_go() -> None:
+    async def main() -> None:
+        call, leg, _ = make()
+        await call.answer()
+        for digit in "0123456789" * 26:
+            leg.tell(Digit(digit, 0))
+        await turn()
+        assert await call.next_digit() == "4"  # 260 came, 256 are kept
+        for _ in range(255):
+            await call.next_digit()
+        with pytest.raises(TimeoutError):
+            await call.next_digit(0.001)
+
+    asyncio.run(main())
+
+
+def test_waiting_for_a_digit_ends_with_the_call() -> None:
+    async def main() -> None:
+        call, leg, _ = make()
+        await call.answer()
+        waiting = asyncio.create_task(call.next_digit())
+        await turn()
+        leg.tell(Ended("hangup", "them"))
+        with pytest.raises(CallEndedError) as caught:
+            await waiting
+        assert caught.value.end is call.end
+
+    asyncio.run(main())
+
+
+def test_audio_is_played_to_its_end_at_any_rate(tmp_path: Any) -> None:
+    async def main() -> None:
+        call, leg, media = make()
+        await call.answer()
+        path = tmp_path / "tone.wav"
+        path.write_bytes(serialise_wav(np.repeat(TONE, 2)[:, None], 16_000))
+        playing = asyncio.create_task(call.play_file(path))
+        while not playing.done():
+            media.tick()
+            await asyncio.sleep(0.001)
+        assert playing.result() is True
+        assert len(b"".join(leg.outlet.sent)) >= 1600 * 2
+
+    asyncio.run(main())
+
+
+def test_playing_tells_when_it_was_cut_off() -> None:
+    async def main() -> None:
+        call, leg, media = make()
+        await call.answer()
+        playing = asyncio.create_task(call.play_audio(TONE, 8000))
+        await turn()
+        media.tick(2)
+        await call.stop_playing()
+        leg.inlet.push(encode(TONE[:160], Law.ULAW).tobytes())
+        media.tick(2)
+        assert await playing is False
+        sent = len(leg.outlet.sent)
+        media.tick(3)
+        assert len(leg.outlet.sent) == sent
+
+    asyncio.run(main())
+
+
+def test_playing_ends_with_the_call() -> None:
+    async def main() -> None:
+        call, leg, _ = make()
+        await call.answer()
+        playing = asyncio.create_task(call.play_audio(TONE, 8000))
+        await turn()
+        leg.tell(Ended("hangup", "them"))
+        with pytest.raises(CallEndedError):
+            await playing
+
+    asyncio.run(main())
+
+
+def test_frames_come_until_the_call_ends() -> None:
+    async def main() -> None:
+        call, leg, media = make()
+        await call.answer()
+        heard: list[Any] = []
+
+        async def read() -> None:
+            heard.extend([frame async for frame in call.frames()])
+
+        reading = asyncio.create_task(read())
+        await turn()
+        for _ in range(4):
+            leg.inlet.push(encode(TONE[:160], Law.ULAW).tobytes())
+            media.tick()
+        await turn()
+        leg.tell(Ended("hangup", "them"))
+        await reading
+        assert len(heard) == 4 and all(len(frame) == 160 for frame in heard)
+        assert abs(int(heard[0][40]) - int(TONE[40])) < 300
+
+    asyncio.run(main())
+
+
+def test_a_call_without_a_node_has_no_voice_and_no_recorder() -> None:
+    async def main() -> None:
+        call, _, _ = make()
+        assert call.agent_host().hangup is not None
+        with pytest.raises(UsageError):
+            call.start_recording()
+        with pytest.raises(UsageError):
+            await call.say("hello")
+
+    asyncio.run(main())
