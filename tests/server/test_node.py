@@ -1,0 +1,61 @@
+"""A node begins, listens, and leaves nothing open."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from trunkline.calls.switchboard import Switchboard
+from trunkline.errors import UsageError
+from trunkline.server.node import Node
+from trunkline.settings import Records, Settings, Sip, Streams
+
+
+def settings(folder: Path, **options: object) -> Settings:
+    plain = Settings(
+        sip=Sip(port=0), streams=Streams(port=0), records=Records(path=folder / "calls.db")
+    )
+    return msgspec.structs.replace(plain, **options)
+
+
+def test_a_node_listens_on_ports_of_the_systems_choice_and_stops(tmp_path: Path) -> None:
+    async def main() -> None:
+        node = Node(settings(tmp_path), Switchboard())
+        running = asyncio.create_task(node.run())
+        await asyncio.wait_for(node.ready.wait(), 10)
+        assert node.ports.sip and node.ports.streams and node.sip is not None
+        assert len(node.media.engine) == 0
+        port = node.ports.sip
+        node.stop()
+        await asyncio.wait_for(running, 10)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+            again.bind(("127.0.0.1", port))
+
+    asyncio.run(main())
+
+
+def test_a_node_may_do_without_sip_streams_and_records(tmp_path: Path) -> None:
+    async def main() -> None:
+        node = Node(settings(tmp_path), Switchboard(), sip=False, streams=False, keep_records=False)
+        node.stop()  # before it runs: nothing to stop
+        running = asyncio.create_task(node.run())
+        await asyncio.wait_for(node.ready.wait(), 10)
+        assert (node.ports.sip, node.ports.streams, node.sip) == (0, 0, None)
+        node.stop()
+        await asyncio.wait_for(running, 10)
+
+    asyncio.run(main())
+    assert not (tmp_path / "calls.db").exists()
+
+
+def test_a_port_that_is_taken_says_so_and_nothing_stays_open(tmp_path: Path) -> None:
+    async def main() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind(("127.0.0.1", 0))
+            busy = settings(tmp_path, sip=Sip(port=taken.getsockname()[1]))
+            with pytest.raises(UsageError, match="cannot listen on"):
+                await asyncio.wait_for(Node(busy, Switchboard()).run(), 10)
+
+    asyncio.run(main())

@@ -1,0 +1,281 @@
+"""RTP ports and streams, on loopback sockets and an engine the test ticks."""
+
+import asyncio
+import random
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from trunkline.errors import UsageError
+from trunkline.media.engine import PHASES, Engine
+from trunkline.media.g711 import Law
+from trunkline.transports.rtp import (
+    MediaPolicy,
+    NoFreePortError,
+    RtpPoller,
+    RtpPorts,
+    RtpStream,
+    StreamFormat,
+)
+
+FORMAT = StreamFormat(Law.ULAW, 0, {0: Law.ULAW, 8: Law.ALAW}, 101, 96)
+LOCAL = MediaPolicy(loopback_only=True)
+
+
+def rtp(sequence: int = 1, payload: bytes = bytes(160), kind: int = 0, ssrc: int = 5) -> bytes:
+    return struct.pack("!BBHII", 0x80, kind, sequence, sequence * 160, ssrc) + payload
+
+
+class World:
+    """A stream, its engine and a far end."""
+
+    def __init__(self, **options: Any) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.engine = Engine()
+        self.poller = RtpPoller(self.loop)
+        self.ports = RtpPorts("127.0.0.1", 42_000, 48_000, random.Random())
+        self.digits: list[str] = []
+        self.timeouts: list[float] = []
+        self.stream = RtpStream(
+            "leg",
+            engine=self.engine,
+            poller=self.poller,
+            ports=self.ports,
+            policy=LOCAL,
+            rng=random.Random(1),
+            on_digit=lambda digit, duration, now: self.digits.append(digit),
+            on_timeout=self.timeouts.append,
+            **options,
+        )
+        self.far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.far.bind(("127.0.0.1", 0))
+        self.far.settimeout(1)
+        self.remote = ("127.0.0.1", self.far.getsockname()[1])
+        self.there = ("127.0.0.1", self.stream.port)
+
+    def send(self, data: bytes, sock: socket.socket | None = None) -> None:
+        """One datagram, read at once."""
+        (sock or self.far).sendto(data, self.there)
+        self.stream._read(1.0)
+
+    def close(self) -> None:
+        self.stream.close(9.0)
+        self.poller.close()
+        self.far.close()
+        self.loop.close()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World(timeout_seconds=5.0)
+    yield world
+    world.close()
+
+
+def test_ports_come_in_pairs_an_even_one_first() -> None:
+    ports = RtpPorts("127.0.0.1", 41_001, 41_005, random.Random(1))
+    assert ports.capacity == 2
+    first, second = ports.open(), ports.open()
+    numbers = sorted(one.getsockname()[1] for one in first + second)
+    assert numbers == [41_002, 41_003, 41_004, 41_005] and ports.open_pairs == 2
+    with pytest.raises(NoFreePortError, match="all 2 RTP port pairs"):
+        ports.open()
+    ports.close(first)
+    third = ports.open()
+    ports.close(second)
+    ports.close(third)
+    assert ports.open_pairs == 0
+
+
+def test_a_range_without_a_pair_is_refused() -> None:
+    with pytest.raises(UsageError):
+        RtpPorts("127.0.0.1", 41_001, 41_002, random.Random(1))
+
+
+@pytest.mark.parametrize(
+    ("host", "local", "anywhere"),
+    [
+        ("127.0.0.1", True, True),
+        ("127.9.9.9", True, True),
+        ("::1", True, True),
+        ("192.0.2.1", False, True),
+        ("10.0.0.1", False, True),
+        ("224.0.0.1", False, False),
+        ("0.0.0.0", False, False),
+        ("255.255.255.255", False, False),
+        ("192.0.2.255", False, False),
+        ("a.name", False, False),
+        ("", False, False),
+    ],
+)
+def test_where_media_may_go(host: str, local: bool, anywhere: bool) -> None:
+    assert LOCAL.allows(host) is local
+    assert MediaPolicy(loopback_only=False).allows(host) is anywhere
+
+
+def test_a_stream_sends_silence_with_a_marker_at_its_start(world: World) -> None:
+    world.stream.open(FORMAT, world.remote, 0.0)
+    for tick in range(3):
+        for phase in range(PHASES):
+            world.engine.tick(phase, 0.02 * tick)
+    packets = [world.far.recv(2048) for _ in range(3)]
+    seconds = [struct.unpack("!BBHII", packet[:12]) for packet in packets]
+    assert [second[1] for second in seconds] == [0x80, 0, 0]
+    assert {(b[3] - a[3]) & 0xFFFFFFFF for a, b in zip(seconds, seconds[1:], strict=False)} == {160}
+    assert packets[0][12:] == b"\xff" * 160
+
+
+def test_a_hold_advances_the_timestamp_and_is_followed_by_a_marker(world: World) -> None:
+    stream = world.stream
+    stream.open(FORMAT, world.remote, 0.0)
+    stream.send(bytes(160), 1.00, silence=False)
+    stream.sending = False
+    assert stream.busy
+    stream.send(b"", 1.02, silence=True)
+    stream.sending = True
+    stream.send(bytes(160), 2.00, silence=False)
+    first, second = (struct.unpack("!BBHII", world.far.recv(2048)[:12]) for _ in range(2))
+    assert (second[2] - first[2]) & 0xFFFF == 1
+    assert (second[3] - first[3]) & 0xFFFFFFFF == 50 * 160
+    assert second[1] == 0x80
+
+
+def test_audio_is_taken_from_the_first_source_and_no_other(world: World) -> None:
+    world.stream.open(FORMAT, world.remote, 0.0)
+    world.send(rtp())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thief:
+        world.send(rtp(2), thief)
+    assert world.stream.counters["foreign source"] == 1
+    # A new address in the session description opens the latch.
+    world.stream.update(FORMAT, ("127.0.0.1", 9))
+    world.send(rtp(3))
+    assert world.stream._remote == world.remote
+
+
+def test_noise_is_counted_and_does_not_latch(world: World) -> None:
+    world.stream.open(FORMAT, world.remote, 0.0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        world.send(b"hello", other)
+        world.send(rtp(kind=50), other)
+    assert world.stream.counters == {"not RTP": 1, "payload type": 1}
+    world.send(rtp())
+    world.send(rtp(2, kind=50))
+    assert world.stream.counters["payload type"] == 2
+    assert world.stream.statistics()["datagrams_payload type"] == 2.0
+
+
+def test_media_may_not_be_sent_where_policy_forbids(world: World) -> None:
+    with pytest.raises(UsageError, match="may not be sent to 192.0.2.1"):
+        world.stream.open(FORMAT, ("192.0.2.1", 4000), 0.0)
+    assert world.stream.lane is None
+
+
+def test_digits_come_as_either_payload_type(world: World) -> None:
+    world.stream.open(FORMAT, world.remote, 0.0)
+    end = bytes([5, 0x8A, 3, 32])
+    world.send(rtp(1, end, 101))
+    world.send(rtp(30, bytes([6, 0x8A, 3, 32]), 96))
+    assert world.digits == ["5", "6"]
+
+
+def test_a_digit_whose_end_was_lost_is_told_within_a_second(world: World) -> None:
+    world.stream.open(FORMAT, world.remote, 0.0)
+    world.send(rtp(1, bytes([5, 0x0A, 3, 32]), 101))
+    assert world.digits == []
+    world.stream.second(2.0)
+    assert world.digits == ["5"]
+
+
+def test_digits_are_sent_one_after_the_other_in_place_of_audio(world: World) -> None:
+    stream = world.stream
+    stream.open(FORMAT, world.remote, 0.0)
+    stream.send_dtmf("1")
+    stream.send_dtmf("2")
+    assert stream.busy
+    now = 0.0
+    while stream.busy:
+        now += 0.02
+        stream.send(b"", now, silence=True)
+        assert now < 5
+    codes = []
+    world.far.setblocking(False)
+    while True:
+        try:
+            packet = world.far.recv(2048)
+        except BlockingIOError:
+            break
+        assert packet[1] & 127 == 101
+        if packet[12] not in codes:
+            codes.append(packet[12])
+    assert codes == [1, 2]
+
+
+def test_digits_need_an_agreement_and_real_keys(world: World) -> None:
+    with pytest.raises(UsageError):
+        world.stream.send_dtmf("1")
+    world.stream.open(StreamFormat(Law.ULAW, 0, {0: Law.ULAW}, None), world.remote, 0.0)
+    with pytest.raises(UsageError, match="does not take"):
+        world.stream.send_dtmf("1")
+    world.stream.update(FORMAT, world.remote)
+    with pytest.raises(UsageError):
+        world.stream.send_dtmf("x")
+
+
+def test_silence_ends_a_call_only_when_it_is_watched_and_not_held(world: World) -> None:
+    stream = world.stream
+    stream.open(FORMAT, world.remote, 0.0)
+    stream.second(100.0)  # ringing, with early media promised
+    assert world.timeouts == []
+    stream.watch(100.0)
+    stream.sending = False
+    stream.second(200.0)
+    stream.sending, stream.receiving = True, False
+    stream.second(300.0)
+    assert world.timeouts == []
+    stream.receiving = True
+    stream.second(304.0)
+    assert world.timeouts == []
+    stream.second(305.5)
+    assert world.timeouts == [305.5]
+
+
+def test_a_timeout_of_zero_never_ends_a_call() -> None:
+    world = World(timeout_seconds=0.0)
+    world.stream.open(FORMAT, world.remote, 0.0)
+    world.stream.watch(0.0)
+    world.stream.second(10_000.0)
+    assert world.timeouts == []
+    world.close()
+
+
+def test_closing_frees_everything_once(world: World) -> None:
+    world.stream.open(FORMAT, world.remote, 0.0)
+    world.stream.close(1.0)
+    world.stream.close(2.0)
+    assert world.ports.open_pairs == 0 and len(world.engine) == len(world.engine.jitter) == 0
+
+
+def test_the_poller_reads_what_has_arrived_for_whichever_socket(world: World) -> None:
+    world.stream.open(FORMAT, world.remote, 0.0)
+    for number in range(3):
+        world.far.sendto(rtp(number + 1), world.there)
+    for _ in range(10):
+        world.loop.run_until_complete(asyncio.sleep(0.001))
+    for tick in range(5):
+        for phase in range(PHASES):
+            world.engine.tick(phase, 1.0 + 0.02 * tick)
+    assert world.stream.statistics()["received"] == 3.0
+
+
+def test_what_cannot_be_sent_is_counted(world: World) -> None:
+    world.stream.open(FORMAT, world.remote, 0.0)
+
+    def refuse(*_: object) -> int:
+        raise OSError(111, "refused")
+
+    world.stream._send_to = refuse  # type: ignore[assignment]
+    world.stream.send(bytes(160), 0.02, silence=False)
+    assert world.stream.counters["not sent: ECONNREFUSED"] == 1
