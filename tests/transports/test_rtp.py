@@ -168,7 +168,7 @@ def test_noise_is_counted_and_does_not_latch(world: World) -> None:
 
 
 def test_media_may_not_be_sent_where_policy_forbids(world: World) -> None:
-    with pytest.raises(UsageError, match="may not be sent to 192.0.2.1"):
+    with pytest.raises(UsageError, match="may not be sent to"):
         world.stream.open(FORMAT, ("192.0.2.1", 4000), 0.0)
     assert world.stream.lane is None
 
