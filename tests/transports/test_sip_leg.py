@@ -304,3 +304,61 @@ def test_a_port_that_is_taken_says_so() -> None:
 
 def test_ringing_is_an_event_of_its_own() -> None:
     assert Ringing() == Ringing(180) and EarlyMedia() == EarlyMedia(183)
+
+
+def respond(world: World, request: str, code: int, body: bytes = b"") -> None:
+    """Answer a request of the endpoint's."""
+    kept = ("Via:", "From:", "To:", "Call-ID:", "CSeq:")
+    lines = [line for line in request.split("\r\n") if line.startswith(kept)]
+    lines = [f"{line};tag=bob" if line.startswith("To:") else line for line in lines]
+    head = [f"SIP/2.0 {code} Said", *lines, f"Contact: <sip:bob@127.0.0.1:{world.port}>"]
+    head += ["Content-Type: application/sdp", f"Content-Length: {len(body)}"]
+    data = "\r\n".join(head).encode() + b"\r\n\r\n" + body
+    world.far.sendto(data, ("127.0.0.1", world.endpoint.port))
+
+
+def test_a_call_out_rings_plays_early_and_is_answered() -> None:
+    async def test(world: World) -> None:
+        leg = world.endpoint.dial(
+            f"sip:bob@127.0.0.1:{world.port}",
+            caller="<sip:7@h>",
+            headers={},
+            observer=world.observe,
+        )
+        invite = await world.expect("INVITE")
+        respond(world, invite, 180)
+        respond(world, invite, 183, offer())
+        respond(world, invite, 200, offer())
+        await world.expect("ACK")
+        await asyncio.sleep(0.01)
+        assert world.events == [Ringing(180), EarlyMedia(183), Answered()]
+        assert leg.lane is not None and leg.party.callee == "bob"
+
+    run(test)
+
+
+@pytest.mark.parametrize("body", [b"", offer(formats="18"), offer(host="192.0.2.1")])
+def test_an_answer_that_cannot_be_used_ends_the_call(body: bytes) -> None:
+    async def test(world: World) -> None:
+        world.endpoint.dial(
+            f"sip:bob@127.0.0.1:{world.port}", caller="", headers={}, observer=world.observe
+        )
+        respond(world, await world.expect("INVITE"), 200, body)
+        await world.expect("ACK")
+        respond(world, await world.expect("BYE"), 200)
+        await asyncio.sleep(0.05)
+        assert world.events == [Ended("error", "us")]
+
+    run(test)
+
+
+def test_a_reinvite_without_an_offer_gets_a_fresh_one() -> None:
+    async def test(world: World) -> None:
+        await answered(world)
+        world.send("INVITE", 2)
+        assert "m=audio" in await world.expect("SIP/2.0 200")
+        world.send("ACK", 2, offer(2))
+        await asyncio.sleep(0.02)
+        assert world.events == [Answered()]
+
+    run(test)
