@@ -17,7 +17,7 @@ from .default_board import about, default_board
 from .node import Node
 from .talk import About
 
-__all__ = ["run_node", "serve"]
+__all__ = ["cause_of", "run_node", "serve"]
 
 Announce = Callable[[], Coroutine[Any, Any, None]]
 
@@ -46,7 +46,7 @@ def serve(node: Node, announce: Announce) -> int:
     try:
         return uvloop.run(_serve(node, announce))
     except BaseExceptionGroup as group:
-        raise _cause(group) from None
+        raise cause_of(group) from None
 
 
 async def _serve(node: Node, announce: Announce) -> int:
@@ -75,7 +75,7 @@ async def _announce(node: Node, *, warm: bool) -> None:
             log.warning("%s", problem)
 
 
-def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def cause_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """What a user is told of, if it is one of our errors; else the group."""
     ours = group.subgroup(TrunklineError)
     inner: BaseException | None = ours

@@ -14,6 +14,7 @@ from trunkline.calls.switchboard import App, Switchboard
 from trunkline.errors import UsageError
 from trunkline.settings import Settings
 
+from .app import cause_of
 from .app_file import load_board
 from .default_board import default_board
 from .node import Node
@@ -38,7 +39,10 @@ def place_call(
     if not board.routes:
         raise UsageError(f"{app_path} has no app: decorate one with @board.answer()")
     app = board.routes[0].app if app_path is not None else board.routes[-1].app
-    call_id = uvloop.run(_place(settings, board, app, target, caller, ring_seconds))
+    try:
+        call_id = uvloop.run(_place(settings, board, app, target, caller, ring_seconds))
+    except BaseExceptionGroup as group:
+        raise cause_of(group) from None
     return RecordStore(settings.records.path).get(call_id)
 
 
