@@ -140,11 +140,9 @@ def _onset_off(turn: TurnRecord, loud: NDArray[np.bool_], starts: float) -> str 
     expected = int(at / STEP_SECONDS)
     if not -reach <= expected < len(loud):
         return "not"
-    near = loud[max(0, expected - reach) : max(0, expected + reach + 1)]
-    if not near.any():
-        return f"not near {at:.1f} s"
-    if expected > reach and near.all():
-        return f"already long going on at {at:.1f} s"
+    begins = loud & ~np.concatenate(([False], loud[:-1]))
+    if not begins[max(0, expected - reach) : max(0, expected + reach + 1)].any():
+        return f"not at {at:.1f} s"
     return None
 
 
