@@ -24,7 +24,7 @@ from trunkline.agent.turns import TurnSettings
 from trunkline.calls.call import Call
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Switchboard
-from trunkline.errors import TrunklineError
+from trunkline.errors import TrunklineError, UsageError
 from trunkline.settings import Log, Media, Recording, Records, Settings, Sip, Speech, Streams
 from trunkline.settings import Node as NodeSettings
 from trunkline.speech import TextToSpeech, create
@@ -69,9 +69,13 @@ def run_demo(options: DemoOptions) -> int:
 
     Raises:
         MissingDependencyError: something needed to hear or speak is not installed.
+        UsageError: the folder cannot be made.
     """
     folder = options.folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
     # A terminal that is not UTF-8 shows question marks for bars rather than nothing at all.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
