@@ -1,0 +1,1250 @@
+"""The engine: order within a tick, isolation, phases, leads, streams that stall, rows."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from numpy.typing import NDArray
+
+from trunkline.errors import UsageError
+from trunkline.media.engine import CATCH_UP_FRAMES, PHASES, SILENT_AFTER_TICKS, Engine
+from trunkline.media.g711 import Law, decode, encode
+from trunkline.media.lane import Heard, JitterInlet, Lane, StreamInlet, Window
+from trunkline.media.rows import Rows
+from trunkline.media.testing import MemoryOutlet
+
+FRAME = 160
+Pcm = NDArray[np.int16]
+
+
+def tone(value: int, frames: int = 1) -> Pcm:
+    return np.full(frames * FRAME, value, np.int16)
+
+
+def noise(frames: int, seed: int = 1) -> Pcm:
+    rng = np.random.default_rng(seed)
+    return rng.integers(-20_000, 20_000, frames * FRAME).astype(np.int16)
+
+
+@dataclass(eq=False)
+class Ear:
+    """Keeps what it hears, and does something when it hears it."""
+
+    log: list[tuple[Any, ...]] = field(default_factory=list)
+    frames: list[Pcm] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list)
+    act: Callable[[], object] | None = None
+    act_on: str = "hear"
+
+    def _do(self, what: str) -> None:
+        if self.act is not None and self.act_on == what:
+            self.act()
+
+    def hear(self, frame: Pcm, windows: Sequence[Window], now: float) -> None:
+        self.log.append(("hear", now))
+        self.frames.append(frame.copy())
+        self.windows.extend(windows)
+        self._do("hear")
+
+    def started(self, generation: int, now: float) -> None:
+        self.log.append(("started", generation))
+        self._do("started")
+
+    def drained(self, heard: Heard, now: float) -> None:
+        self.log.append(("drained", heard))
+        self._do("drained")
+
+
+@dataclass(eq=False)
+class Tap:
+    frames: list[tuple[Pcm | None, Pcm | None]] = field(default_factory=list)
+    lates: list[Pcm] = field(default_factory=list)
+    act: Callable[[], object] | None = None
+
+    def frame(self, heard: Pcm | None, sent: Pcm | None, now: float) -> None:
+        copies = (None if heard is None else heard.copy(), None if sent is None else sent.copy())
+        self.frames.append(copies)
+        if self.act is not None:
+            self.act()
+
+    def late(self, heard: Pcm, now: float) -> None:
+        self.lates.append(heard.copy())
+        if self.act is not None:
+            self.act()
+
+    @property
+    def sent(self) -> list[int | None]:
+        """The first sample of each frame that left."""
+        return [None if sent is None else int(sent[0]) for _, sent in self.frames]
+
+
+class Broken(MemoryOutlet):
+    """An outlet whose methods named in ``fails`` raise."""
+
+    fails: frozenset[str] = frozenset()
+
+    def send(self, payload: bytes, now: float, *, silence: bool) -> None:
+        if "send" in self.fails:
+            raise RuntimeError("send")
+        super().send(payload, now, silence=silence)
+
+    def second(self, now: float) -> None:
+        if "second" in self.fails:
+            raise RuntimeError("second")
+        super().second(now)
+
+    def mark(self, generation: int, samples: int) -> None:
+        if "mark" in self.fails:
+            raise RuntimeError("mark")
+        super().mark(generation, samples)
+
+
+@dataclass
+class Loudness:
+    """A bank of voice activity for tests: the first sample is the verdict."""
+
+    window_samples: int = 256
+    rows: Rows = field(default_factory=lambda: Rows(4))
+    opened: int = 0
+    batches: list[tuple[list[int], list[int]]] = field(default_factory=list)
+    windows_each: int = 1
+    fails: bool = False
+
+    def open(self) -> int:
+        self.opened += 1
+        return self.rows.open()
+
+    def close(self, row: int) -> None:
+        self.rows.close(row)
+
+    def process(self, block: Pcm, rows: NDArray[np.intp]) -> "Verdicts":
+        if self.fails:
+            raise RuntimeError("model")
+        assert block.shape == (len(rows), FRAME)
+        assert len(set(rows.tolist())) == len(rows)
+        assert set(rows.tolist()) <= self.rows.opened
+        self.batches.append((rows.tolist(), block[:, 0].tolist()))
+        index = np.repeat(np.arange(len(rows)), self.windows_each)
+        return Verdicts(index, block[index, 0].astype(np.float32), np.arange(len(index)))
+
+
+@dataclass
+class Verdicts:
+    index: NDArray[np.intp]
+    probability: NDArray[np.float32]
+    end_offset: NDArray[np.intp]
+
+
+@dataclass(eq=False)
+class Stream:
+    """A lane whose audio comes in order, with one ear and one tap."""
+
+    lane: Lane
+    inlet: StreamInlet
+    outlet: MemoryOutlet
+    ear: Ear
+    tap: Tap
+
+    def receive(self, pcm: Pcm) -> None:
+        encoding = self.inlet.encoding
+        self.inlet.push(pcm.tobytes() if encoding is None else encode(pcm, encoding).tobytes())
+
+
+@dataclass
+class Scene:
+    engine: Engine
+    bank: Loudness
+    faults: list[tuple[str, str]]
+    now: float = 1.0
+
+    def stream(
+        self,
+        id: str = "a",
+        *,
+        phase: int = 0,
+        encoding: Law | None = None,
+        outlet: MemoryOutlet | None = None,
+        **fields: Any,
+    ) -> Stream:
+        inlet = StreamInlet(8000, encoding)
+        outlet = outlet if outlet is not None else MemoryOutlet(**fields)
+        lane = Lane(id, inlet=inlet, outlet=outlet)
+        ear, tap = Ear(), Tap()
+        lane.ears.append(ear)
+        lane.taps.append(tap)
+        self.engine.open(lane, phase)
+        return Stream(lane, inlet, outlet, ear, tap)
+
+    def tick(self, times: int = 1, phase: int = 0) -> None:
+        for _ in range(times):
+            self.engine.tick(phase, self.now)
+            self.now += 0.02
+
+    def round(self, times: int = 1) -> None:
+        for _ in range(times):
+            for phase in range(PHASES):
+                self.engine.tick(phase, self.now + phase * 0.005)
+            self.now += 0.02
+
+
+def scene() -> Scene:
+    bank = Loudness()
+    faults: list[tuple[str, str]] = []
+
+    def on_fault(lane: Lane, error: Exception) -> None:
+        faults.append((lane.id, str(error)))
+
+    return Scene(Engine(activity=lambda: bank, on_fault=on_fault), bank, faults)
+
+
+# -- lanes and phases --------------------------------------------------------------------------
+
+
+def test_lanes_spread_evenly_over_the_phases() -> None:
+    engine = Engine()
+    lanes = [Lane(str(n), inlet=StreamInlet(8000), outlet=MemoryOutlet()) for n in range(10)]
+    for lane in lanes:
+        engine.open(lane)
+    assert sorted(lane.phase for lane in lanes) == [0, 0, 0, 1, 1, 1, 2, 2, 3, 3]
+    for lane in lanes[:4]:
+        engine.close(lane)
+    lane = Lane("new", inlet=StreamInlet(8000), outlet=MemoryOutlet())
+    engine.open(lane)
+    assert lane.phase == 2
+    assert len(engine) == 7
+    assert engine.lanes == {*lanes[4:], lane}
+
+
+def test_a_lane_is_driven_in_its_phase_alone() -> None:
+    world = scene()
+    leg = world.stream(phase=2, continuous=True)
+    for phase in (0, 1, 3):
+        world.tick(3, phase)
+    assert leg.outlet.sent == []
+    world.tick(3, 2)
+    assert len(leg.outlet.sent) == 3
+
+
+@pytest.mark.parametrize("phase", [-1, PHASES, 99])
+def test_a_phase_there_is_not_is_refused(phase: int) -> None:
+    engine = Engine()
+    lane = Lane("a", inlet=StreamInlet(8000), outlet=MemoryOutlet())
+    with pytest.raises(UsageError, match="phase"):
+        engine.open(lane, phase)
+    assert not lane.active
+    assert not len(engine)
+    engine.open(lane, 0)
+    with pytest.raises(UsageError, match="phase"):
+        engine.align(lane, phase)
+    assert lane.phase == 0
+
+
+def test_a_lane_of_another_rate_is_refused() -> None:
+    lane = Lane("wide", inlet=StreamInlet(16000), outlet=MemoryOutlet(), rate_hz=16000)
+    with pytest.raises(UsageError, match="16000"):
+        Engine().open(lane)
+
+
+def test_a_lane_opened_twice_is_refused() -> None:
+    world = scene()
+    leg = world.stream()
+    with pytest.raises(UsageError, match="open already"):
+        world.engine.open(leg.lane)
+
+
+def test_a_row_that_is_not_open_is_refused_before_it_can_stop_its_phase() -> None:
+    engine = Engine()
+    with pytest.raises(UsageError, match="not open"):
+        engine.open(Lane("a", inlet=JitterInlet(3), outlet=MemoryOutlet()))
+    assert not len(engine)
+    for phase in range(PHASES):
+        engine.tick(phase, 1.0)
+
+
+def test_closing_frees_the_rows_and_is_legal_more_than_once() -> None:
+    engine = Engine()
+    lane = Lane("a", inlet=JitterInlet(engine.jitter.open(Law.ULAW)), outlet=MemoryOutlet())
+    engine.open(lane)
+    engine.close(lane)
+    engine.close(lane)
+    assert len(engine.jitter) == len(engine) == 0
+    assert not lane.active
+
+
+def test_a_closed_lane_gets_nothing_more() -> None:
+    world = scene()
+    leg = world.stream(continuous=True)
+    world.tick(2)
+    world.engine.close(leg.lane)
+    leg.receive(tone(5))
+    world.engine.push(leg.lane, tone(1, 10), 0)
+    world.engine.kick(world.now)
+    world.tick(100)
+    assert len(leg.outlet.sent) == 2
+    assert leg.outlet.seconds == 0
+    assert len(leg.tap.frames) == 2
+    assert leg.ear.log == []
+
+
+def test_aligning_moves_a_lane_to_another_phase_unless_that_is_crowded() -> None:
+    world = scene()
+    leg = world.stream(phase=0, continuous=True)
+    world.engine.align(leg.lane, 3)
+    assert leg.lane.phase == 3
+    world.tick(1, 0)
+    assert leg.outlet.sent == []
+    world.tick(1, 3)
+    assert len(leg.outlet.sent) == 1
+    for number in range(60):
+        world.stream(str(number), phase=1)
+    world.engine.align(leg.lane, 1)
+    assert leg.lane.phase == 3
+
+
+def test_aligning_a_lane_that_is_not_open_does_nothing() -> None:
+    engine = Engine()
+    lane = Lane("a", inlet=StreamInlet(8000), outlet=MemoryOutlet())
+    engine.align(lane, 2)
+    assert lane.phase == -1
+    engine.tick(2, 0.0)
+
+
+def test_a_packet_lane_can_be_moved_too() -> None:
+    engine = Engine()
+    rows = [engine.jitter.open(Law.ULAW) for _ in range(3)]
+    lanes = [Lane(str(row), inlet=JitterInlet(row), outlet=MemoryOutlet()) for row in rows]
+    ears = [Ear() for _ in rows]
+    for lane, ear in zip(lanes, ears, strict=True):
+        lane.ears.append(ear)
+        engine.open(lane, 0)
+    engine.align(lanes[1], 2)
+    for phase in range(PHASES):
+        engine.tick(phase, 0.1)
+    assert [len(ear.frames) for ear in ears] == [1, 1, 1]
+
+
+# -- the order within a tick -------------------------------------------------------------------
+
+
+def test_barge_in_clears_before_anything_of_the_old_generation_is_taken() -> None:
+    world = scene()
+    leg = world.stream(continuous=True)
+    heard: list[Heard] = []
+    world.engine.push(leg.lane, tone(7, 50), 0)
+    world.tick(10)
+    leg.ear.act = lambda: heard.append(leg.lane.clear(1)) if not heard else None
+    leg.receive(tone(99))
+    world.tick(10)
+    assert [frame.silence for frame in leg.outlet.sent] == [False] * 10 + [True] * 10
+    assert heard == [Heard(0, 1600 - 480, 40 * FRAME, False)]
+
+
+def test_an_answer_given_in_hearing_leaves_in_the_same_tick() -> None:
+    world = scene()
+    leg = world.stream()
+    leg.ear.act = lambda: world.engine.push(leg.lane, leg.ear.frames[-1], 0)
+    for value in range(1, 6):
+        leg.receive(tone(value))
+        world.tick()
+    assert leg.outlet.audio()[::FRAME].tolist() == [1, 2, 3, 4, 5]
+    assert [frame.at for frame in leg.outlet.sent] == pytest.approx([1.0, 1.02, 1.04, 1.06, 1.08])
+
+
+def test_ears_hear_of_a_beginning_after_it_left_and_before_the_taps_see_it() -> None:
+    world = scene()
+    leg = world.stream()
+    order: list[str] = []
+    leg.ear.act, leg.ear.act_on = lambda: order.append(f"started {len(leg.outlet.sent)}"), "started"
+    leg.tap.act = lambda: order.append("tap")
+    world.engine.push(leg.lane, tone(1), 0)
+    world.tick()
+    assert order == ["started 1", "tap"]
+
+
+def test_every_ear_hears_every_frame() -> None:
+    world = scene()
+    leg = world.stream()
+    other = Ear()
+    leg.lane.ears.append(other)
+    for value in range(3):
+        leg.receive(tone(value))
+        world.tick()
+    assert [int(frame[0]) for frame in other.frames] == [0, 1, 2]
+    assert len(leg.ear.frames) == 3
+    assert leg.lane.frames_heard == 3
+
+
+def test_what_nobody_hears_is_taken_all_the_same() -> None:
+    world = scene()
+    leg = world.stream()
+    leg.lane.ears.clear()
+    leg.receive(tone(1, 2))
+    world.tick(2)
+    assert not leg.inlet.frames
+    assert [None if came is None else int(came[0]) for came, _ in leg.tap.frames] == [1, 1]
+    assert world.engine.frames_in == 2
+
+
+# -- opening and closing from inside -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("act_on", ["hear", "started", "drained"])
+def test_a_leg_may_hang_up_in_its_own_ear(act_on: str) -> None:
+    world = scene()
+    leg = world.stream("a", continuous=True)
+    other = world.stream("b", continuous=True)
+    second = Ear()
+    leg.lane.ears.append(second)
+    leg.ear.act, leg.ear.act_on = lambda: world.engine.close(leg.lane), act_on
+    world.engine.push(leg.lane, tone(1, 2), 0)
+    leg.lane.playout.finish(0)
+    for _ in range(20):
+        leg.receive(tone(5))
+        other.receive(tone(6))
+        world.tick()
+    assert world.faults == []
+    assert not leg.lane.active
+    closed_at = len(leg.ear.frames)
+    assert closed_at < 20
+    if act_on == "hear":
+        assert closed_at == 1
+        assert second.frames == []
+        assert leg.outlet.sent == []
+        assert leg.tap.frames == []
+    assert len(other.ear.frames) == len(other.outlet.sent) == len(other.tap.frames) == 20
+
+
+def test_a_leg_may_be_hung_up_by_anothers_ear() -> None:
+    for order in ((0, 1), (1, 0)):
+        world = scene()
+        legs = [world.stream(id, continuous=True) for id in "ab"]
+        killer, victim = (legs[index] for index in order)
+        killer.ear.act = lambda world=world, victim=victim: world.engine.close(victim.lane)
+        for leg in legs:
+            leg.receive(tone(1))
+            world.engine.push(leg.lane, tone(1), 0)
+        world.tick(3)
+        assert world.faults == []
+        assert len(killer.outlet.sent) == 3
+        assert victim.outlet.sent == []
+        assert victim.tap.frames == []
+        # Whoever comes first in the phase hears the frame that came in this tick.
+        assert len(victim.ear.frames) == (1 if order == (1, 0) else 0)
+
+
+def test_an_ear_that_clears_another_lane_as_it_begins_stops_it_before_the_next_frame() -> None:
+    world = scene()
+    first, second = world.stream("a"), world.stream("b")
+    first.ear.act, first.ear.act_on = lambda: second.lane.clear(1), "started"
+    for leg in (first, second):
+        world.engine.push(leg.lane, tone(1, 10), 0)
+    world.tick(5)
+    # The frame that was sent in this tick had left before the ear was told.
+    assert len(second.outlet.sent) == 1
+    assert ("started", 0) not in second.ear.log
+    assert second.lane.playout.sent_samples == FRAME
+
+
+def test_an_ear_may_remove_itself_and_others_go_on() -> None:
+    world = scene()
+    leg = world.stream()
+    others = [Ear(), Ear()]
+    leg.lane.ears[:] = [others[0], leg.ear, others[1]]
+    leg.ear.act = lambda: leg.lane.ears.remove(leg.ear)
+    for value in range(3):
+        leg.receive(tone(value))
+        world.tick()
+    assert len(leg.ear.frames) == 1
+    assert [len(ear.frames) for ear in others] == [3, 3]
+
+
+def test_an_ear_that_another_removed_hears_nothing_more() -> None:
+    world = scene()
+    leg = world.stream()
+    other = Ear()
+    leg.lane.ears.append(other)
+    leg.ear.act = leg.lane.ears.clear
+    leg.receive(tone(1))
+    world.tick()
+    assert other.frames == []
+
+
+def test_a_lane_opened_in_hearing_is_driven_from_its_next_tick() -> None:
+    world = scene()
+    leg = world.stream("a")
+    made: list[Stream] = []
+    leg.ear.act = lambda: made.append(world.stream("b", continuous=True)) if not made else None
+    leg.receive(tone(1))
+    world.tick()
+    assert made[0].outlet.sent == []
+    world.tick()
+    assert len(made[0].outlet.sent) == 1
+    assert world.faults == []
+
+
+def test_a_lane_moved_in_hearing_loses_nothing() -> None:
+    world = scene()
+    legs = [world.stream(str(number), continuous=True) for number in range(3)]
+    legs[0].ear.act = lambda: world.engine.align(legs[1].lane, 1)
+    for leg in legs:
+        leg.receive(tone(1))
+    world.round()
+    assert [len(leg.ear.frames) for leg in legs] == [1, 1, 1]
+    world.round(3)
+    assert world.faults == []
+    assert len(legs[1].outlet.sent) >= 4
+
+
+def test_lanes_closed_while_others_catch_up_do_not_make_one_miss_its_turn() -> None:
+    world = scene()
+    legs = [world.stream(str(number)) for number in range(4)]
+    for leg in legs:
+        leg.receive(tone(1, 10))
+    calls = 0
+
+    def act() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            world.engine.close(legs[0].lane)
+
+    legs[0].ear.act = act
+    world.tick()
+    assert [len(leg.ear.frames) for leg in legs] == [2, 2, 2, 2]
+
+
+def test_packet_lanes_may_be_closed_in_mid_tick() -> None:
+    engine = Engine()
+    rows = [engine.jitter.open(Law.ULAW) for _ in range(4)]
+    outlets = [MemoryOutlet(continuous=True, encoding=Law.ULAW) for _ in rows]
+    lanes = [
+        Lane(str(row), inlet=JitterInlet(row), outlet=outlet)
+        for row, outlet in zip(rows, outlets, strict=True)
+    ]
+    ears = [Ear() for _ in rows]
+    for lane, ear in zip(lanes, ears, strict=True):
+        lane.ears.append(ear)
+        engine.open(lane, 0)
+    ears[1].act = lambda: [engine.close(lane) for lane in lanes[:3]]
+    engine.tick(0, 1.0)
+    engine.tick(0, 1.02)
+    assert [len(ear.frames) for ear in ears] == [1, 1, 0, 2]
+    assert [len(outlet.sent) for outlet in outlets] == [0, 0, 0, 2]
+    assert len(engine.jitter) == 1
+
+
+# -- faults ------------------------------------------------------------------------------------
+
+
+def fail() -> None:
+    raise RuntimeError("mine")
+
+
+@pytest.mark.parametrize("act_on", ["hear", "started", "drained"])
+def test_an_ear_that_raises_costs_nobody_a_frame(act_on: str) -> None:
+    world = scene()
+    bad, good = world.stream("bad", continuous=True), world.stream("good", continuous=True)
+    second = Ear()
+    bad.lane.ears.append(second)
+    bad.ear.act, bad.ear.act_on = fail, act_on
+    for leg in (bad, good):
+        leg.receive(tone(3))
+        world.engine.push(leg.lane, noise(3), 0)
+        leg.lane.playout.finish(0)
+    world.tick(10)
+    assert world.faults == [("bad", "mine")] * (world.engine.faults)
+    assert world.faults
+    for leg in (bad, good):
+        assert np.array_equal(leg.outlet.audio(), noise(3))
+        assert len(leg.tap.frames) == 10
+    kinds = [entry[0] for entry in second.log]
+    assert "started" in kinds
+    assert "drained" in kinds
+    assert len(second.frames) == len(good.ear.frames)
+
+
+def test_a_tap_that_raises_costs_nobody_a_frame() -> None:
+    world = scene()
+    bad, good = world.stream("bad"), world.stream("good")
+    second = Tap()
+    bad.lane.taps.append(second)
+    bad.tap.act = fail
+    bad.receive(tone(1, 10))
+    good.receive(tone(1, 10))
+    world.tick(4)
+    assert len(second.frames) == len(good.tap.frames) == 4
+    assert len(second.lates) == len(good.tap.lates) == 4
+    assert world.faults == [("bad", "mine")] * 8
+
+
+@pytest.mark.parametrize("what", ["send", "second", "mark"])
+def test_an_outlet_that_raises_costs_the_other_calls_nothing(what: str) -> None:
+    world = scene()
+    outlet = Broken(continuous=True, marks=True, encoding=Law.ULAW, lead_frames=2)
+    outlet.fails = frozenset({what})
+    bad = world.stream("bad", outlet=outlet)
+    good = world.stream("good", continuous=True, encoding=None)
+    for leg in (bad, good):
+        world.engine.push(leg.lane, noise(60), 0)
+    world.engine.kick(world.now)
+    world.tick(60)
+    assert np.array_equal(good.outlet.audio(), noise(60))
+    assert good.outlet.seconds >= 1
+    assert {fault[0] for fault in world.faults} == {"bad"}
+    assert len(bad.tap.frames) == 60
+
+
+def test_a_lead_that_raises_does_not_keep_other_streams_from_theirs() -> None:
+    world = scene()
+    outlet = Broken(lead_frames=2)
+    outlet.fails = frozenset({"send"})
+    bad = world.stream("bad", outlet=outlet)
+    good = world.stream("good", lead_frames=2)
+    for leg in (bad, good):
+        world.engine.push(leg.lane, noise(10), 0)
+    world.engine.kick(world.now)
+    assert len(good.outlet.sent) == 2
+    assert world.faults == [("bad", "send")] * 2
+
+
+def test_a_voice_activity_model_that_fails_silences_nobody() -> None:
+    world = scene()
+    leg = world.stream(continuous=True)
+    world.engine.want_activity(leg.lane)
+    world.bank.fails = True
+    leg.receive(tone(7))
+    world.tick()
+    assert [int(frame[0]) for frame in leg.ear.frames] == [7]
+    assert leg.ear.windows == []
+    assert len(leg.outlet.sent) == 1
+    assert world.faults == [("a", "model")]
+
+
+def test_without_anybody_to_tell_faults_are_counted() -> None:
+    engine = Engine()
+    lane = Lane("a", inlet=StreamInlet(8000, None), outlet=MemoryOutlet())
+    lane.ears.append(Ear(act=fail))
+    engine.open(lane, 0)
+    lane.inlet.push(tone(1).tobytes())  # type: ignore[union-attr]
+    engine.tick(0, 1.0)
+    assert engine.faults == 1
+
+
+# -- leads -------------------------------------------------------------------------------------
+
+
+def test_a_streams_lead_leaves_at_once_and_the_rest_in_real_time() -> None:
+    world = scene()
+    leg = world.stream(lead_frames=2)
+    world.engine.push(leg.lane, noise(6), 0)
+    world.engine.kick(world.now)
+    assert len(leg.outlet.sent) == 2
+    counts = []
+    for _ in range(6):
+        world.tick()
+        counts.append(len(leg.outlet.sent))
+    assert counts == [3, 4, 5, 6, 6, 6]
+    assert np.array_equal(leg.outlet.audio(), noise(6))
+
+
+def test_a_recording_of_a_stream_with_a_lead_is_aligned_to_what_is_played() -> None:
+    world = scene()
+    leg = world.stream(lead_frames=2)
+    world.tick(2)
+    world.engine.push(leg.lane, np.concatenate([tone(n) for n in range(1, 6)]), 0)
+    world.engine.kick(world.now)
+    world.tick(8)
+    # One frame of each side a tick, the first in the tick after it was sent.
+    assert leg.tap.sent == [None, None, 1, 2, 3, 4, 5, None, None, None]
+    assert leg.lane.sent_ahead == 0
+    assert not leg.lane.shown_later
+
+
+def test_the_lead_is_filled_in_pieces_as_audio_comes() -> None:
+    world = scene()
+    leg = world.stream(lead_frames=2)
+    sent = []
+    for number in range(8):
+        world.engine.push(leg.lane, noise(4)[number * 80 : number * 80 + 80], 0)
+        world.engine.kick(world.now)
+        sent.append(len(leg.outlet.sent))
+    assert sent == [0, 1, 1, 2, 2, 2, 2, 2]
+    world.tick(2)
+    assert np.array_equal(leg.outlet.audio(), noise(4))
+
+
+def test_an_incomplete_frame_is_not_used_up_by_looking_at_it() -> None:
+    world = scene()
+    leg = world.stream(lead_frames=2)
+    world.engine.push(leg.lane, noise(1)[:100], 0)
+    for _ in range(10):
+        world.engine.kick(world.now)
+        world.engine.push(leg.lane, noise(1)[:0], 0)
+    world.tick(2)
+    assert leg.outlet.sent == []
+    world.engine.push(leg.lane, noise(1)[100:], 0)
+    world.engine.kick(world.now)
+    assert np.array_equal(leg.outlet.audio(), noise(1))
+
+
+def test_after_an_underrun_the_lead_is_filled_again() -> None:
+    world = scene()
+    leg = world.stream(lead_frames=2)
+    world.engine.push(leg.lane, tone(1, 3), 0)
+    world.tick(10)
+    assert leg.lane.sent_ahead == 0
+    world.engine.push(leg.lane, tone(2, 5), 0)
+    world.engine.kick(world.now)
+    assert len(leg.outlet.sent) == 3 + 2
+
+
+def test_audio_that_came_from_a_socket_is_led_by_the_next_tick_of_any_phase() -> None:
+    world = scene()
+    leg = world.stream(phase=3, lead_frames=2)
+    world.stream("b", phase=0)
+    world.engine.push(leg.lane, noise(5), 0)
+    world.tick(1, phase=0)
+    assert len(leg.outlet.sent) == 2
+
+
+def test_nothing_is_kept_of_lanes_that_closed_before_their_lead() -> None:
+    world = scene()
+    leg = world.stream(lead_frames=2)
+    world.engine.push(leg.lane, noise(5), 0)
+    world.engine.close(leg.lane)
+    world.engine.kick(world.now)
+    assert leg.outlet.sent == []
+
+
+def test_a_busy_stream_keeps_its_lead_for_later() -> None:
+    world = scene()
+    leg = world.stream(lead_frames=2, busy=True)
+    world.engine.push(leg.lane, noise(5), 0)
+    world.engine.kick(world.now)
+    assert leg.outlet.sent == []
+
+
+def test_an_interruption_forgets_what_was_sent_ahead() -> None:
+    world = scene()
+    leg = world.stream(lead_frames=2)
+    world.engine.push(leg.lane, tone(1, 10), 0)
+    world.tick(2)
+    leg.lane.clear(1)
+    world.tick(2)
+    assert leg.tap.sent == [1, 1, None, None]
+    world.engine.push(leg.lane, tone(2, 3), 1)
+    world.engine.kick(world.now)
+    world.tick(4)
+    assert leg.tap.sent[4:] == [2, 2, 2, None]
+
+
+@given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 3)), max_size=25))
+def test_a_recording_holds_each_frame_that_was_sent_once_and_in_order(
+    steps: list[tuple[int, int]],
+) -> None:
+    world = scene()
+    leg = world.stream(lead_frames=2)
+    sample = 1
+    for samples, ticks in steps:
+        world.engine.push(leg.lane, np.arange(sample, sample + samples).astype(np.int16), 0)
+        sample += samples
+        world.engine.kick(world.now)
+        world.tick(ticks)
+        assert len(leg.lane.shown_later) == leg.lane.sent_ahead <= 2
+    world.tick(100)
+    shown = [sent for _, sent in leg.tap.frames if sent is not None]
+    assert np.array_equal(np.concatenate([*shown, tone(0, 0)]), leg.outlet.audio())
+    assert len(leg.tap.frames) == sum(ticks for _, ticks in steps) + 100
+
+
+# -- what is sent when there is nothing --------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", [Law.ULAW, Law.ALAW, None])
+def test_a_continuous_outlet_gets_silence_in_its_own_encoding(encoding: Law | None) -> None:
+    world = scene()
+    leg = world.stream(continuous=True)
+    leg.outlet.encoding = encoding
+    world.tick(3)
+    zeros = np.zeros(FRAME, np.int16)
+    expected = zeros.tobytes() if encoding is None else encode(zeros, encoding).tobytes()
+    assert [(frame.payload, frame.silence) for frame in leg.outlet.sent] == [(expected, True)] * 3
+
+
+def test_an_outlet_that_is_not_continuous_gets_nothing_for_nothing() -> None:
+    world = scene()
+    leg = world.stream()
+    world.tick(50)
+    assert leg.outlet.sent == []
+
+
+def test_audio_waits_while_its_outlet_is_busy_and_nothing_of_it_is_lost() -> None:
+    world = scene()
+    leg = world.stream(continuous=True)
+    world.engine.push(leg.lane, noise(10), 0)
+    world.tick(3)
+    leg.outlet.busy = True
+    world.tick(5)
+    # Its turn is offered to it all the same: digits are sent in it.
+    assert [frame.payload for frame in leg.outlet.sent[3:]] == [b""] * 5
+    leg.outlet.busy = False
+    world.tick(10)
+    assert np.array_equal(
+        np.frombuffer(b"".join(f.payload for f in leg.outlet.sent if not f.silence), "<i2"),
+        noise(10),
+    )
+    assert leg.tap.sent[3:8] == [None] * 5
+
+
+def test_seconds_are_told_about_once_a_second_and_not_all_in_one_tick() -> None:
+    world = scene()
+    legs = [world.stream(str(number)) for number in range(120)]
+    most = 0
+    for _ in range(100):
+        before = sum(leg.outlet.seconds for leg in legs)
+        world.tick()
+        most = max(most, sum(leg.outlet.seconds for leg in legs) - before)
+    assert {leg.outlet.seconds for leg in legs} == {2}
+    assert most <= 3
+
+
+# -- encodings ---------------------------------------------------------------------------------
+
+
+def test_mixed_encodings_in_one_phase_are_exact_to_the_bit() -> None:
+    world = scene()
+    kinds: list[Law | None] = [Law.ULAW, None, Law.ALAW, Law.ULAW, None, Law.ALAW, Law.ALAW]
+    legs = []
+    for number, encoding in enumerate(kinds):
+        leg = world.stream(str(number), encoding=encoding)
+        leg.outlet.encoding = encoding
+        world.engine.push(leg.lane, noise(5, number), 0)
+        legs.append(leg)
+    for tick in range(5):
+        for number, leg in enumerate(legs):
+            leg.receive(noise(5, 100 + number)[tick * FRAME : (tick + 1) * FRAME])
+        world.tick()
+    for number, (encoding, leg) in enumerate(zip(kinds, legs, strict=True)):
+        out, came = noise(5, number), noise(5, 100 + number)
+        payload = b"".join(frame.payload for frame in leg.outlet.sent)
+        if encoding is None:
+            assert payload == out.tobytes()
+            assert np.array_equal(np.concatenate(leg.ear.frames), came)
+        else:
+            assert payload == encode(out, encoding).tobytes()
+            assert np.array_equal(
+                np.concatenate(leg.ear.frames), decode(encode(came, encoding), encoding)
+            )
+        assert np.array_equal(np.concatenate([sent for _, sent in leg.tap.frames]), out)
+
+
+def test_packets_and_streams_share_a_phase_without_mixing() -> None:
+    engine = Engine()
+    row = engine.jitter.open(Law.ALAW)
+    packet = Lane("packet", inlet=JitterInlet(row), outlet=MemoryOutlet())
+    stream = Lane("stream", inlet=StreamInlet(8000, Law.ULAW), outlet=MemoryOutlet())
+    ears = {"packet": Ear(), "stream": Ear()}
+    for lane in (stream, packet):
+        lane.ears.append(ears[lane.id])
+        engine.open(lane, 0)
+    for tick in range(30):
+        now = 1 + tick * 0.02
+        payload = encode(tone(1000 + tick), Law.ALAW).tobytes()
+        engine.jitter.put(row, tick, tick * FRAME, 7, not tick, payload, now)
+        stream.inlet.push(encode(tone(-500), Law.ULAW).tobytes())  # type: ignore[union-attr]
+        engine.tick(0, now + 0.001)
+    expected = decode(encode(tone(-500), Law.ULAW), Law.ULAW)
+    assert all(np.array_equal(frame, expected) for frame in ears["stream"].frames)
+    played = [int(frame[0]) for frame in ears["packet"].frames if frame.any()]
+    assert len(played) > 20
+    assert played == sorted(played)
+    assert 1100 > played[-1] > played[0] >= 900
+
+
+# -- streams that stall ------------------------------------------------------------------------
+
+
+def test_a_stream_that_stalls_is_heard_as_silence_after_a_tenth_of_a_second() -> None:
+    world = scene()
+    leg = world.stream()
+    leg.receive(tone(9))
+    world.tick(SILENT_AFTER_TICKS + 4)
+    assert [int(frame[0]) for frame in leg.ear.frames] == [9, 0, 0, 0]
+    came = [came for came, _ in leg.tap.frames]
+    assert came[1 : SILENT_AFTER_TICKS + 1] == [None] * SILENT_AFTER_TICKS
+    leg.receive(tone(8))
+    world.tick()
+    assert int(leg.ear.frames[-1][0]) == 8
+    assert leg.lane.idle_ticks == 0
+
+
+def test_after_a_stall_a_stream_is_heard_at_twice_the_speed_until_it_has_caught_up() -> None:
+    world = scene()
+    leg = world.stream()
+    values = list(range(1, 21))
+    leg.receive(np.concatenate([tone(value) for value in values]))
+    counts = []
+    for _ in range(25):
+        before = len(leg.ear.frames)
+        world.tick()
+        counts.append(len(leg.ear.frames) - before)
+    assert [int(frame[0]) for frame in leg.ear.frames][:20] == values
+    assert max(counts) == 2
+    # 20 frames: nine ticks of two, then the last two as usual.
+    assert counts[:12] == [2] * 9 + [1, 1, 0]
+    assert len(leg.tap.frames) == 25
+    assert [int(late[0]) for late in leg.tap.lates] == values[1:18:2]
+    on_time = [int(came[0]) for came, _ in leg.tap.frames if came is not None]
+    assert on_time[:11] == [*values[:18:2], 19, 20]
+
+
+def test_a_stream_in_real_time_never_needs_to_catch_up() -> None:
+    world = scene()
+    leg = world.stream()
+    rng = random.Random(1)
+    for _ in range(200):
+        leg.receive(tone(1, CATCH_UP_FRAMES if rng.random() < 0.2 else 0))
+        world.tick()
+    leg.tap.lates.clear()
+    for _ in range(100):
+        leg.receive(tone(1))
+        world.tick()
+    assert leg.tap.lates == []
+    assert len(leg.inlet.frames) < CATCH_UP_FRAMES
+
+
+# -- voice activity ----------------------------------------------------------------------------
+
+
+def test_voice_activity_runs_for_the_lanes_that_asked_in_one_batch() -> None:
+    world = scene()
+    legs = [world.stream(str(number)) for number in range(4)]
+    for number in (1, 3):
+        world.engine.want_activity(legs[number].lane)
+    for number, leg in enumerate(legs):
+        leg.receive(tone(10 + number))
+    world.tick()
+    assert world.bank.batches == [([0, 1], [11, 13])]
+    assert [leg.ear.windows for leg in legs] == [
+        [],
+        [Window(11.0, 0, 256)],
+        [],
+        [Window(13.0, 1, 256)],
+    ]
+
+
+def test_the_model_is_not_loaded_before_somebody_asks() -> None:
+    made = []
+
+    def make() -> Loudness:
+        made.append(1)
+        return Loudness()
+
+    engine = Engine(activity=make)
+    lane = Lane("a", inlet=StreamInlet(8000, None), outlet=MemoryOutlet())
+    engine.open(lane, 0)
+    engine.tick(0, 1.0)
+    assert not made
+    engine.want_activity(lane)
+    engine.want_activity(lane)
+    assert made == [1]
+
+
+def test_a_frame_that_completes_two_windows_gives_both() -> None:
+    world = scene()
+    world.bank.windows_each = 2
+    leg = world.stream()
+    world.engine.want_activity(leg.lane)
+    leg.receive(tone(3))
+    world.tick()
+    assert leg.ear.windows == [Window(3.0, 0, 256), Window(3.0, 1, 256)]
+
+
+def test_nothing_is_asked_of_the_model_where_nothing_came_or_nobody_listens() -> None:
+    world = scene()
+    leg = world.stream()
+    world.engine.want_activity(leg.lane)
+    world.tick()
+    leg.lane.ears.clear()
+    leg.receive(tone(1))
+    world.tick()
+    assert world.bank.batches == []
+
+
+def test_a_row_is_kept_as_long_as_one_ear_wants_it() -> None:
+    world = scene()
+    leg = world.stream()
+    for _ in range(2):
+        world.engine.want_activity(leg.lane)
+    assert world.bank.opened == 1
+    world.engine.drop_activity(leg.lane)
+    assert world.bank.rows.opened == {0}
+    world.engine.drop_activity(leg.lane)
+    assert world.bank.rows.opened == set()
+    world.engine.drop_activity(leg.lane)
+    assert leg.lane.wants_activity == 0
+
+
+def test_a_lane_that_closes_gives_its_row_back_and_cannot_open_another() -> None:
+    world = scene()
+    leg = world.stream()
+    world.engine.want_activity(leg.lane)
+    world.engine.close(leg.lane)
+    assert world.bank.rows.opened == set()
+    world.engine.want_activity(leg.lane)
+    assert world.bank.rows.opened == set()
+    world.engine.drop_activity(leg.lane)
+    world.engine.drop_activity(leg.lane)
+    assert world.bank.opened == 1
+
+
+def test_activity_asked_for_before_a_lane_is_open_begins_when_it_is() -> None:
+    world = scene()
+    lane = Lane("early", inlet=StreamInlet(8000, None), outlet=MemoryOutlet())
+    lane.ears.append(Ear())
+    world.engine.want_activity(lane)
+    assert world.bank.opened == 0
+    world.engine.open(lane, 0)
+    assert world.bank.rows.opened == {0}
+
+
+def test_an_engine_without_a_model_hears_without_verdicts() -> None:
+    engine = Engine()
+    lane = Lane("a", inlet=StreamInlet(8000, None), outlet=MemoryOutlet())
+    ear = Ear()
+    lane.ears.append(ear)
+    engine.open(lane, 0)
+    engine.want_activity(lane)
+    lane.inlet.push(tone(1).tobytes())  # type: ignore[union-attr]
+    engine.tick(0, 1.0)
+    assert len(ear.frames) == 1
+    assert ear.windows == []
+    engine.close(lane)
+
+
+def test_frames_that_catch_up_have_verdicts_too() -> None:
+    world = scene()
+    leg = world.stream()
+    world.engine.want_activity(leg.lane)
+    leg.receive(np.concatenate([tone(value) for value in range(1, 6)]))
+    world.tick()
+    assert [window.probability for window in leg.ear.windows] == [1.0, 2.0]
+
+
+# -- anything, in any order --------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Model:
+    """What must be true of one lane."""
+
+    leg: Stream
+    marks: bool
+    floor: int = 0
+    pushed: dict[int, list[int]] = field(default_factory=dict)
+    """Samples taken, by generation."""
+    finished: set[int] = field(default_factory=set)
+    cleared: set[int] = field(default_factory=set)
+    open: bool = True
+    sent_when_closed: int = -1
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Operations in any order. Each sample pushed is a number of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = scene()
+        self.lanes: list[Model] = []
+        self.sample = 0
+
+    def pick(self, index: int) -> Model | None:
+        return self.lanes[index % len(self.lanes)] if self.lanes else None
+
+    @rule(phase=st.integers(0, 3), lead=st.sampled_from([0, 2]), continuous=st.booleans(),
+          marks=st.booleans(), packets=st.booleans())  # fmt: skip
+    def open_lane(
+        self, phase: int, lead: int, continuous: bool, marks: bool, packets: bool
+    ) -> None:
+        if sum(model.open for model in self.lanes) >= 6:
+            return
+        name = str(len(self.lanes))
+        fields = {"lead_frames": lead, "continuous": continuous, "marks": marks}
+        if packets:
+            engine, ear, tap = self.world.engine, Ear(), Tap()
+            outlet = MemoryOutlet(**fields)
+            lane = Lane(name, inlet=JitterInlet(engine.jitter.open(Law.ULAW)), outlet=outlet)
+            lane.ears.append(ear)
+            lane.taps.append(tap)
+            engine.open(lane, phase)
+            leg = Stream(lane, StreamInlet(8000), outlet, ear, tap)
+        else:
+            leg = self.world.stream(name, phase=phase, **fields)
+        self.lanes.append(Model(leg, marks))
+
+    @rule(index=st.integers(0, 99))
+    def close_lane(self, index: int) -> None:
+        if model := self.pick(index):
+            self.world.engine.close(model.leg.lane)
+            if model.open:
+                model.open = False
+                model.sent_when_closed = len(model.leg.outlet.sent)
+
+    @rule(index=st.integers(0, 99), count=st.integers(1, 900), ahead=st.integers(-2, 2))
+    def push(self, index: int, count: int, ahead: int) -> None:
+        if not (model := self.pick(index)):
+            return
+        generation = max(0, model.floor + ahead)
+        values = [(self.sample + n) % 30_000 + 1 for n in range(count)]
+        self.sample += count
+        taken = self.world.engine.push(model.leg.lane, np.array(values, np.int16), generation)
+        if generation < model.floor or generation in model.finished:
+            assert taken == 0
+        model.pushed.setdefault(generation, []).extend(values[:taken])
+
+    @rule(index=st.integers(0, 99), ahead=st.integers(0, 2))
+    def finish(self, index: int, ahead: int) -> None:
+        if model := self.pick(index):
+            model.leg.lane.playout.finish(model.floor + ahead)
+            model.finished.add(model.floor + ahead)
+
+    @rule(index=st.integers(0, 99))
+    def clear(self, index: int) -> None:
+        if model := self.pick(index):
+            model.floor += 3
+            model.cleared.update(range(model.floor))
+            heard = model.leg.lane.clear(model.floor)
+            assert 0 <= heard.samples <= len(model.pushed.get(heard.generation, []))
+
+    @rule(index=st.integers(0, 99), share=st.floats(0, 1.2))
+    def mark(self, index: int, share: float) -> None:
+        model = self.pick(index)
+        if model and model.marks:
+            playout = model.leg.lane.playout
+            samples = int(playout.sent_samples * share)
+            model.leg.lane.mark_played(max(0, playout.playing), samples, self.world.now)
+
+    @rule(index=st.integers(0, 99), frames=st.integers(0, 6))
+    def receive(self, index: int, frames: int) -> None:
+        if model := self.pick(index):
+            model.leg.receive(tone(500, frames))
+
+    @rule(index=st.integers(0, 99), wanted=st.booleans())
+    def activity(self, index: int, wanted: bool) -> None:
+        if model := self.pick(index):
+            engine = self.world.engine
+            (engine.want_activity if wanted else engine.drop_activity)(model.leg.lane)
+
+    @rule(index=st.integers(0, 99), busy=st.booleans())
+    def hold(self, index: int, busy: bool) -> None:
+        if model := self.pick(index):
+            model.leg.outlet.busy = busy
+
+    @rule(index=st.integers(0, 99), phase=st.integers(0, 3))
+    def align(self, index: int, phase: int) -> None:
+        if model := self.pick(index):
+            self.world.engine.align(model.leg.lane, phase)
+
+    @rule(rounds=st.integers(1, 4))
+    def tick(self, rounds: int) -> None:
+        self.world.round(rounds)
+
+    @rule()
+    def kick(self) -> None:
+        self.world.engine.kick(self.world.now)
+
+    @invariant()
+    def nothing_failed(self) -> None:
+        assert self.world.faults == []
+
+    @invariant()
+    def closed_lanes_get_nothing(self) -> None:
+        for model in self.lanes:
+            if not model.open:
+                assert len(model.leg.outlet.sent) == model.sent_when_closed
+
+    @invariant()
+    def rows_are_those_of_open_lanes(self) -> None:
+        engine = self.world.engine
+        active = [model for model in self.lanes if model.open]
+        assert len(engine) == len(active)
+        packets = sum(isinstance(model.leg.lane.inlet, JitterInlet) for model in active)
+        assert len(engine.jitter) == packets
+        wanting = sum(model.leg.lane.wants_activity > 0 for model in active)
+        assert len(self.world.bank.rows.opened) == wanting
+
+    @invariant()
+    def what_left_is_what_was_pushed(self) -> None:
+        """Each sample at most once, in order, whole generations, nothing after a clear."""
+        for model in self.lanes:
+            left = model.leg.outlet.audio()
+            left = left[left != 0]  # padding
+            assert model.leg.lane.playout.queued_samples >= 0
+            position = 0
+            values = left.tolist()
+            for generation in sorted(model.pushed):
+                said = model.pushed[generation]
+                if position == len(values) or not said or values[position] != said[0]:
+                    # Not begun: then nothing later began either, unless it was cleared.
+                    assert not said or generation in model.cleared or position == len(values)
+                    continue
+                sent = values[position : position + len(said)]
+                assert sent == said[: len(sent)]
+                position += len(sent)
+                if position < len(values) and len(sent) < len(said):
+                    raise AssertionError("a later generation began before its time")
+                if position < len(values) and generation not in model.cleared:
+                    assert generation in model.finished
+                if len(sent) < len(said) and generation not in model.cleared:
+                    break
+            assert position == len(values)
+
+    @invariant()
+    def leads_are_shown_in_time(self) -> None:
+        for model in self.lanes:
+            lane = model.leg.lane
+            if model.open:
+                assert len(lane.shown_later) == lane.sent_ahead <= model.leg.outlet.lead_frames
+
+    def teardown(self) -> None:
+        """Everything that was finished has left in the end, and every end was told once."""
+        for model in self.lanes:
+            model.leg.outlet.busy = False
+            if model.open:
+                for generation in range(model.floor, model.floor + 3):
+                    model.leg.lane.playout.finish(generation)
+        self.world.round(400)
+        for model in self.lanes:
+            if not model.open:
+                continue
+            said = [
+                value
+                for generation, values in model.pushed.items()
+                if generation not in model.cleared
+                for value in values
+            ]
+            left = model.leg.outlet.audio()
+            tail = left[left != 0].tolist()[len(left[left != 0]) - len(said) :]
+            assert sorted(tail) == sorted(said)
+            drained = [what for kind, what in model.leg.ear.log if kind == "drained"]
+            told = [heard.generation for heard in drained]
+            assert told == sorted(set(told))
+            assert {number for number, values in model.pushed.items() if values} <= {
+                *told,
+                *model.cleared,
+            }
+        for model in self.lanes:
+            self.world.engine.close(model.leg.lane)
+        assert len(self.world.engine) == len(self.world.engine.jitter) == 0
+        assert not self.world.bank.rows.opened
+        assert self.world.faults == []
+
+
+AnyOrder.TestCase.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+TestAnyOrder = AnyOrder.TestCase
