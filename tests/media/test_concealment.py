@@ -206,6 +206,21 @@ def test_a_continuation_is_extended_beyond_a_frame_as_by_two() -> None:
     assert np.allclose(whole[:, FRAME:], whole[:, :FRAME] * 0.5, atol=0.01)
 
 
+@pytest.mark.parametrize("before", [0, 37, FRAME, 3 * FRAME + 1, 9 * FRAME])
+@pytest.mark.parametrize("rate_hz", [8000, 16000, 48000])
+def test_a_row_fades_to_the_bit_as_it_does_alone(rate_hz: int, before: int) -> None:
+    # One table for every gain: computed anew, a fade was one bit off beside rows that
+    # were concealed already.
+    simple, rng = Simple(rate_hz), np.random.default_rng(1)
+    history = rng.integers(-32767, 32768, (5, 4 * rate_hz // 50)).astype(np.float32)
+    concealed = np.array([before, 0, 1, FRAME, 7 * FRAME])
+    samples = rate_hz // 50 + rate_hz * 4 // 1000
+    together = simple.extend(history, concealed, samples)
+    for row in range(5):
+        alone = simple.extend(history[row : row + 1], concealed[row : row + 1], samples)
+        assert np.array_equal(alone[0], together[row])
+
+
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1))
 @settings(max_examples=25, deadline=None)
 def test_rows_do_not_affect_each_other(seed: int, loss: float) -> None:

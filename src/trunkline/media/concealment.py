@@ -65,7 +65,10 @@ class Simple:
         self._frame = frame_samples(rate_hz)
         joint = rate_hz * _JOINT_MS // 1000
         self._ramp = np.linspace(1, 0, joint, endpoint=False, dtype=np.float32)
-        self._fresh = np.exp2(-np.arange(2 * self._frame) / self._frame).astype(np.float32)
+        # One table for every gain: exp2 of an array rounds otherwise with other neighbours,
+        # and a row may not depend on whether another one was concealed before.
+        self._fall = np.array([2 ** (-age / self._frame) for age in range(self._frame)], np.float32)
+        self._fresh = self._gain(np.arange(2 * self._frame))
 
     def extend(self, history: _Audio, concealed: NDArray[np.int64], samples: int) -> _Audio:
         """Repeat the last frame; its jump from end to beginning is spread over 4 ms."""
@@ -80,9 +83,14 @@ class Simple:
             return audio
         since = np.arange(samples)
         age = concealed[:, np.newaxis] + since
-        source_age = np.maximum(age - frame - since // frame * frame, 0)
-        audio *= np.exp2((source_age - age) / frame, dtype=np.float32)
+        audio *= self._gain(np.minimum(age, frame + since // frame * frame))
         return audio
+
+    def _gain(self, ages: NDArray[np.int64]) -> _Audio:
+        """0.5^(age / 20 ms); whole frames are powers of two, and so exact."""
+        frames, rest = np.divmod(ages, self._frame)
+        gain: _Audio = np.ldexp(self._fall[rest], -frames)
+        return gain
 
 
 CONTINUATIONS: dict[str, Callable[[int], Continuation]] = {
