@@ -208,7 +208,7 @@ def error_of(
     if status is None and isinstance(code, int):
         status = code
     text = " ".join(str(message).split())[:300]
-    told = f"the language model's server says: {text}" if text else "the server gave no reason"
+    told = f"the server says: {text}" if text else "the server gave no reason"
     if status is not None:
         told = f"{told} (HTTP {status})"
     temporary = status is None or status in (408, 409, 425, 429) or status >= 500

@@ -43,7 +43,7 @@ class Endpoint:
             self._http = import_module("httpx2")
         except ModuleNotFoundError as error:
             raise MissingDependencyError(
-                "a language model over HTTP needs the package 'httpx2'; "
+                "a model over HTTP needs the package 'httpx2'; "
                 "run: pip install 'trunkline[llm]'"
             ) from error
         self.url = base_url(url)
@@ -56,15 +56,28 @@ class Endpoint:
     def __repr__(self) -> str:
         return f"Endpoint({self.url!r})"
 
-    async def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        fields: Mapping[str, str] | None = None,
+        files: Mapping[str, tuple[str, bytes, str]] | None = None,
+    ) -> Any:
         """A successful response whose body is still to be read; the caller closes it.
+
+        What is sent is ``body`` as JSON, or a form of ``fields`` and ``files`` (name,
+        content and media type each) as multipart/form-data (RFC 7578).
 
         Raises:
             LanguageModelError: no connection, or the server answers with an error.
         """
         client = self._opened()
         headers = {"authorization": f"Bearer {self._api_key}"} if self._api_key else {}
-        request = client.build_request(method, self.url + path, json=body, headers=headers)
+        request = client.build_request(
+            method, self.url + path, json=body, data=fields, files=files, headers=headers
+        )
         try:
             response = await client.send(request, stream=True)
             if response.status_code != 200:
@@ -147,19 +160,21 @@ class Endpoint:
 def base_url(url: str) -> str:
     """The address requests are built on: ``http://host:port`` becomes ``.../v1``.
 
-    A path is kept as it is, but for a ``/chat/completions`` at its end.
+    A path is kept as it is, but for ``/chat/completions`` or ``/audio/transcriptions`` at
+    its end.
 
     Raises:
         ConfigError: not an http(s) address, or one with a password, a query or a fragment.
     """
     parts = urlsplit(url.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError("a language model's URL begins with http:// or https:// and a host")
+        raise ConfigError("a model's URL begins with http:// or https:// and a host")
     if "@" in parts.netloc:
-        raise ConfigError("a language model's URL holds no password; give the key as api_key")
+        raise ConfigError("a model's URL holds no password; give the key as api_key")
     if parts.query or parts.fragment:
-        raise ConfigError("a language model's URL has no query and no fragment")
+        raise ConfigError("a model's URL has no query and no fragment")
     path = parts.path.rstrip("/").removesuffix("/chat/completions")
+    path = path.removesuffix("/audio/transcriptions")
     return f"{parts.scheme}://{parts.netloc}{path or '/v1'}"
 
 

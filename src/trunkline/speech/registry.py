@@ -28,6 +28,7 @@ _BUILT_IN: dict[tuple[str, str], str] = {
     ("activity", "subband"): "trunkline.speech.subband:SubbandBank",
     ("activity", "best"): "trunkline.speech.silero:best_available",
     ("stt", "sphinx"): "trunkline.speech.sphinx:Sphinx",
+    ("stt", "openai"): "trunkline.speech.openai_stt:OpenAIRecogniser",
     ("stt", "standin"): "trunkline.speech.standins:SttStandIn",
     ("tts", "flite"): "trunkline.speech.synthesis:flite",
     ("tts", "espeak"): "trunkline.speech.synthesis:espeak",
