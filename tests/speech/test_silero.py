@@ -151,7 +151,7 @@ class TestBatches:
         audio = audio_of(2, 24, seed=5)
         bank = SileroBank(8000, capacity=2)
         rows = np.array([bank.open(), bank.open()])
-        bank._state[:, rows[1]] = np.nan
+        bank._hidden[rows[1]] = bank._cell[rows[1]] = np.nan
         heard = []
         for frame in range(24):
             loudest = np.where(np.arange(160) % 2, 32767, -32768).astype(np.int16)
@@ -231,8 +231,8 @@ class TestFinding:
         alone(audio_of(1, 4)[0])
         assert np.float64(5e-324) * 1 > 0  # a denormal, which some settings flush to zero
 
-    def test_one_session_serves_all_banks(self) -> None:
-        assert SileroBank(8000)._session is SileroBank(16000)._session
+    def test_one_network_serves_all_banks_of_a_rate(self) -> None:
+        assert SileroBank(8000)._network is SileroBank(8000)._network
 
     def test_a_bank_let_go_of_is_freed(self) -> None:
         bank = weakref.ref(SileroBank())
