@@ -184,6 +184,40 @@ def test_playing_tells_when_it_was_cut_off() -> None:
     asyncio.run(main())
 
 
+def test_a_file_longer_than_the_playout_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The playout holds 60 s; what does not fit yet waits its turn."""
+    waits: list[float] = []
+    long = np.tile(TONE, 8000 * 90 // len(TONE) + 1)[: 8000 * 90]
+
+    async def main() -> None:
+        call, leg, media = make()
+        await call.answer()
+        sleep = asyncio.sleep
+
+        async def passing(seconds: float) -> None:
+            # Time passes at the pace of the clock: as many ticks as it lasts.
+            if seconds > 0.01:
+                waits.append(seconds)
+                media.tick(round(seconds / 0.02))
+            await sleep(0)
+
+        monkeypatch.setattr("trunkline.calls.call.asyncio.sleep", passing)
+        playing = asyncio.create_task(call.play_audio(long, 8000))
+        for _ in range(10_000):
+            await sleep(0)
+            media.tick(5)
+            if playing.done():
+                break
+        assert await playing is True
+        lane = call.lane
+        assert lane is not None
+        assert lane.playout.refused_samples == 0
+        assert lane.playout.frames_taken == 90 * 50
+
+    asyncio.run(main())
+    assert waits
+
+
 def test_playing_ends_with_the_call() -> None:
     async def main() -> None:
         call, leg, _ = make()

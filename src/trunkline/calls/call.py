@@ -56,6 +56,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Observer = Callable[[object], None]
 DIGITS_KEPT = 256
+AHEAD_SECONDS = 20.0
+"""How far ahead of what is heard a long file is queued: the playout holds 60 s and
+refuses more."""
 
 
 class Call(CallLine):
@@ -284,10 +287,11 @@ class Call(CallLine):
     async def play_audio(self, pcm: NDArray[np.int16], rate_hz: int) -> bool:
         """Play int16 samples to their end; returns False when they were cut off."""
 
-        async def whole() -> AsyncIterator[NDArray[np.int16]]:
-            yield pcm
+        async def pieces() -> AsyncIterator[NDArray[np.int16]]:
+            for at in range(0, len(pcm), rate_hz):
+                yield pcm[at : at + rate_hz]
 
-        return await self._play(whole(), rate_hz)
+        return await self._play(pieces(), rate_hz)
 
     async def say(self, text: str) -> bool:
         """Say a text with the node's voice, to its end; returns False when it was cut off.
@@ -305,11 +309,16 @@ class Call(CallLine):
         """Play audio as it comes, as one utterance."""
         resampler = StreamResampler(rate_hz, self.rate_hz) if rate_hz != self.rate_hz else None
         generation = self.generation
+        queued_until = self.media.now()
         ear = DrainEar(self, generation)
         self.listen(ear, activity=False)
         try:
             async for chunk in chunks:
                 self.play(chunk if resampler is None else resampler.push(chunk), generation)
+                queued_until = max(queued_until, self.media.now()) + len(chunk) / rate_hz
+                ahead = queued_until - self.media.now() - AHEAD_SECONDS
+                if ahead > 0 and not await self._pause(ahead, generation):
+                    break
             if resampler is not None:
                 self.play(resampler.flush(), generation)
             self.finish(generation)
@@ -319,6 +328,11 @@ class Call(CallLine):
             return whole
         finally:
             self.unlisten(ear)
+
+    async def _pause(self, seconds: float, generation: int) -> bool:
+        """Wait until the playout has room; False when what it holds was cleared."""
+        await self.unless_ended(asyncio.sleep(seconds))
+        return self.floor <= generation
 
     async def stop_playing(self) -> None:
         """Drop everything that is queued to be played."""
