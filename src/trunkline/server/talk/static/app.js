@@ -54,6 +54,8 @@ class Call {
     show("connecting", "Connecting");
     const url = new URL("talk" + location.search, location.href);
     url.protocol = url.protocol.replace("http", "ws");
+    url.hash = "";
+    if (token()) url.searchParams.set("token", token());
     this.socket = new WebSocket(url);
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => this.say("client-ready", { version: "2.1.0", about: { library: "trunkline-talk" } });
@@ -84,11 +86,22 @@ class Call {
   closed({ code, reason }) {
     if (this.over) return;
     if (!this.isReady && code === 1006) {
-      this.end("error", "The node could not be reached, or does not let this page in.");
+      this.refused();
     } else if (code === 1000) {
-      this.end("idle", "", "The call has ended");
+      this.end("idle", "", "The agent has hung up");
     } else {
       this.end("error", CLOSED[code] ?? `The connection was closed: ${reason || code}.`);
+    }
+  }
+
+  // A browser does not say why a WebSocket was not opened: see whether the node is there.
+  async refused() {
+    const there = await fetch("about.json", { cache: "no-store" }).then((reply) => reply.ok, () => false);
+    if (!there) this.end("error", "The node could not be reached. Is it still running?");
+    else {
+      byId("token-form").hidden = false;
+      this.end("error", token() ? "The node does not let this page in: the token is not the right one." : "The node does not let this page in. If it has a token (http.token), give it here.");
+      byId("token").focus();
     }
   }
 
@@ -131,6 +144,24 @@ function setMuted(muted) {
   byId("mute").setAttribute("aria-pressed", muted);
 }
 
+// Typed in, or after the # of the address, which no server is told.
+function token() {
+  return byId("token").value || decodeURIComponent(location.hash.slice(1));
+}
+
+async function showAbout() {
+  const about = await fetch("about.json").then((reply) => (reply.ok ? reply.json() : {}), () => ({}));
+  if (about.agent) byId("title").textContent = document.title = `Talk to ${about.agent}`;
+  byId("hints").replaceChildren(...(about.hints ?? []).map((hint) => {
+    const item = document.createElement("li");
+    item.textContent = hint;
+    return item;
+  }));
+  byId("say").hidden = !about.hints?.length;
+  byId("phone").textContent = about.phone ?? "";
+  byId("by-phone").hidden = !about.phone;
+}
+
 async function toggleCall() {
   if (call) {
     call.say("disconnect-bot");
@@ -165,9 +196,11 @@ for (const key of "123456789*0#") {
   byId("keys").append(button);
 }
 byId("call").onclick = toggleCall;
+byId("token-form").onsubmit = (event) => { event.preventDefault(); if (!call) toggleCall(); };
 byId("mute").onclick = () => setMuted(byId("mute").getAttribute("aria-pressed") !== "true");
 addEventListener("pagehide", () => call?.end("idle"));
 
+showAbout();
 const missing = unsupported();
 show(missing ? "error" : "idle", "Not connected", missing ?? "");
 if (missing) byId("call").disabled = true;

@@ -19,12 +19,19 @@ function element(tag, className, text) {
 }
 
 export class Conversation {
-  constructor() { this.list = byId("transcript"); this.clear(); }
+  constructor() {
+    this.list = byId("transcript");
+    this.list.addEventListener("scroll", () => {
+      this.following = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 40;
+    });
+    this.clear();
+  }
 
   clear() {
     this.list.replaceChildren();
     this.turns = new Map();
     this.replies = new Map();
+    this.following = true;
     byId("empty").hidden = false;
   }
 
@@ -33,11 +40,13 @@ export class Conversation {
     const item = element("li", className);
     if (who) item.append(element("span", "who", who));
     const text = item.appendChild(element("span", "text"));
-    const follow = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 40;
     this.list.append(item);
-    if (follow) this.list.scrollTop = this.list.scrollHeight;
+    this.follow();
     return { item, text };
   }
+
+  // Keep the end in view, unless somebody has scrolled up to read.
+  follow() { if (this.following) this.list.scrollTop = this.list.scrollHeight; }
 
   // The same turn again means that the caller went on: its text holds the former.
   caller(turn) {
@@ -62,6 +71,8 @@ export class Conversation {
     const said = this.caller(turn);
     said.item.classList.remove("speaking");
     said.text.textContent = keys ? `pressed ${keys}` : text || "(nothing understood)";
+    said.item.classList.toggle("nothing", !keys && !text);
+    this.follow();
   }
 
   reply(number) {
@@ -73,6 +84,7 @@ export class Conversation {
     const said = this.reply(reply);
     said.said += text;
     said.text.textContent = said.said;
+    this.follow();
   }
 
   agentStarted({ reply }) { this.replies.get(reply)?.item.classList.add("speaking"); }
@@ -87,9 +99,13 @@ export class Conversation {
       cut.title = "not heard: the agent was interrupted";
       said.text.append(element("span", "hidden", " (cut off, not heard: "), cut, element("span", "hidden", ")"));
     } else if (!heard.trim()) said.item.remove();
+    this.follow();
   }
 
-  note(text) { this.add("note").text.textContent = text; }
+  note(text) {
+    this.add("note").text.textContent = text;
+    this.follow();
+  }
 }
 
 export class Waterfall {
@@ -106,12 +122,10 @@ export class Waterfall {
   clear() {
     this.list.replaceChildren();
     this.turns = [];
-    byId("waterfall-empty").hidden = false;
   }
 
   // Each stage is in milliseconds from the end of speech and holds those before it.
   add({ turn, stages }) {
-    byId("waterfall-empty").hidden = true;
     const item = element("li");
     const row = item.appendChild(element("div", "row"));
     const total = Math.round(stages.first_packet_ms);
