@@ -162,6 +162,54 @@ def test_a_voice_that_stalls_has_failed() -> None:
         speak(Voice(tone(100), delay=10.0), "Hello.", settings=SpeakingSettings(stall_seconds=1))
 
 
+@pytest.mark.parametrize("after", [1, 3, 20])
+def test_a_voice_that_stalls_in_the_middle_has_failed_too(after: int) -> None:
+    class Stalls(Voice):
+        async def speak(self, text: str) -> AsyncIterator[Pcm]:
+            for _ in range(after):
+                await asyncio.sleep(0.05)
+                yield tone(100)
+            await asyncio.sleep(60)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        line = MemoryLine(clock=loop.time)
+        settings = SpeakingSettings(stall_seconds=1)
+        speech = Speech(line, 0, Stalls(), settings, clock=loop.time)
+        speech.write("Hello there.")
+        speech.close()
+        began = loop.time()
+        async with line:
+            with pytest.raises(SynthesisFailed, match="no audio for"):
+                await speech.run()
+        silent = loop.time() - began - 0.05 * after
+        assert 0.99 <= silent <= 1.26
+
+    run_virtual(main())
+
+
+def test_a_slow_voice_and_one_far_ahead_have_not_stalled() -> None:
+    settings = SpeakingSettings(stall_seconds=1, ahead_seconds=0.5)
+    slow = Voice(*[tone(100)] * 20, delay=0.9)
+    speak(slow, "Hello.", settings=settings)
+    ahead = Voice(tone(8000), tone(8000), tone(100))
+    speak(ahead, "Hello.", settings=settings)
+    assert slow.closed == ahead.closed == 1
+
+
+def test_a_voice_that_is_ahead_is_asked_for_several_pieces_at_a_time() -> None:
+    asked: list[float] = []
+
+    class Eager(Voice):
+        async def speak(self, text: str) -> AsyncIterator[Pcm]:
+            for _ in range(250):
+                asked.append(asyncio.get_running_loop().time())
+                yield tone(20)
+
+    speak(Eager(), "Hello.")
+    assert len(set(asked)) <= 1 + 3.0 / 0.18  # five seconds, two of them at once
+
+
 def test_after_a_tool_the_text_belongs_to_the_next_round() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

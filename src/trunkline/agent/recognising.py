@@ -55,7 +55,10 @@ class Recogniser:
     def feed(self, pcm: Pcm) -> None:
         """More of it."""
         if not self._busy:
-            self._guarded(lambda: self._recognition.feed(pcm))
+            try:
+                self._recognition.feed(pcm)
+            except Exception as error:  # noqa: BLE001 - an engine is anybody's code
+                self._failed(error)
         elif len(self._backlog) >= BACKLOG:
             self.dropped += 1
         else:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -26,6 +27,8 @@ __all__ = ["SpeakingSettings", "Speech", "Trimmer"]
 
 Frame: TypeAlias = NDArray[np.int16]
 _END = None
+_REFILL_SECONDS = 0.2
+"""How much of what was ahead is played before synthesis goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,27 +143,19 @@ class Speech:
         await self._wait()
         if self._timeline.samples:
             self._pause()
-        async with aclosing(_generator(self._voice.speak(words))) as chunks:
-            while (chunk := await self._next(chunks)) is not None:
+        chunks = _generator(self._voice.speak(words))
+        seconds = self._settings.stall_seconds
+        patience = _Patience(seconds, f"{self._voice.name} gave no audio for {seconds} s")
+        async with patience, aclosing(chunks):
+            async for chunk in chunks:
                 pcm = trimmer.push(chunk if resampler is None else resampler.push(chunk))
                 if not told and len(pcm):
                     told = True
                     self._saying(piece, max(self._clock(), self._play_until))
                 self._play(pcm)
-                await self._wait()
+                await self._wait(patience)
         if resampler is not None:
             self._play(trimmer.push(resampler.flush()))
-
-    async def _next(self, chunks: AsyncGenerator[Pcm, None]) -> Pcm | None:
-        """The next chunk; None at the end."""
-        try:
-            async with asyncio.timeout(self._settings.stall_seconds):
-                return await anext(chunks)
-        except StopAsyncIteration:
-            return None
-        except TimeoutError as error:
-            seconds = self._settings.stall_seconds
-            raise SynthesisFailed(f"{self._voice.name} gave no audio for {seconds} s") from error
 
     def _play(self, pcm: Frame) -> None:
         if len(pcm):
@@ -180,11 +175,58 @@ class Speech:
         self._line.play(pcm, self.generation)
         self._play_until = max(self._play_until, now) + len(pcm) / self._line.rate_hz
 
-    async def _wait(self) -> None:
+    async def _wait(self, patience: "_Patience | None" = None) -> None:
         """Wait while there is more audio ahead than needed."""
-        ahead = self._play_until - self._clock() - self._settings.ahead_seconds
+        enough = self._settings.ahead_seconds
+        ahead = self._play_until - self._clock() - enough
         if ahead > 0:
-            await asyncio.sleep(ahead)
+            if patience is not None:
+                patience.pause()
+            # A little longer: else every chunk of 20 ms would be a timer of its own.
+            await asyncio.sleep(ahead + min(_REFILL_SECONDS, enough / 4))
+        if patience is not None:
+            patience.renew()
+
+
+class _Patience:
+    """A limit on how long nothing may come; what comes renews it.
+
+    Raises `SynthesisFailed` when it ends. One timer serves many chunks: it is set to a
+    quarter more than ``seconds`` and moved only when a quarter of that has passed.
+    """
+
+    def __init__(self, seconds: float, complaint: str) -> None:
+        self._seconds = seconds
+        self._complaint = complaint
+        self._timeout = asyncio.timeout(None)
+        self._renewed_at: float | None = None
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+        self.renew()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError as timeout:
+            raise SynthesisFailed(self._complaint) from timeout
+
+    def renew(self) -> None:
+        """Something has come."""
+        now = asyncio.get_running_loop().time()
+        if self._renewed_at is None or now - self._renewed_at > self._seconds / 4:
+            self._renewed_at = now
+            self._timeout.reschedule(now + self._seconds * 5 / 4)
+
+    def pause(self) -> None:
+        """Nothing is asked for until `renew`."""
+        self._renewed_at = None
+        self._timeout.reschedule(None)
 
 
 class Trimmer:
@@ -202,6 +244,8 @@ class Trimmer:
 
     def push(self, pcm: Frame) -> Frame:
         """More audio; what of it is certain to be played."""
+        if self._begun and not self._held and self._is_loud(pcm[-self._keep :]):
+            return pcm  # the common case, at a third of the time
         loud = np.flatnonzero(np.abs(pcm.astype(np.int32)) > self._level)
         if not loud.size:
             self._hold(pcm)
@@ -215,6 +259,9 @@ class Trimmer:
             self._begun = True
         self._held = [pcm[end:]] if end < len(pcm) else []
         return np.concatenate((*head, pcm[first:end]))
+
+    def _is_loud(self, pcm: Frame) -> bool:
+        return len(pcm) > 0 and (int(pcm.max()) > self._level or int(pcm.min()) < -self._level)
 
     def _hold(self, pcm: Frame) -> None:
         if len(pcm):
