@@ -17,7 +17,6 @@ from typing import Protocol
 
 from _material import FRAME, TONES, Clip, Scene, room_tone, scene, tone, ulaw
 from streaming import Caller as SipPeer
-from streaming import place_calls
 
 __all__ = ["BargeIn", "Caller", "Manners", "Pace", "SipCaller", "Talk", "TwilioCaller", "sip_calls"]
 
@@ -237,10 +236,30 @@ class SipCaller(Caller):
             self._spoke = not silent
 
 
-def sip_calls(calls: int, port: int, manners: list[Manners]) -> tuple[socket.socket, list[Caller]]:
-    """Place every call."""
-    sip, peers = place_calls(calls, port)
-    return sip, [SipCaller(peer, one) for peer, one in zip(peers, manners, strict=True)]
+def sip_calls(
+    port: int, manners: list[Manners], first: int = 0
+) -> tuple[socket.socket, list[Caller]]:
+    """Place a call for each, one after the other; ``first`` numbers them."""
+    sip = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sip.bind(("127.0.0.1", 0))
+    sip.settimeout(5)
+    own, there = sip.getsockname()[1], ("127.0.0.1", port)
+    callers: list[Caller] = []
+    for number, one in enumerate(manners, first):
+        peer = SipPeer(number)
+        sip.sendto(peer.request("INVITE", 1, port, own), there)
+        while True:
+            text = sip.recv(4096).decode()
+            if text.startswith("SIP/2.0 200") and f"-{number}\r\n" in text:
+                break
+        lines = text.split("\r\n")
+        to = next(line for line in lines if line.lower().startswith("to:"))
+        peer.to_tag = to.partition(";tag=")[2]
+        media = next(line for line in lines if line.startswith("m=audio"))
+        peer.rtp.connect(("127.0.0.1", int(media.split()[1])))
+        sip.sendto(peer.request("ACK", 1, port, own), there)
+        callers.append(SipCaller(peer, one))
+    return sip, callers
 
 
 class Pace:
@@ -260,6 +279,10 @@ class Pace:
         """Stop that; before it is closed."""
         self._callers.pop(caller.socket.fileno())
         self._poller.unregister(caller.socket)
+
+    def close(self) -> None:
+        """Read nothing any more."""
+        self._poller.close()
 
     def run(self, callers: list[Caller], seconds: float) -> None:
         """Step every caller each 20 ms for so long."""

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Child", "load", "percentiles", "realtime"]
+__all__ = ["Child", "load", "percentiles", "realtime", "thread_seconds"]
 
 HERE = Path(__file__).parent
 
@@ -35,6 +36,18 @@ def realtime(policy: int, priority: int, core: int | None) -> str:
         os.sched_setaffinity(0, {core})
         said.append(f"core {core}")
     return ", ".join(said)
+
+
+def thread_seconds() -> dict[str, float]:
+    """CPU time of this process by thread: media, the application's, and all others."""
+    names = {thread.native_id: thread.name for thread in threading.enumerate()}
+    known = {"MainThread": "application", "media": "media"}
+    found: dict[str, float] = {}
+    for task in Path("/proc/self/task").iterdir():
+        name = known.get(names.get(int(task.name), ""), "others")
+        seconds = int((task / "schedstat").read_text().split()[0]) / 1e9
+        found[name] = found.get(name, 0.0) + seconds
+    return found
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:

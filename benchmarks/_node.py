@@ -24,7 +24,7 @@ import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
-from _harness import realtime
+from _harness import realtime, thread_seconds
 from _machine import cpu_seconds, resident_bytes
 from _material import RATE_HZ, TONES, tone
 from trunkline.agent import Agent, TurnSettings
@@ -118,6 +118,7 @@ class Measured:
             settings, self.board, sip=sip, streams=not sip, keep_records=options["records"]
         )
         self.began = self.cpu = 0.0
+        self.threads: dict[str, float] = {}
 
     async def obey(self) -> None:
         """Do what standard input says."""
@@ -130,6 +131,7 @@ class Measured:
             if word == "measure":
                 await self.node.media.run(self.node.media.clock.reset)
                 self.began, self.cpu = time.monotonic(), cpu_seconds()
+                self.threads = thread_seconds()
                 say({})
             elif word == "report":
                 say(await self.report())
@@ -147,6 +149,10 @@ class Measured:
         return {
             "seconds": time.monotonic() - self.began,
             "cpu_seconds": cpu_seconds() - self.cpu,
+            "threads": {
+                name: seconds - self.threads.get(name, 0.0)
+                for name, seconds in thread_seconds().items()
+            },
             "calls": len(self.board.calls),
             "missed": lateness.missed,
             "late_p50_ms": lateness.p50_ms,

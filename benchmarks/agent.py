@@ -72,6 +72,10 @@ def run(calls: int, seconds: float, material: list, priority: bool, warm: float 
 
 def show(calls: int, found: dict) -> None:
     added, client = found["added"], found["client_late"]
+    threads = ", ".join(
+        f"{name} {1000 * seconds / (found['seconds'] * calls):.2f}"
+        for name, seconds in sorted(found["threads"].items())
+    )
     print(
         f"{calls:4d} calls: {found['cpu_ms']:.2f} ms CPU a call-second "
         f"({1000 / found['cpu_ms']:.0f} calls a core)  added p50 {added['p50']:.1f} "
@@ -82,7 +86,7 @@ def show(calls: int, found: dict) -> None:
         f"in ticks {100 * found['busy_ratio']:.0f} %  "
         f"callers late p50 {client['p50']:.2f} p99 {client['p99']:.2f} ms (not booked)  "
         f"{found['resident_bytes'] / 1e6:.0f} MB  lost {found['lost']}  faults {found['faults']}\n"
-        f"            {load()}",
+        f"            CPU ms a call-second by thread: {threads}\n            {load()}",
         flush=True,
     )
 

@@ -44,7 +44,7 @@ def run(transport: str, calls: int, seconds: float, material: list[Scene], prior
         manners = [BargeIn(material, one, SILENCE_MS, BARGE_IN_MS) for one in range(calls)]
         signalling = None
         if transport == "sip":
-            signalling, callers = sip_calls(calls, opened["port"], manners)
+            signalling, callers = sip_calls(opened["port"], manners)
         else:
             callers = [
                 TwilioCaller(number, opened["port"], one, "/streams/twilio")
