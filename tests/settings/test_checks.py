@@ -2,8 +2,9 @@
 
 import pytest
 
-from trunkline.errors import ConfigError
-from trunkline.settings import check, is_loopback, load, problems
+from trunkline.errors import ConfigError, UsageError
+from trunkline.media.jitter import JitterSettings
+from trunkline.settings import Settings, check, is_loopback, load, problems
 
 
 def found(**flags: object) -> list[str]:
@@ -62,8 +63,8 @@ def test_media_must_be_reachable_from_where_sip_is() -> None:
     [
         ({"media__first_port": 10_001}, "even ports"),
         ({"media__last_port": 10_000}, "less than two ports"),
-        ({"media__jitter_start_ms": 300}, "between jitter_min_ms and jitter_max_ms"),
-        ({"media__jitter_min_ms": 50}, "between jitter_min_ms and jitter_max_ms"),
+        ({"media__jitter_start_ms": 220}, "between jitter_min_ms and jitter_max_ms"),
+        ({"media__jitter_min_ms": 70}, "between jitter_min_ms and jitter_max_ms"),
         ({"media__codecs": []}, "a call needs one"),
         ({"streams__path": "twilio"}, "begins with a slash"),
         ({"streams__public_url": "https://x"}, "begins with wss://"),
@@ -82,3 +83,19 @@ def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         check(settings)
     assert len(str(caught.value).splitlines()) == 2
+
+
+def test_the_jitter_buffer_takes_whatever_the_settings_allow() -> None:
+    ours, its = Settings().media, JitterSettings()
+    assert (ours.jitter_min_ms, ours.jitter_start_ms, ours.jitter_max_ms) == (
+        its.min_ms,
+        its.start_ms,
+        its.max_ms,
+    )
+    for delay in (20, 280):
+        JitterSettings(min_ms=delay, start_ms=delay, max_ms=delay)
+    for delay in (19, 281):
+        with pytest.raises(UsageError):
+            JitterSettings(min_ms=delay, start_ms=delay, max_ms=delay)
+        with pytest.raises(ConfigError):
+            load(flags={"media.jitter_max_ms": delay})

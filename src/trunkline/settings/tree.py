@@ -86,11 +86,11 @@ class Media(Struct, frozen=True, kw_only=True):
     """The last port for RTP; each call needs two."""
     codecs: tuple[Literal["pcmu", "pcma"], ...] = ("pcmu", "pcma")
     """G.711 codecs offered and accepted, the preferred first."""
-    jitter_min_ms: Annotated[int, Meta(ge=0, le=1000)] = 20
-    """The least delay the jitter buffer aims at."""
-    jitter_start_ms: Annotated[int, Meta(ge=0, le=1000)] = 40
+    jitter_min_ms: Annotated[int, Meta(ge=20, le=280)] = 40
+    """The least delay the jitter buffer aims at: on a good network, two packets."""
+    jitter_start_ms: Annotated[int, Meta(ge=20, le=280)] = 60
     """The delay a call begins with, before anything is known of its network."""
-    jitter_max_ms: Annotated[int, Meta(ge=20, le=2000)] = 200
+    jitter_max_ms: Annotated[int, Meta(ge=20, le=280)] = 200
     """The most delay the jitter buffer grows to; later packets are lost packets."""
     far_buffer_ms: Annotated[int, Meta(ge=0, le=1000)] = 60
     """How much audio the far end is taken to hold before it plays it; what a caller has
