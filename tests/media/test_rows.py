@@ -1,5 +1,6 @@
 """Rows of banks."""
 
+import numpy as np
 import pytest
 
 from trunkline.errors import UsageError
@@ -29,3 +30,14 @@ def test_a_row_that_is_not_open_cannot_be_closed(row: int) -> None:
 def test_a_bank_without_rows_is_refused() -> None:
     with pytest.raises(UsageError):
         Rows(0)
+
+
+@pytest.mark.parametrize("wanted", [[0, 3], [-1], [0, 1, 2, 100]])
+def test_rows_are_all_open_or_it_is_said(wanted: list[int]) -> None:
+    rows = Rows(4)
+    for _ in range(3):
+        rows.open()
+    rows.check_all(np.array([2, 0, 1], np.intp))
+    rows.check_all(np.zeros(0, np.intp))
+    with pytest.raises(UsageError, match="not open"):
+        rows.check_all(np.array(wanted, np.intp))

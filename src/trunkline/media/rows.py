@@ -1,5 +1,8 @@
 """Which rows of a bank are open."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trunkline.errors import UsageError
 
 __all__ = ["Rows"]
@@ -35,3 +38,8 @@ class Rows:
         """Raise `UsageError` unless this row is open."""
         if row not in self.opened:
             raise UsageError(f"row {row} of the bank is not open")
+
+    def check_all(self, rows: NDArray[np.intp]) -> None:
+        """Raise `UsageError` unless all of these rows are open."""
+        if not self.opened.issuperset(rows.tolist()):
+            raise UsageError("a row of the bank that was asked for is not open")

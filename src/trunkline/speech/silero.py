@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.errors import ConfigError, MissingDependencyError, UsageError
+from trunkline.media.rows import Rows
 
 from .interfaces import Activity, ActivityBank, Pcm
-from .rows import Rows
 from .silero_graph import STATE, build, read_weights
 from .subband import SubbandBank
 
@@ -136,7 +136,7 @@ class SileroBank:
         count, samples = block.shape
         if count != len(rows) or samples > self.window_samples:
             raise UsageError(f"a block of shape {block.shape} does not suit {len(rows)} rows")
-        self._rows.check(rows)
+        self._rows.check_all(rows)
         fill = self._fill[rows]
         self._append(block, rows, fill)
         fill += samples

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
+from trunkline.media.rows import Rows
 
 from .interfaces import Activity, Pcm
-from .rows import Rows
 
 __all__ = ["SubbandBank"]
 
@@ -91,7 +91,7 @@ class SubbandBank:
         """
         if block.shape != (len(rows), self.window_samples):
             raise UsageError(f"a block of shape {block.shape} does not suit {len(rows)} rows")
-        self._rows.check(rows)
+        self._rows.check_all(rows)
         energy = self._energies(block, rows)
         floor = self._floor[rows]
         floor = np.where(floor == _UNHEARD, energy, floor)
