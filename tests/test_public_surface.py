@@ -41,12 +41,13 @@ SURFACE: dict[str, str] = {
         main
     """,
     "trunkline.media": """
-        Datagram DtmfDigit DtmfReceiver DtmfSender Engine FRAMES_PER_SECOND FRAME_MS
-        HeaderExtension JitterBank JitterInlet JitterSettings Lane Law MalformedAudioError
-        MalformedMediaError MalformedRtcpError MalformedRtpError Playout QUIETEST_DBOV
+        ActivityBank Datagram DtmfDigit DtmfReceiver DtmfSender Ear Engine
+        FRAMES_PER_SECOND FRAME_MS HeaderExtension Heard JitterBank JitterInlet
+        JitterSettings JitterStatistics Lane Law MalformedAudioError MalformedMediaError
+        MalformedRtcpError MalformedRtpError Outlet PHASES Playout QUIETEST_DBOV
         RandomBits ReceptionCounters Resampler RtcpCompound RtcpSession RtpPacket
-        RtpSender StreamInlet StreamResampler WavError classify frame_samples level_dbov
-        levels_dbov silence to_float to_int16
+        RtpSender StreamInlet StreamResampler TICK_SECONDS Tap WavError Window classify
+        frame_samples level_dbov levels_dbov silence to_float to_int16
     """,
     "trunkline.server": """
         Node Ports load_board run_node

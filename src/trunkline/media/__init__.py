@@ -4,7 +4,7 @@ No socket, thread, clock or logger in here: time comes in as ``now``, in seconds
 """
 
 from .dtmf import DtmfDigit, DtmfReceiver, DtmfSender
-from .engine import Engine
+from .engine import PHASES, TICK_SECONDS, ActivityBank, Engine
 from .errors import (
     MalformedAudioError,
     MalformedMediaError,
@@ -24,8 +24,8 @@ from .frames import (
     to_int16,
 )
 from .g711 import Law
-from .jitter import JitterBank, JitterSettings
-from .lane import JitterInlet, Lane, StreamInlet
+from .jitter import JitterBank, JitterSettings, JitterStatistics
+from .lane import Ear, Heard, JitterInlet, Lane, Outlet, StreamInlet, Tap, Window
 from .playout import Playout
 from .resample import Resampler, StreamResampler
 from .rtcp import RtcpCompound
@@ -36,22 +36,29 @@ from .rtp import Datagram, HeaderExtension, RandomBits, RtpPacket, RtpSender, cl
 __all__ = [
     "FRAMES_PER_SECOND",
     "FRAME_MS",
+    "PHASES",
     "QUIETEST_DBOV",
+    "TICK_SECONDS",
+    "ActivityBank",
     "Datagram",
     "DtmfDigit",
     "DtmfReceiver",
     "DtmfSender",
+    "Ear",
     "Engine",
     "HeaderExtension",
+    "Heard",
     "JitterBank",
     "JitterInlet",
     "JitterSettings",
+    "JitterStatistics",
     "Lane",
     "Law",
     "MalformedAudioError",
     "MalformedMediaError",
     "MalformedRtcpError",
     "MalformedRtpError",
+    "Outlet",
     "Playout",
     "RandomBits",
     "ReceptionCounters",
@@ -62,7 +69,9 @@ __all__ = [
     "RtpSender",
     "StreamInlet",
     "StreamResampler",
+    "Tap",
     "WavError",
+    "Window",
     "classify",
     "frame_samples",
     "level_dbov",
