@@ -1037,6 +1037,12 @@ def test_frames_that_catch_up_have_verdicts_too() -> None:
     assert [window.probability for window in leg.ear.windows] == [1.0, 2.0]
 
 
+def common(said: list[int], left: list[int]) -> int:
+    """How long a beginning the two share."""
+    pairs = enumerate(zip(said, left, strict=False))
+    return next((at for at, (one, other) in pairs if one != other), min(len(said), len(left)))
+
+
 # -- anything, in any order --------------------------------------------------------------------
 
 
@@ -1186,24 +1192,15 @@ class AnyOrder(RuleBasedStateMachine):
             left = model.leg.outlet.audio()
             left = left[left != 0]  # padding
             assert model.leg.lane.playout.queued_samples >= 0
-            position = 0
             values = left.tolist()
             for generation in sorted(model.pushed):
                 said = model.pushed[generation]
-                if position == len(values) or not said or values[position] != said[0]:
-                    # Not begun: then nothing later began either, unless it was cleared.
-                    assert not said or generation in model.cleared or position == len(values)
-                    continue
-                sent = values[position : position + len(said)]
-                assert sent == said[: len(sent)]
-                position += len(sent)
-                if position < len(values) and len(sent) < len(said):
-                    raise AssertionError("a later generation began before its time")
-                if position < len(values) and generation not in model.cleared:
-                    assert generation in model.finished
-                if len(sent) < len(said) and generation not in model.cleared:
-                    break
-            assert position == len(values)
+                sent = common(said, values)
+                values = values[sent:]
+                whole = sent == len(said) and generation in model.finished
+                if values and said and generation not in model.cleared:
+                    assert whole, "a later generation began before its time"
+            assert values == []
 
     @invariant()
     def leads_are_shown_in_time(self) -> None:

@@ -1,7 +1,8 @@
 """The one form of WAV that recordings have: a header of 44 bytes, then samples.
 
 16-bit PCM, two channels; see RFC 2361 for the format tag and the RIFF
-specification (Microsoft, 1991) for the chunks.
+specification (Microsoft, 1991) for the chunks. Apart from `trunkline.media.wav`
+because the supervisor salvages recordings, and numpy would double its memory and start.
 """
 
 import os
