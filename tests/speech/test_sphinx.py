@@ -191,7 +191,9 @@ class TestUnderstanding:
 
 
 class TestUtterances:
-    def test_without_a_grammar_nothing_is_understood(self, spoken: list[Pcm]) -> None:
+    def test_without_dictation_nothing_is_understood_without_a_grammar(
+        self, spoken: list[Pcm], caplog: pytest.LogCaptureFixture
+    ) -> None:
         async def test(engine: Sphinx) -> None:
             recognition = engine.open(8000)
             recognition.start(None)
@@ -200,6 +202,46 @@ class TestUtterances:
             assert (heard.text, heard.confidence) == ("", 0.0)
             assert heard.audio_ms == spoken[0].size // 8
             assert engine._workers[0].started == 0
+            assert await engine.warm_dictation() == sphinxes.NO_DICTATION
+            assert engine._workers[0].started == 0
+
+        use(test, dictation="off")
+        assert sphinxes.NO_DICTATION in caplog.text
+
+    def test_dictation_is_taken_and_what_to_expect_of_it_is_said_once(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        texts = ["please call me back this afternoon", "when does the next train leave for london"]
+        lines = said(texts, voice="rms")
+
+        async def test(engine: Sphinx) -> None:
+            recognition = engine.open(8000)
+            heard = []
+            for line in lines:
+                recognition.start(None)
+                recognition.feed(line)
+                heard.append(await recognition.finish())
+            words = {word for text in texts for word in text.split()}
+            right = words & {word for one in heard for word in one.text.split()}
+            assert len(right) >= len(words) / 4  # it is dictation over the telephone
+            assert {one.confidence for one in heard} == {0.5}
+
+        use(test)
+        assert caplog.text.count("takes dictation badly") == 1
+
+    def test_grammars_and_dictation_go_on_side_by_side(self, spoken: list[Pcm]) -> None:
+        async def test(engine: Sphinx) -> None:
+            assert await engine.warm_dictation() == sphinxes.DICTATION
+            free, bound = engine.open(8000), engine.open(8000)
+            free.start(None)
+            bound.start(MENU)
+            for at in range(0, spoken[0].size, 160):
+                free.feed(spoken[0][at : at + 160])
+                bound.feed(spoken[0][at : at + 160])
+            texts = await asyncio.gather(free.finish(), bound.finish())
+            assert texts[0].text
+            assert texts[1].text == SPOKEN[0][1]
+            assert engine._workers[0].started == 1
 
         use(test)
 

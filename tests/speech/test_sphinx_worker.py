@@ -45,7 +45,15 @@ class Rig:
         self.ears = [Ear() for _ in range(ears)]
         self.answers: dict[int, Any] = {}
         self.order: list[int] = []
-        self.bench = Bench(self.ears, self._send)  # type: ignore[arg-type]
+        self.dictation = Ear()
+        self.made = 0
+        self.bench = Bench(self.ears, self._send, self._make)  # type: ignore[arg-type]
+
+    def _make(self) -> Ear:
+        self.made += 1
+        if self.made == 1:
+            raise RuntimeError("no memory")
+        return self.dictation
 
     def _send(self, data: bytes) -> None:
         kind, request, _ = HEADER.unpack(data[: HEADER.size])
@@ -167,6 +175,44 @@ def test_an_utterance_is_heard_for_thirty_seconds() -> None:
         rig.audio(1, 16000)
     rig.finish(1)
     assert rig.answers[1]["audio_ms"] == 30_000
+
+
+def test_the_decoder_for_dictation_is_made_once_and_when_it_is_needed() -> None:
+    rig = Rig()
+    rig.start(1)
+    rig.finish(1)
+    assert rig.made == 0
+    rig.start(2, jsgf="")
+    assert rig.answers[2] == "no memory"
+    for request in (3, 4):
+        rig.start(request, jsgf="")
+    assert rig.made == 2
+    rig.audio(3, 4000)
+    rig.audio(4, 3000)
+    rig.finish(4)
+    assert 4 not in rig.answers
+    rig.finish(3)
+    assert [rig.answers[request]["text"] for request in (3, 4)] == ["4000 samples", "3000 samples"]
+    assert rig.made == 2
+    assert rig.dictation.started == [("", ""), ("", "")]
+    assert len(rig.ears[0].started) == 1
+
+
+def test_dictation_keeps_no_grammar_waiting() -> None:
+    rig = Rig()
+    rig.made = 1
+    rig.start(1, jsgf="")
+    rig.start(2, jsgf="")
+    rig.start(3)
+    rig.audio(3, 4000)
+    rig.finish(3)
+    assert rig.answers[3]["text"] == "4000 samples"
+    rig.cancel(2)
+    rig.cancel(1)
+    rig.start(4, jsgf="")
+    rig.audio(4, 4000)
+    rig.finish(4)
+    assert rig.order == [3, 4]
 
 
 class TestLevels:

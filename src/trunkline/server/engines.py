@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from trunkline.agent.agent import Host
 from trunkline.calls.call import Call
 from trunkline.errors import MissingDependencyError
-from trunkline.settings import LLM, Settings, Speech
+from trunkline.settings import LLM, Settings
 from trunkline.speech import LanguageModel, SpeechError, SpeechToText, TextToSpeech, create
 from trunkline.speech.openai import Patience
 from trunkline.speech.phrasebook import WithPhrases, grammar_of
@@ -78,16 +78,23 @@ class SpeechEngines:
         problems = []
         for kind in ("stt", "tts", "llm"):
             try:
-                engine = getattr(self, kind)
-                for name in ("warm", "warm_up"):
-                    if (warm := getattr(engine, name, None)) is not None:
-                        await warm()
+                problems += await self._warm(kind)
             except MissingDependencyError as error:
                 problems.append(str(error))
             except SpeechError as error:
                 problems.append(f"{_KINDS[kind]} cannot be used yet: {error}")
-        problems += self._remarks()
         return problems
+
+    async def _warm(self, kind: str) -> list[str]:
+        """Warm one engine; what is to be said of it."""
+        engine = getattr(self, kind)
+        for name in ("warm", "warm_up"):
+            if (warm := getattr(engine, name, None)) is not None:
+                await warm()
+        # Only a language model on a server says nothing of what callers may say.
+        dictation = getattr(engine, "warm_dictation", None)
+        free = self._settings.llm.url and self._grammar is None
+        return [await dictation()] if dictation is not None and free else []
 
     async def aclose(self) -> None:
         """Close every engine that was made."""
@@ -115,23 +122,6 @@ class SpeechEngines:
         speech = self._settings.speech
         tts: TextToSpeech = create("tts", speech.tts, **speech.tts_options)
         return tts
-
-    def _remarks(self) -> list[str]:
-        """What is allowed, and will disappoint."""
-        if self._settings.llm.url and takes_dictation_badly(self._settings.speech):
-            return [DICTATION]
-        return []
-
-
-DICTATION = (
-    "the embedded recogniser takes dictation badly over the telephone (4 of 10 words wrong); "
-    "set speech.stt to a real one, or speech.phrases to what callers may say"
-)
-
-
-def takes_dictation_badly(speech: Speech) -> bool:
-    """Whether the recogniser wants to be told what may be said, and is not."""
-    return speech.stt == "sphinx" and not speech.phrases
 
 
 _KINDS = {"stt": "the recogniser", "tts": "the voice", "llm": "the language model"}

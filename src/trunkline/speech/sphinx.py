@@ -2,17 +2,20 @@
 
 pocketsphinx (BSD licence) carries its model inside its package and hears a small
 language well over the telephone: the right sentence in 95 of 100 cases, digits in 82 to
-97 of 100 ("six" is the weakest), at 2 % of a core while somebody speaks. It cannot take
-dictation (43 % of words wrong at 8 kHz): an utterance without a grammar gives no text.
-A sentence that is not of the grammar comes back with a low confidence, or empty.
+97 of 100 ("six" is the weakest), at 2 % of a core while somebody speaks. A sentence that
+is not of the grammar comes back with a low confidence, or empty. It takes dictation badly:
+an utterance without a grammar is heard with a general language model, which has a fifth to
+a half of the words wrong.
 
 Decoding happens in a worker process while the caller speaks; `Recognition.finish`
-waits only for the last pieces. Worker processes hold decoders of 5 MB each.
+waits only for the last pieces. Worker processes hold decoders of 5 MB each, and one
+for dictation, of 100 MB, once it is needed.
 """
 
 import asyncio
 import importlib.util
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,6 +34,18 @@ _MODULE = "trunkline.speech.sphinx_worker"
 _INSTALL = "pip install 'trunkline[speech]'"
 _FINISH_SECONDS = 10.0
 _CHECKED = 256
+
+DICTATION = (
+    "the embedded recogniser takes dictation badly over the telephone (a fifth to a half of "
+    "the words are wrong); set speech.stt to a real one, or speech.phrases to what may be said"
+)
+"""What to expect where nobody says what callers may say."""
+NO_DICTATION = (
+    "the embedded recogniser understands nothing without a grammar, as dictation is off; set "
+    "speech.stt to a real one, or speech.phrases to what may be said"
+)
+
+_log = logging.getLogger(__name__)
 
 
 def find_model() -> Path:
@@ -58,6 +73,7 @@ class Sphinx:
         processes: int = 1,
         pronunciations: Mapping[str, str] | None = None,
         model_path: str | Path | None = None,
+        dictation: str = "general",
     ) -> None:
         """A recogniser; starts nothing yet.
 
@@ -69,12 +85,16 @@ class Sphinx:
                 ``{"trunkline": "T R AH NG K L AY N"}``.
             model_path: a folder with ``en-us`` (acoustic model) and
                 ``cmudict-en-us.dict``; None finds the installed package's.
+            dictation: "general" hears an utterance without a grammar with a general
+                language model, badly: see `DICTATION`. "off" gives it no text.
 
         Raises:
             MissingDependencyError: pocketsphinx is not installed.
             ConfigError: the model is not there or a pronunciation is ill-formed.
-            UsageError: a number is not positive.
+            UsageError: a number is not positive, or there is no such dictation.
         """
+        if dictation not in ("general", "off"):
+            raise UsageError(f'dictation is "general" or "off", not {dictation!r}')
         if decoders < 1 or processes < 1:
             raise UsageError("a recogniser needs at least one decoder and one process")
         if importlib.util.find_spec("pocketsphinx") is None:
@@ -85,6 +105,9 @@ class Sphinx:
             raise ConfigError(f"there is no acoustic model in {model}")
         self._lexicon = Lexicon(model / "cmudict-en-us.dict", pronunciations)
         self._workers = [Worker(_MODULE, (str(acoustic), str(decoders))) for _ in range(processes)]
+        self.dictates = dictation == "general"
+        """Whether utterances without a grammar have a text."""
+        self._told = False
         self._opened = 0
         self._checked: dict[str, dict[str, list[str]]] = {}
 
@@ -114,6 +137,25 @@ class Sphinx:
         async with asyncio.TaskGroup() as tasks:
             for worker in self._workers:
                 tasks.create_task(worker.ready())
+
+    async def warm_dictation(self) -> str:
+        """Make ready for utterances without a grammar; returns what to expect of them."""
+        self._told = True
+        if not self.dictates:
+            return NO_DICTATION
+        await self.warm()
+        for worker in self._workers:
+            request = worker.open(lambda kind, payload: None)
+            worker.send(Kind.START, request, _asked("", {}, 8000, "", None))
+            worker.send(Kind.CANCEL, request)
+            worker.forget(request)
+        return DICTATION
+
+    def tell_of_dictation(self) -> None:
+        """Say once what to expect of utterances without a grammar."""
+        if not self._told:
+            self._told = True
+            _log.warning("%s", DICTATION if self.dictates else NO_DICTATION)
 
     def open(self, rate_hz: int) -> "SphinxRecognition":
         """One call's recogniser, for audio at 8000 to 48000 Hz."""
@@ -147,7 +189,7 @@ class SphinxRecognition:
         """Audio that found the pipe full and is missing from what was recognised."""
 
     def start(self, grammar: Grammar | None) -> None:
-        """An utterance in this grammar begins; without one its text will be empty.
+        """An utterance in this grammar begins; without one it is dictation.
 
         Raises:
             UsageError: the call's recogniser was closed.
@@ -158,15 +200,12 @@ class SphinxRecognition:
             raise UsageError("this recognition was closed")
         self.cancel()
         if grammar is None:
-            return
-        words = self._engine.check(grammar)
-        asked = {
-            "jsgf": grammar.jsgf,
-            "words": words,
-            "mean": self._mean,
-            "level": self._level,
-            "rate_hz": self._rate_hz,
-        }
+            self._engine.tell_of_dictation()
+            if not self._engine.dictates:
+                return
+        words = self._engine.check(grammar) if grammar is not None else {}
+        jsgf = grammar.jsgf if grammar is not None else ""
+        asked = _asked(jsgf, words, self._rate_hz, self._mean, self._level)
         answer = asyncio.get_running_loop().create_future()
         self._answer = answer
 
@@ -175,7 +214,7 @@ class SphinxRecognition:
                 answer.set_result((kind, payload))
 
         self._request = self._worker.open(hear)
-        self._send(Kind.START, json.dumps(asked).encode())
+        self._send(Kind.START, asked)
 
     def feed(self, pcm: Pcm) -> None:
         """More audio, any length. What finds the pipe full is dropped and counted."""
@@ -189,7 +228,7 @@ class SphinxRecognition:
                 self.dropped_samples += len(piece) // 2
 
     async def finish(self) -> Transcript:
-        """The utterance's text; empty without a grammar.
+        """The utterance's text.
 
         Raises:
             RecognitionFailed: the engine refused, died, or gave no answer.
@@ -252,3 +291,11 @@ class SphinxRecognition:
             # Of speech it understood, not of a slammed door.
             self._mean, self._level = str(answer["mean"]), answer["level"]
         return Transcript(answer["text"], float(answer["confidence"]), True, audio_ms)
+
+
+def _asked(
+    jsgf: str, words: Mapping[str, list[str]], rate_hz: int, mean: str, level: float | None
+) -> bytes:
+    """What begins an utterance in the worker; no ``jsgf`` is dictation."""
+    asked = {"jsgf": jsgf, "words": words, "mean": mean, "level": level, "rate_hz": rate_hz}
+    return json.dumps(asked).encode()
