@@ -181,6 +181,25 @@ def test_an_app_that_fails_ends_its_call_with_error(caplog: pytest.LogCaptureFix
     assert "the app broken failed" in caplog.text
 
 
+def test_an_app_with_a_task_group_ends_as_quietly(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        board = Switchboard()
+
+        @board.answer("*")
+        async def two_things(call: Call) -> None:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(call.next_digit())
+                tasks.create_task(call.next_digit())
+
+        async with World(board) as world:
+            leg = await world.incoming()
+            leg.tell(Ended("hangup", "them"))
+            await turn()
+
+    asyncio.run(main())
+    assert not caplog.records
+
+
 def test_an_app_that_waits_ends_quietly_when_the_caller_hangs_up(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -153,7 +153,8 @@ class Switchboard:
         its own. Raises `OutboundDeniedError`, or `DialError` with the status
         when it is not answered. ``placed`` gets the call while it is being set up.
         """
-        call = await self.place(target, caller=caller, headers=headers)
+        name = Route("", app).name if app is not None else "dial"
+        call = await self.place(target, caller=caller, headers=headers, name=name)
         if placed is not None:
             placed(call)
         try:
@@ -176,9 +177,17 @@ class Switchboard:
         return call
 
     async def place(
-        self, target: str, *, caller: str = "", headers: Mapping[str, str] | None = None
+        self,
+        target: str,
+        *,
+        caller: str = "",
+        headers: Mapping[str, str] | None = None,
+        name: str = "dial",
     ) -> Call:
-        """Begin a call and return it at once, while it is being set up."""
+        """Begin a call and return it at once, while it is being set up.
+
+        ``name`` is what its record says of who has it.
+        """
         self._policy.check(target)
         media, outgoing = self._media, self._outgoing
         if media is None or outgoing is None:
@@ -197,7 +206,7 @@ class Switchboard:
             )
             call = Call(new_call_id(), leg, media)
             # Crosses before any event of the call does: it may be over at once.
-            media.to_app.post(self._register, call, "dial")
+            media.to_app.post(self._register, call, name)
             forward[0] = call.leg_event
             for event in early:
                 call.leg_event(*event)
@@ -323,11 +332,10 @@ class Switchboard:
             if not route.early:
                 await call.wait_answered()
             await self._until_over(call, route.app, f"{route.name} ({call.id})")
-        except CallEndedError:
-            pass  # the caller hung up while the app waited for something
-        except Exception:
-            reason = "error"
-            log.exception("call %s: the app %s failed", call.id, route.name)
+        except Exception as error:
+            if not _only_ended(error):
+                reason = "error"
+                log.exception("call %s: the app %s failed", call.id, route.name)
         except asyncio.CancelledError:
             call.hangup_soon(reason)  # and nobody waits for the far end to agree
             raise
@@ -359,3 +367,10 @@ def new_call_id() -> str:
 async def _awaited(app: App, call: Call) -> None:
     """An awaitable as a coroutine, which is what a task takes."""
     await app(call)
+
+
+def _only_ended(error: BaseException) -> bool:
+    """Whether all that went wrong is that the far end hung up; a task group wraps it."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_only_ended(one) for one in error.exceptions)
+    return isinstance(error, CallEndedError)
