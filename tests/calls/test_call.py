@@ -190,7 +190,7 @@ def test_a_file_longer_than_the_playout_loses_nothing(monkeypatch: pytest.Monkey
     long = np.tile(TONE, 8000 * 90 // len(TONE) + 1)[: 8000 * 90]
 
     async def main() -> None:
-        call, leg, media = make()
+        call, _leg, media = make()
         await call.answer()
         sleep = asyncio.sleep
 
