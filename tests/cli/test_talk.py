@@ -59,13 +59,14 @@ def test_wrong_settings_are_named_before_anything_runs(run, ran) -> None:
 def test_what_is_not_installed_is_named_with_its_command(
     run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(self: object) -> None:
-        raise MissingDependencyError("no recogniser; run: trunkline setup speech")
+    def missing(kind: str, name: str, **options: object) -> None:
+        raise MissingDependencyError(f"no {name}; run: pip install {name}")
 
-    monkeypatch.setattr("trunkline.server.engines.SpeechEngines.make", missing)
+    monkeypatch.setattr("trunkline.server.engines.create", missing)
     done = run("talk", "--no-browser")
     assert done.status == 1
-    assert done.err.endswith("trunkline: no recogniser; run: trunkline setup speech\n")
+    assert "trunkline: no sphinx; run: pip install sphinx\n" in done.err
+    assert "trunkline setup speech" in done.err
     assert "Traceback" not in done.err
 
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import msgspec
 from rich.console import Console
 
+from trunkline.errors import MissingDependencyError
 from trunkline.settings import Settings
 
 from .app import serve
@@ -48,7 +49,7 @@ def run_talk(settings: Settings, options: TalkOptions) -> int:
         talk=said,
         listeners=[screen],
     )
-    node.engines.make()
+    _make_engines(node)
 
     async def announce() -> None:
         await node.ready.wait()
@@ -64,6 +65,18 @@ def run_talk(settings: Settings, options: TalkOptions) -> int:
             await asyncio.to_thread(open_browser, page + (f"#{quote(token)}" if token else ""))
 
     return serve(node, announce)
+
+
+def _make_engines(node: Node) -> None:
+    """See now and not in the first call that there is all it takes."""
+    engines = node.engines
+    _ = engines.llm
+    try:
+        engines.make()
+    except MissingDependencyError as error:
+        raise MissingDependencyError(
+            f"{error}\n(all that hearing and speaking need: trunkline setup speech)"
+        ) from error
 
 
 def _local(settings: Settings, screen: Screen) -> Settings:

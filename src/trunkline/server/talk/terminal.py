@@ -31,9 +31,9 @@ class Screen:
         """Say where the agent is, once it is there."""
         out = self._console
         out.print(f"\n[bold]Talk to {about.agent or 'the agent'}.[/]\n")
-        out.print("  in a browser    ", Text(page, style="bold"), sep="")
+        out.print("  in a browser      ", Text(page, style="bold"), sep="")
         if phone:
-            out.print("  with a softphone ", Text(phone, style="bold"), sep="")
+            out.print("  with a softphone  ", Text(phone, style="bold"), sep="")
         if advice:
             out.print(Text(f"\n{advice}"))
         if about.hints:
