@@ -203,3 +203,65 @@ def test_audio_of_another_kind_is_refused_with_a_message(wrong: object) -> None:
 def test_a_playout_holds_at_least_one_frame() -> None:
     with pytest.raises(UsageError):
         Playout(8000, limit_ms=10)
+
+
+def test_a_finished_generation_takes_nothing_more_and_ends_once() -> None:
+    playout = Playout(8000)
+    playout.push(pcm(160), 0)
+    playout.finish(0)
+    assert playout.push(pcm(50), 0) == 0
+    assert playout.take()[1:] == (True, True)
+    playout.finish(0)
+    assert playout.push(pcm(50), 0) == 0
+    assert playout.stale_samples == 100
+    assert playout.take() == (None, False, False)
+    # What came too late does not stand in the way of the next one.
+    playout.push(pcm(160, 500), 1)
+    assert playout.take()[0] == pcm(160, 500).tobytes()
+
+
+def test_generations_queued_in_the_wrong_order_are_played_in_the_right_one() -> None:
+    playout = Playout(8000)
+    for generation in (2, 0, 1):
+        playout.push(np.full(160, generation + 1, np.int16), generation)
+        playout.finish(generation)
+    assert np.frombuffer(drain(playout), np.int16)[::160].tolist() == [1, 2, 3]
+
+
+def test_after_an_underrun_an_incomplete_frame_waits_as_ever() -> None:
+    playout = Playout(8000)
+    playout.push(pcm(160), 0)
+    for _ in range(10):
+        playout.take()
+    playout.push(pcm(100), 0)
+    assert [playout.take()[0] for _ in range(HOLD_TICKS)] == [None] * HOLD_TICKS
+    playout.push(pcm(60, 101), 0)
+    assert playout.take()[0] == pcm(160).tobytes()
+
+
+def test_it_says_whether_a_whole_frame_is_there() -> None:
+    playout = Playout(8000)
+    assert not playout.has_frame
+    playout.push(pcm(159), 0)
+    assert not playout.has_frame
+    playout.push(pcm(1), 0)
+    assert playout.has_frame
+    playout.take()
+    assert not playout.has_frame
+
+
+def test_a_live_queue_of_several_utterances_drops_the_oldest_audio_and_tells_every_end() -> None:
+    playout = Playout(8000, limit_ms=60, live=True)
+    for generation in range(3):
+        playout.push(np.full(160, generation + 1, np.int16), generation)
+        playout.finish(generation)
+    playout.push(np.full(320, 4, np.int16), 3)
+    ends, values = 0, []
+    for _ in range(10):
+        frame, _begins, end = playout.take()
+        ends += end
+        if frame is not None:
+            values.append(np.frombuffer(frame, np.int16)[0])
+    assert values == [3, 4, 4]
+    assert ends == 3
+    assert playout.overflow_samples == 320

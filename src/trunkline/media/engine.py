@@ -231,11 +231,14 @@ class Engine:
         """
         lanes, self._kicked = self._kicked, []
         for lane in lanes:
-            outlet = lane.outlet
-            while lane.active and lane.sent_ahead < outlet.lead_frames and not outlet.busy:
-                frame = lane.take(now) if lane.playout.has_frame else None
-                if frame is None:
-                    break
+            outlet, playout = lane.outlet, lane.playout
+            while (
+                playout.has_frame
+                and lane.active
+                and lane.sent_ahead < outlet.lead_frames
+                and not outlet.busy
+                and (frame := lane.take(now)) is not None
+            ):
                 lane.sent_ahead += 1
                 lane.shown_later.append(frame)
                 self._send([(lane, frame)], outlet.encoding, now)

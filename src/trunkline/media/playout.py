@@ -125,7 +125,8 @@ class Playout:
         data = pcm if isinstance(pcm, bytes) else _to_bytes(pcm)
         if len(data) % SAMPLE_BYTES:
             raise UsageError("16-bit audio has an even number of bytes")
-        if generation < self.floor or self._is_over(generation):
+        utterance = self._find(generation)
+        if utterance.finished if utterance is not None else self._is_old(generation):
             self.stale_samples += len(data) // SAMPLE_BYTES
             return 0
         if not data:
@@ -140,7 +141,8 @@ class Playout:
                 data = data[:room]
                 if not data:
                     return 0
-        utterance = self._utterance(generation)
+        if utterance is None:
+            utterance = self._begin(generation)
         utterance.chunks.append(data)
         utterance.queued_bytes += len(data)
         self._queued_bytes += len(data)
@@ -148,8 +150,11 @@ class Playout:
 
     def finish(self, generation: int) -> None:
         """Say that nothing more of this generation comes. Legal more than once."""
-        if generation >= self.floor and not self._is_over(generation):
-            self._utterance(generation).finished = True
+        utterance = self._find(generation)
+        if utterance is not None:
+            utterance.finished = True
+        elif not self._is_old(generation):
+            self._begin(generation).finished = True
 
     def clear(self, floor: int) -> Cleared:
         """Drop everything; from now on only ``floor`` and later are taken.
@@ -228,23 +233,22 @@ class Playout:
             size = stop - len(chunk)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _is_over(self, generation: int) -> bool:
-        """Whether a generation was finished, so that nothing more of it may come."""
-        for utterance in reversed(self._queue):
-            if utterance.generation == generation:
-                return utterance.finished
-        return generation <= self.playing
-
-    def _utterance(self, generation: int) -> _Utterance:
-        """The utterance of a generation, made in its place when there is none."""
+    def _find(self, generation: int) -> _Utterance | None:
+        """The queued utterance of a generation; nearly always it is the last."""
         queue = self._queue
-        place = len(queue)
-        while place and queue[place - 1].generation >= generation:
-            place -= 1
-            if queue[place].generation == generation:
-                return queue[place]
+        if queue and queue[-1].generation == generation:
+            return queue[-1]
+        return next((one for one in queue if one.generation == generation), None)
+
+    def _is_old(self, generation: int) -> bool:
+        """Whether a generation that is not queued was cleared, or has been played."""
+        return generation < self.floor or generation <= self.playing
+
+    def _begin(self, generation: int) -> _Utterance:
+        """A new utterance, before those of later generations."""
         utterance = _Utterance(generation, deque())
-        queue.insert(place, utterance)
+        place = sum(one.generation < generation for one in self._queue)
+        self._queue.insert(place, utterance)
         return utterance
 
     def _drop_oldest(self, size: int) -> None:
