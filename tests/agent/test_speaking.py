@@ -223,7 +223,7 @@ def test_after_a_tool_the_text_belongs_to_the_next_round() -> None:
             await speech.run()
         assert speech.told(8200).rounds == ("Let me look", "")
         assert speech.told(80_000).rounds == ("Let me look", "We are closed.")
-        assert speech.told(0).unheard == "Let me lookWe are closed."
+        assert speech.told(0).unheard == "Let me look We are closed."
 
     run_virtual(main())
 

@@ -81,6 +81,7 @@ class Speech:
         self._timeline = Timeline(line.rate_hz)
         self._rest = ""  # text that was given and has not come to be spoken
         self._round = 0
+        self._joins = False  # a round has begun and has no text yet
         self._play_until = 0.0
 
     @property
@@ -99,6 +100,11 @@ class Speech:
 
     def write(self, text: str) -> None:
         """More text, of any length."""
+        if self._joins and text:
+            self._joins = False
+            said = self.text
+            if said and not (said[-1].isspace() or text[0].isspace()):
+                text = " " + text  # a model does not know that there are words before its own
         self._rest += text
         for piece in self._splitter.push(text):
             self._pieces.put_nowait((piece, self._round))
@@ -107,6 +113,7 @@ class Speech:
         """What follows belongs to the next round: a tool was called in between."""
         self._flush()
         self._round += 1
+        self._joins = True
 
     def close(self) -> None:
         """There is no more text."""

@@ -84,7 +84,11 @@ class Timeline:
             if said != span.text:
                 unheard.append(span.text[len(said) :])
         last = max(rounds, default=-1)
-        by_round = tuple(rounds.get(index, "") for index in range(last + 1))
+        # The space between two rounds is the speaker's and not part of either.
+        by_round = tuple(
+            rounds.get(index, "").lstrip() if index else rounds.get(index, "")
+            for index in range(last + 1)
+        )
         return Told("".join(heard), "".join(unheard) + rest, by_round)
 
     def _heard(self, span: _Span, samples: int) -> str:
