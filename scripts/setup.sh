@@ -40,7 +40,7 @@ step() {
 ticks=0
 
 is_enough() { "$1" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
-can_seed() { "$1" -c 'import ensurepip' 2>/dev/null; }
+can_seed() { "$1" -c 'import ensurepip; ensurepip.version()' >/dev/null 2>&1; }
 has_pip() { "$1" -m pip --version >/dev/null 2>&1; }
 
 # The Python to use: one that can bring its own pip, if there is one.
