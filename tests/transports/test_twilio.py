@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -44,10 +45,15 @@ STARTED = Started(SID, "CA1", "AC1", parameters={"from": "+15550100", "to": "+15
 
 
 class Clock:
-    """The phase the engine will be told to align to."""
+    """Says which phase comes after the audio."""
+
+    def __init__(self) -> None:
+        self.next = 2
+        self.asked: list[float] = []
 
     def phase_after(self, now: float) -> int:
-        return 2
+        self.asked.append(now)
+        return self.next
 
 
 @dataclass
@@ -76,6 +82,7 @@ class World:
     engine: Engine
     legs: list[TwilioLeg]
     events: list[tuple[str, LegEvent]]
+    clock: Clock
 
     @property
     def leg(self) -> TwilioLeg:
@@ -152,10 +159,11 @@ async def serving(
             receiver(world, leg)
         return observe
 
-    media = type("Media", (), {"engine": engine, "clock": Clock()})()
+    clock = Clock()
+    media = type("Media", (), {"engine": engine, "clock": clock})()
     server = WebSocketServer("127.0.0.1", 0, limits=limits or Limits(close_seconds=0.1))
     twilio = TwilioServer(server, cast(MediaThread, media), receive, path=PATH, **options)
-    world = World(server, twilio, engine, legs, events)
+    world = World(server, twilio, engine, legs, events, clock)
     await server.start()
     try:
         yield world
@@ -316,6 +324,39 @@ def test_the_lane_moves_to_the_phase_after_its_audio() -> None:
             assert world.lane.phase == 0
             await say(peer, *(twilio.media(bytes(160)) for _ in range(10)))
             await until(lambda: world.lane.phase == 2)
+
+    run(body)
+
+
+def test_a_lane_that_strayed_is_moved_when_that_is_certain() -> None:
+    async def body() -> None:
+        async with serving() as world, world.call():
+            leg = world.leg
+
+            def second(phase: int) -> int:
+                world.clock.next = phase
+                for _ in range(50):
+                    leg.push(bytes(160))
+                return world.lane.phase
+
+            assert second(2) == 2  # the first ten frames are enough
+            assert [second(phase) for phase in (3, 3, 2, 3, 3)] == [2] * 5
+            assert second(3) == 3
+            assert second(3) == 3
+
+    run(body)
+
+
+def test_the_phase_is_chosen_by_the_time_it_is_and_not_by_the_loops_clock() -> None:
+    async def body() -> None:
+        async with serving() as world, world.call():
+            asyncio.get_running_loop().time()
+            busy_until = time.monotonic() + 0.02
+            while time.monotonic() < busy_until:
+                pass  # the loop's own clock stands still meanwhile
+            for _ in range(10):
+                world.leg.push(bytes(160))
+            assert world.clock.asked[0] >= busy_until
 
     run(body)
 
