@@ -104,7 +104,7 @@ def _bar(steps: Sequence[float], cells_a_ms: float, *, coloured: bool) -> Text:
     bar = Text()
     for step, (_, _, colour, sign) in zip(steps, STAGES, strict=True):
         cells = max(round(step * cells_a_ms), 1 if step >= 1 else 0)
-        bar.append(("█" if coloured else sign) * cells, style=colour if coloured else "")
+        bar.append(("▆" if coloured else sign) * cells, style=colour if coloured else "")
     return bar
 
 

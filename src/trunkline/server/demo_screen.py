@@ -289,7 +289,7 @@ def _struck(unheard: str, *, marked: bool) -> Text:
 
 def _tool(event: ToolCalled) -> Text:
     """``book_repair(day="Saturday", time="11:00") → booked: true``."""
-    text = Text(event.name, style="bold")
+    text = Text().append(event.name, style="bold")
     text.append(f"({_pairs(event.arguments, '=')})")
     result = _pairs(event.result, ": ")
     if result and result != event.result:  # sentences are meant for the model
