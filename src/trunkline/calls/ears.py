@@ -82,7 +82,8 @@ class FrameQueue(QuietEar):
 
     def hear(self, frame: Frame, windows: Sequence[Window], now: float) -> None:
         """Pass a frame on; at most one wake-up a tick."""
-        self._line.post(self._arrived, frame)
+        # A copy: the frame is a row of its shard's block, and would keep all of it.
+        self._line.post(self._arrived, frame.copy())
 
     def ended(self, now: float) -> None:
         """Let the reader finish."""

@@ -169,6 +169,8 @@ class MediaThread:
 
     def _after_batch(self) -> None:
         self.engine.kick(time.monotonic())
+        for watch in self._batched:
+            watch.flush()
         self.to_app.flush()
 
     def _watch_application(self) -> None:

@@ -222,6 +222,7 @@ class RtpStream:
         self._sender = RtpSender(0, rng)
         self._rtcp: RtcpSession | None = None
         self._dtmf_in = DtmfReceiver()
+        self._key_down = False  # an event was received that may not have ended
         self._dtmf_out: DtmfSender | None = None
         self._dtmf_waiting: deque[DtmfSender] = deque()
         self._samples = frame_samples(engine.rate_hz)
@@ -345,6 +346,7 @@ class RtpStream:
             jitter.put(self._row, sequence, timestamp, ssrc, marker, payload, now)
         elif payload_type in (format.dtmf_receive_type, format.dtmf_payload_type):
             self._engine.jitter.put_other(self._row, sequence, ssrc, now)
+            self._key_down = True
             for digit in self._dtmf_in.receive(payload, timestamp, ssrc, marker, now):
                 self._on_digit(digit.digit, digit.duration_ms, now)
         elif is_rtcp(data):
@@ -395,6 +397,8 @@ class RtpStream:
 
     def send(self, payload: bytes, now: float, *, silence: bool) -> None:
         """One encoded frame, or nothing while the outlet is busy."""
+        if self._key_down:
+            self._release_key(now)
         if self._dtmf_out is not None:
             self._send_digit(now)
             return
@@ -457,6 +461,12 @@ class RtpStream:
         else:
             self._dtmf_waiting.append(tones)
 
+    def _release_key(self, now: float) -> None:
+        """Report a digit whose end was lost, a moment after its last packet."""
+        for digit in self._dtmf_in.expire(now):
+            self._on_digit(digit.digit, digit.duration_ms, now)
+        self._key_down = self._dtmf_in.next_timeout() is not None
+
     def mark(self, generation: int, samples: int) -> None:
         """RTP has no marks."""
 
@@ -466,9 +476,7 @@ class RtpStream:
     # -- once a second -------------------------------------------------------------
 
     def second(self, now: float) -> None:
-        """Reports, digits whose end was lost, and the media timeout."""
-        for digit in self._dtmf_in.expire(now):
-            self._on_digit(digit.digit, digit.duration_ms, now)
+        """Reports, and the media timeout."""
         if self._rtcp is not None and now >= self._rtcp.next_timeout():
             self._send_rtcp(self._rtcp.report(now, _ntp(), self._reception()))
         # A caller who holds us may play music or nothing, whatever the direction says.
