@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-RUN_SECONDS = 300
+RUN_SECONDS = 400
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -43,7 +43,7 @@ __all__ = ["DemoOptions", "Voice", "run_demo"]
 
 Voice = Literal["best", "flite", "espeak"]
 
-CALL_SECONDS = 180.0
+CALL_SECONDS = 300.0
 """A call that takes longer than this has gone wrong: it takes about 60."""
 CALLER_NUMBER = "5551234"
 CALLER_VOICES: dict[str, dict[str, Any]] = {"flite": {"voice": "rms"}}
