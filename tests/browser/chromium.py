@@ -212,7 +212,7 @@ async def chromium(*flags: str, microphone: Path | None = None) -> AsyncIterator
                 await drain
 
 
-def run(body: Callable[[], Awaitable[None]], seconds: float = 60) -> None:
+def run(body: Callable[[], Awaitable[None]], seconds: float = 120) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(seconds):
             await body()

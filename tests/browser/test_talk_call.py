@@ -103,7 +103,7 @@ def test_a_spoken_conversation_is_heard_answered_and_shown(tmp_path: Path) -> No
         overflow = await page.run("document.documentElement.scrollHeight - innerHeight")
         assert overflow <= 0
 
-    run(body, seconds=120)
+    run(body, seconds=180)
 
 
 def js_round(value: float) -> int:
@@ -135,7 +135,7 @@ def test_every_tab_is_a_call_and_leaving_the_page_ends_it(tmp_path: Path) -> Non
             await until(lambda: not node.board.calls)
             await until(lambda: len(node.media.engine) == 0)
 
-    run(body, seconds=60)
+    run(body)
 
 
 def test_a_token_is_asked_for_and_another_site_is_kept_out(tmp_path: Path) -> None:
@@ -162,4 +162,4 @@ def test_a_token_is_asked_for_and_another_site_is_kept_out(tmp_path: Path) -> No
             await page.call()
             await until(lambda: len(watcher.calls) == 2)
 
-    run(body, seconds=60)
+    run(body)
