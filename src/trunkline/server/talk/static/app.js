@@ -41,7 +41,7 @@ class Call {
     this.sound = new Sound({
       onframe: (pcm) => { if (this.isReady) this.socket.send(pcm); },
       onmark: (name) => { if (this.isReady) this.say("audio-mark-reached", { name }); },
-      onlevel: showLevel,
+      onlevel: (who, level) => { if (!this.over) showLevel(who, level); },
       onlost: () => this.end("error", "The microphone was disconnected."),
     });
   }
