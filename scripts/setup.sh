@@ -10,7 +10,7 @@ venv=.venv
 log=$venv/setup.log
 purpose=${1:-demo}
 case $purpose in
-  demo) extras=speech ;;
+  demo) extras=speech,llm ;;
   test) extras=speech,espeak,llm,web,dev
     echo "The tests let espeak-ng speak too (GPL-3.0-or-later, in a process of its own)." ;;
   *) echo "usage: scripts/setup.sh demo|test" >&2; exit 2 ;;
