@@ -222,7 +222,10 @@ class SipCaller(Caller):
         peer.sequence = peer.sequence + 1 & 0xFFFF
         peer.timestamp = peer.timestamp + FRAME & 0xFFFFFFFF
         head = self._header(0x80, 0, peer.sequence, peer.timestamp, peer.ssrc)
-        self.socket.send(head + self.manners.frame(now))
+        try:
+            self.socket.send(head + self.manners.frame(now))
+        except OSError:  # nobody is there any more: the node has ended the call
+            self.lost = True
 
     def receive(self, offset: float) -> None:
         """Packets from the agent."""

@@ -143,7 +143,7 @@ def churn(transport: str, total: int) -> None:
     """Resident memory over many short calls."""
     material = scenes(voices(ABRUPT), shifts=1)
     taken: list[tuple[int, int]] = []
-    answered = 0
+    answered = lost = 0
     with Child("_node.py", {"transport": transport, **OPTIONS}) as node:
         port, done = node.hear()["port"], 0
         while done < total:
@@ -151,6 +151,7 @@ def churn(transport: str, total: int) -> None:
             manners = [Brief(material[one % len(material)]) for one in range(PARALLEL)]
             batch = Calls(transport, port, manners, pace)
             pace.run(batch.callers, CALL_SECONDS)
+            lost += sum(caller.lost for caller in batch.callers)
             batch.end()
             pace.close()
             done += PARALLEL
@@ -163,7 +164,8 @@ def churn(transport: str, total: int) -> None:
     slope = np.polyfit(numbers[half:], sizes[half:], 1)[0]
     growth = (sizes[-1] - sizes[0]) / (numbers[-1] - numbers[0])
     print(
-        f"{transport}: {total} calls, {answered} answered: {growth / 1000:.2f} kB a call over all "
+        f"{transport}: {total} calls, {answered} answered, {lost} lost: "
+        f"{growth / 1000:.2f} kB a call over all "
         f"after the first {PARALLEL}, {slope / 1000:.2f} kB a call over the last half "
         f"({sizes[0] / 1e6:.1f} MB, then {sizes[half] / 1e6:.1f}, at last {sizes[-1] / 1e6:.1f})\n"
         f"            {load()}"
