@@ -221,6 +221,27 @@ def test_a_row_fades_to_the_bit_as_it_does_alone(rate_hz: int, before: int) -> N
         assert np.array_equal(alone[0], together[row])
 
 
+def test_some_rows_of_a_block_are_updated_and_the_others_left_alone() -> None:
+    rng = np.random.default_rng(2)
+    some, each = Concealer(capacity=4), Concealer(capacity=4)
+    rows = np.array([some.open() for _ in range(4)])
+    assert [each.open() for _ in range(4)] == rows.tolist()
+    for concealer in (some, each):
+        concealer.update(np.full((4, FRAME), 9000, np.int16), rows)
+        concealer.conceal(missing(3), rows[:3])
+    block = rng.integers(-9000, 9000, (3, FRAME)).astype(np.int16)
+    expected = block.copy()
+    some.update(block, rows[1:], np.array([0, 2]))
+    for index in (0, 2):
+        each.update(expected[index : index + 1], rows[index + 1 : index + 2])
+    assert np.array_equal(block, expected)
+    assert some.concealed.tolist() == each.concealed.tolist() == [FRAME, 0, FRAME, 0]
+    more, same = missing(4), missing(4)
+    some.conceal(more, rows)
+    each.conceal(same, rows)
+    assert np.array_equal(more, same)
+
+
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1))
 @settings(max_examples=25, deadline=None)
 def test_rows_do_not_affect_each_other(seed: int, loss: float) -> None:

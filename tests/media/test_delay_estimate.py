@@ -1,11 +1,8 @@
 """How much delay a leg needs."""
 
 import numpy as np
-import pytest
 
 from trunkline.media.delay_estimate import DelayEstimate
-
-ROW = np.array([0])
 
 
 def estimate(capacity: int = 2) -> DelayEstimate:
@@ -20,7 +17,7 @@ def run(delay: DelayEstimate, lateness_ms: np.ndarray, begins: float = 0.0) -> f
     for late in lateness_ms:
         now += 0.02
         delay.turn(now)
-        delay.observe(ROW, np.array([late * 8.0]), single=True)
+        delay.observe(0, late * 8.0)
         delay.learn(now)
     return now
 
@@ -85,7 +82,8 @@ def test_packets_that_we_were_late_to_read_teach_nothing() -> None:
     delay = estimate()
     now = run(delay, np.zeros(10))
     delay.turn(now + 2)
-    delay.observe(np.zeros(100, np.intp), np.linspace(16000, 0, 100), single=False)
+    for transit in np.linspace(16000, 0, 100).tolist():
+        delay.observe(0, transit)
     delay.disregard()
     delay.learn(now + 2)
     assert wanted_ms(delay) == 30
@@ -99,18 +97,34 @@ def test_after_a_long_silence_the_fastest_packet_is_a_new_one() -> None:
     assert delay.fastest[0] == 400
 
 
-def test_one_batch_with_many_packets_of_a_row_teaches_the_same() -> None:
-    lateness = np.random.default_rng(3).uniform(0, 400, 5)
-    one, many = estimate(), estimate()
-    one.turn(0.02)
-    for each in lateness:
-        one.observe(ROW, np.array([each]), single=True)
-    many.turn(0.02)
-    many.observe(np.zeros(5, np.intp), lateness, single=False)
-    one.learn(0.02)
-    many.learn(0.02)
-    assert one.fastest[0] == many.fastest[0]
-    assert one.wanted[0] == pytest.approx(many.wanted[0], abs=160)
+def test_rows_observed_together_learn_as_each_alone_to_the_bit() -> None:
+    rng = np.random.default_rng(3)
+    together, alone = estimate(4), estimate(4)
+    for tick in range(500):
+        rows, now = rng.permutation(4)[: rng.integers(0, 5)], tick * 0.02
+        transits = rng.uniform(0, 400, len(rows)) + tick * rows
+        together.observe_each(rows, transits)
+        for row, transit in zip(rows.tolist(), transits.tolist(), strict=True):
+            alone.observe(row, transit)
+        for delay in (together, alone):
+            delay.turn(now)
+            delay.learn(now)
+        assert np.array_equal(together.fastest, alone.fastest)
+        assert np.array_equal(together.wanted, alone.wanted)
+
+
+def test_the_fastest_packet_is_that_of_the_last_two_seconds() -> None:
+    rng = np.random.default_rng(4)
+    delay, quarters = estimate(1), [[float("inf")]]
+    for tick in range(1000):
+        now = tick * 0.02
+        delay.turn(now)
+        if tick and int(now // 0.25) > int((tick - 1) * 0.02 // 0.25):
+            quarters.append([])
+        transit = float(rng.normal(0, 1000))
+        delay.observe(0, transit)
+        quarters[-1].append(transit)
+        assert delay.fastest[0] == min(min(quarter) for quarter in quarters[-8:])
 
 
 def test_rows_learn_apart_and_growing_or_resetting_concerns_one() -> None:

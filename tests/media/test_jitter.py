@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -912,37 +912,83 @@ def partly_late(network: Network) -> int:
     return 0 if network.ptime == FRAME else 160
 
 
+# An example has thousands of packets, all from its seed: shrinking it takes minutes and tells
+# nothing.
 @given(networks, st.integers(0, 10**6))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate])
+@example(Network(0.4, 0.1, 30.0, 9, 160), 9)
+@example(Network(0.1, 0.0, 5.0, 30, 240), 30)
+@example(Network(0.4, 0.0, 90.0, 64, 480), 64)
 def test_a_row_plays_the_same_alone_and_among_hostile_neighbours(
     network: Network, seed: int
 ) -> None:
     packets = network.carry(stream(100, ptime=network.ptime, seed=network.seed))
     packets.sort(key=lambda packet: packet.arrives)
-    alone = Listener(JitterBank()).hear(packets, until=3.0)
+    alone = Listener(JitterBank()).hear(packets, until=2.6)
     rng = np.random.default_rng(seed)
     bank = JitterBank(capacity=4)
-    neighbours = [bank.open(Law(int(rng.integers(2)))) for _ in range(25)]
+    neighbours = [bank.open(Law(int(rng.integers(2)))) for _ in range(12)]
     among = Listener(bank)
-    neighbours += [bank.open(Law(int(rng.integers(2)))) for _ in range(25)]
-    rows = np.array([*neighbours[:25], among.row, *neighbours[25:]])
+    neighbours += [bank.open(Law(int(rng.integers(2)))) for _ in range(12)]
+    rows = np.array([*neighbours[:12], among.row, *neighbours[12:]])
     at = 0
-    for tick in range(1, 151):
+    for tick in range(1, 131):
         now = tick * TICK
-        for row in rng.choice(neighbours, 60).tolist():
+        for row in rng.choice(neighbours, 30).tolist():
             abuse(bank, row, rng, now)
         while at < len(packets) and packets[at].arrives <= now:
             among.put(packets[at])
-            abuse(bank, neighbours[at % 50], rng, now)
+            abuse(bank, neighbours[at % 24], rng, now)
             at += 1
         taken = bank.take(rows, now)
-        among.frames.append(taken.pcm[25])
-        among.kinds.append(int(taken.kind[25]))
+        among.frames.append(taken.pcm[12])
+        among.kinds.append(int(taken.kind[12]))
     assert among.kinds == alone.kinds
     assert np.array_equal(among.pcm, alone.pcm)
-    mine, theirs = among.statistics, alone.statistics
-    assert mine.jitter_ms == pytest.approx(theirs.jitter_ms)
-    assert (mine.received, mine.late, mine.lost) == (theirs.received, theirs.late, theirs.lost)
+    assert among.statistics == alone.statistics
+
+
+@given(networks, st.integers(0, 10**6))
+@settings(max_examples=10, deadline=None)
+def test_it_makes_no_difference_which_packets_are_filed_together(
+    network: Network, seed: int
+) -> None:
+    packets = network.carry(stream(60, ptime=network.ptime, seed=network.seed))
+    rng = np.random.default_rng(seed)
+    together, apart = Listener(JitterBank()), Listener(JitterBank())
+    others = [[each.bank.open(Law.ULAW) for _ in range(6)] for each in (together, apart)]
+    for tick in range(1, 100):
+        now = tick * TICK
+        arrived = [packet for packet in packets if now - TICK < packet.arrives <= now]
+        for packet in sorted(arrived, key=lambda packet: packet.arrives):
+            together.put(packet)
+            apart.put(packet)
+            if rng.random() < 0.7:
+                apart.bank.statistics(apart.row)
+        for each, rows in ((together, others[0]), (apart, others[1])):
+            for row in rows:
+                each.bank.put(row, tick, tick * FRAME, 1, False, bytes(FRAME), now)
+            each.take(now)
+    assert together.kinds == apart.kinds
+    assert np.array_equal(together.pcm, apart.pcm)
+    assert together.statistics == apart.statistics
+
+
+@pytest.mark.parametrize("neighbours", [0, 1, 8])
+def test_a_packet_next_in_order_is_late_after_its_time_whatever_else_arrives(
+    neighbours: int,
+) -> None:
+    # A packet is lost but for its last 20 samples; 10 of them come in time, 10 do not.
+    end = 5000 + 20 * FRAME
+    first = Sent(-1, 0.405, 1020, end - 20, loud(10))
+    second = Sent(-1, 0.505, 1021, end - 10, loud(10))
+    heard = Listener()
+    others = [heard.bank.open(Law.ULAW) for _ in range(neighbours)]
+    heard.hear([*stream(19), first], until=0.5)
+    for row in others:
+        heard.bank.put(row, 7, 7, 7, False, b"", 0.505)
+    heard.hear([second])
+    assert heard.statistics.late == 1
 
 
 def abuse(bank: JitterBank, row: int, rng: np.random.Generator, now: float) -> None:

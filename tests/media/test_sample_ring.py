@@ -54,6 +54,14 @@ def test_growing_keeps_samples_and_adds_empty_rows() -> None:
     assert (ring.read(np.array([4]), at(4)) == HOLE).all()
 
 
+def test_samples_are_counted_across_the_end_of_the_ring() -> None:
+    ring = SampleRing(2, FRAME, SPAN)
+    ring.write(ROW, at(SPAN - 3), frame(1))
+    assert ring.count(1, SPAN - 5, SPAN + 1) == 4
+    assert ring.count(1, 0, SPAN) == ring.count(1, 7, 3 * SPAN) == FRAME
+    assert ring.count(0, 0, SPAN) == ring.count(1, 7, 7) == ring.count(1, 7, 3) == 0
+
+
 def test_there_is_nothing_in_an_empty_stretch() -> None:
     assert SampleRing(2, FRAME, SPAN).next_present(1, 7, 7) == 7
 

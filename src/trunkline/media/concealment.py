@@ -22,7 +22,8 @@ from .sample_ring import HOLE
 __all__ = ["CONTINUATIONS", "Concealer", "Continuation", "Silence", "Simple"]
 
 _HISTORY_FRAMES = 4
-"""80 ms: what a search for pitch periods of up to 20 ms wants (G.711 Appendix I keeps 48.75)."""
+"""80 ms: what a search for pitch periods of up to 20 ms wants (G.711 Appendix I keeps 48.75).
+A power of two."""
 _CROSSFADE_MS = 4
 _JOINT_MS = 4
 _LOUDEST = 32767
@@ -124,7 +125,7 @@ class Concealer:
         self.rows = Rows(capacity)
         size = rate_hz * _CROSSFADE_MS // 1000
         self._rise = (np.arange(1, size + 1) / (size + 1)).astype(np.float32)
-        self._history = np.zeros((capacity, 2 * _HISTORY_FRAMES, self._frame), np.int16)
+        self._history = np.zeros((capacity, _HISTORY_FRAMES, self._frame), np.int16)
         self._newest = np.zeros(capacity, np.intp)
         self._tail = np.zeros((capacity, size), np.float32)
         self.concealed = np.zeros(capacity, np.int64)
@@ -151,14 +152,18 @@ class Concealer:
         self._history[rows] = 0
         self.concealed[rows] = 0
 
-    def update(self, block: _Block, rows: _Rows) -> None:
-        """Received frames; the first one after concealment is blended with it, in place."""
-        concealed = self.concealed[rows]
-        if concealed.any():
+    def update(self, block: _Block, rows: _Rows, where: _Rows | None = None) -> None:
+        """Received frames; the first one after concealment is blended with it, in place.
+
+        ``where``: only these indexes of block and rows, ascending.
+        """
+        those = rows if where is None else rows[where]
+        concealed = self.concealed[those]
+        if np.count_nonzero(concealed):
             back = concealed.nonzero()[0]
-            self._blend(block, rows, back)
-            self.concealed[rows[back]] = 0
-        self._remember(block, rows)
+            self._blend(block, rows, back if where is None else where[back])
+            self.concealed[those[back]] = 0
+        self._remember(block if where is None else block[where], those)
 
     def conceal(self, block: _Block, rows: _Rows) -> None:
         """Frames with holes (`HOLE` samples, some or all): fill them, in place."""
@@ -219,14 +224,13 @@ class Concealer:
         block[back, :fade] = _to_int16(mixed)
 
     def _remember(self, block: _Block, rows: _Rows) -> None:
-        """File a frame twice, so that the newest four always lie one after another."""
-        newest = (self._newest[rows] + 1) % _HISTORY_FRAMES
+        """File a frame in place of the oldest."""
+        newest = self._newest[rows] + 1 & _HISTORY_FRAMES - 1
         self._newest[rows] = newest
         self._history[rows, newest] = block
-        self._history[rows, newest + _HISTORY_FRAMES] = block
 
     def _past(self, rows: _Rows) -> _Block:
         """The history of each row, oldest sample first, (k, 80 ms)."""
-        frames = (self._newest[rows] + 1)[:, np.newaxis] + np.arange(_HISTORY_FRAMES)
-        past: _Block = self._history[rows[:, np.newaxis], frames]
+        frames = self._newest[rows][:, np.newaxis] + np.arange(1, _HISTORY_FRAMES + 1)
+        past: _Block = self._history[rows[:, np.newaxis], frames & _HISTORY_FRAMES - 1]
         return past.reshape(len(rows), _HISTORY_FRAMES * self._frame)

@@ -50,7 +50,10 @@ class DelayEstimate:
         )
         self._epoch = 0
         self._next_lesson = -np.inf
+        # Least transits: of each quarter second, of this one, and of those before it.
         self._slots = np.full((capacity, _WINDOW_SLOTS), np.inf)
+        self._current = np.full(capacity, np.inf)
+        self._before = np.full(capacity, np.inf)
         self._worst = np.full(capacity, _NEVER)
         self._histogram = np.zeros((capacity, self._buckets), np.float32)
         self._lessons = np.zeros(capacity, np.int64)
@@ -63,6 +66,8 @@ class DelayEstimate:
         """More rows, fresh ones."""
         more = capacity - len(self.fastest)
         self._slots = np.concatenate([self._slots, np.full((more, _WINDOW_SLOTS), np.inf)])
+        self._current = np.concatenate([self._current, np.full(more, np.inf)])
+        self._before = np.concatenate([self._before, np.full(more, np.inf)])
         self._worst = np.concatenate([self._worst, np.full(more, _NEVER)])
         empty = np.zeros((more, self._buckets), np.float32)
         self._histogram = np.concatenate([self._histogram, empty])
@@ -79,31 +84,35 @@ class DelayEstimate:
 
     def restart(self, row: int, transit: float) -> None:
         """Another stream begins with this transit; what is known of the network stays."""
-        self._slots[row] = np.inf
+        self._slots[row] = self._current[row] = self._before[row] = np.inf
         self._worst[row] = _NEVER
         self.fastest[row] = transit
 
-    def observe(self, rows: _Rows, transits: NDArray[np.float64], *, single: bool) -> None:
-        """Packets arrived. ``single``: no row comes twice."""
-        slot = self._epoch % _WINDOW_SLOTS
-        if single:
-            self._slots[rows, slot] = np.minimum(self._slots[rows, slot], transits)
-        else:
-            np.minimum.at(self._slots[:, slot], rows, transits)
-        fastest = self._slots[rows].min(axis=1)
+    def observe(self, row: int, transit: float) -> None:
+        """A packet arrived."""
+        current = min(self._current.item(row), transit)
+        fastest = min(self._before.item(row), current)
+        self._current[row] = current
+        self.fastest[row] = fastest
+        self._worst[row] = max(self._worst.item(row), transit - fastest)
+
+    def observe_each(self, rows: _Rows, transits: NDArray[np.float64]) -> None:
+        """A packet of each of these rows arrived: the same as `observe` of each."""
+        current = np.minimum(self._current[rows], transits)
+        fastest = np.minimum(self._before[rows], current)
+        self._current[rows] = current
         self.fastest[rows] = fastest
-        lateness = transits - fastest
-        if single:
-            self._worst[rows] = np.maximum(self._worst[rows], lateness)
-        else:
-            np.maximum.at(self._worst, rows, lateness)
+        self._worst[rows] = np.maximum(self._worst[rows], transits - fastest)
 
     def turn(self, now: float) -> None:
         """Packets observed from now on belong to this quarter second; old ones are forgotten."""
         epoch = int(now // _SLOT_SECONDS)
         if epoch > self._epoch:
+            self._slots[:, self._epoch % _WINDOW_SLOTS] = self._current
             for passed in range(max(self._epoch + 1, epoch - _WINDOW_SLOTS + 1), epoch + 1):
                 self._slots[:, passed % _WINDOW_SLOTS] = np.inf
+            self._before = self._slots.min(axis=1)
+            self._current[:] = np.inf
             self._epoch = epoch
 
     def disregard(self) -> None:
@@ -128,6 +137,6 @@ class DelayEstimate:
         histogram[np.arange(len(rows)), bucket] += 1 - keep
         self._histogram[rows] = histogram
         reached = np.cumsum(histogram, axis=1)
-        below = (reached < self._quantile * reached[:, -1:]).sum(axis=1)
+        below = (reached < self._quantile * reached[:, -1:]).argmin(axis=1)
         # A packet in bucket b is on time if the delay reaches the bucket's upper edge.
         self.wanted[rows] = np.clip((below + 1) * self._bucket, self._least, self._most)

@@ -1,10 +1,13 @@
-"""Arrival, in batches: which packets belong to a row's stream, and where their audio goes.
+"""Arrival: which packets belong to a row's stream, and where their audio goes.
 
 Most packets are plain: the known source, the next number, the timestamp where the
-last one ended. Everything judged here in arrays is a comparison with that. What does
-not fit at all (another source, a jump) is odd and looked at one by one: it is kept
-aside until a second packet continues it, as RFC 3550 A.1 does for sequence numbers,
-so that no single packet, forged or astray, can throw a stream off.
+last one ended, as long as that, and there is room. Those of many rows are filed at
+once, in arrays. All others are looked at one by one. Both do the same to a row, to
+the bit: what a packet does depends on its row alone, not on what else arrives.
+
+What does not fit at all (another source, a jump) is odd: it is kept aside until a
+second packet continues it, as RFC 3550 A.1 does for sequence numbers, so that no
+single packet, forged or astray, can throw a stream off.
 """
 
 from collections.abc import Sequence
@@ -12,26 +15,37 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrivals import Arrivals, Packet, signed32
+from .arrivals import Arrivals, Packet, first_of_each_row
 from .g711 import DECODE
-from .jitter_state import NEVER, Count, JitterRows
+from .jitter_state import NEVER, NOTHING, Count, JitterRows
 from .reception import NO_SOURCE
 
 __all__ = ["Intake"]
 
+_FEW = 5
+"""Fewer packets than this are filed faster one by one (8 µs each) than in arrays."""
 # RFC 3550 A.1
 _MAX_DROPOUT, _MAX_MISORDER = 3000, 100
 _FOLLOWS = 8
 """A packet confirms one kept aside if it is at most so many numbers after it: not just
 one, so that a lossy network does not lock a new source out."""
-_MOST_RESTARTS = 4
-"""Of a row within one batch. A call transferred in mid-stall has one."""
+_MOST_RESTARTS, _RESTARTS_SECONDS = 4, 0.1
+"""Of a row in this time. A call transferred in mid-stall has one."""
 _EARLY_MS = 60
 """A gap in timestamps is a pause if the packet is not earlier than the fastest by more."""
 _CODES = DECODE.reshape(-1)
+_PAIRS = [
+    table.take(np.arange(65536, dtype=np.uint16).view(np.uint8)).view(np.int32) for table in DECODE
+]
+"""Two samples for two codes, by law: half as many look-ups."""
 
 _Integers = NDArray[np.int64]
-_Mask = NDArray[np.bool_]
+
+
+def _signed(difference: int, bits: int) -> int:
+    """A difference of numbers that wrap, the short way round."""
+    half = 1 << bits - 1
+    return (difference + half & (1 << bits) - 1) - half
 
 
 class Intake:
@@ -40,83 +54,149 @@ class Intake:
     def __init__(self, rows: JitterRows) -> None:
         self._rows = rows
         self._aside: dict[int, Packet] = {}
+        self._restarts: dict[int, tuple[float, int]] = {}
         self._early = rows.rate_hz * _EARLY_MS / 1000
+        self.flooded: set[int] = set()
+        """Rows that had more than a second waiting: what is wanted as delay shall stay of it."""
 
     def forget(self, row: int) -> None:
-        """Drop what is kept aside of a row."""
+        """Drop what is kept of a row here."""
         self._aside.pop(row, None)
+        self._restarts.pop(row, None)
+        self.flooded.discard(row)
 
     def absorb(self, packets: Sequence[Packet]) -> None:
         """File packets, in the order they arrived."""
-        for _ in range(_MOST_RESTARTS):
-            if not packets:
-                return
-            packets = self._absorb(Arrivals.of(packets))
-        # A stream that restarts at every other packet would cost everybody time.
-        self._rows.count(np.array([packet[0] for packet in packets], np.intp), Count.OVERFLOW)
+        while len(packets) >= _FEW:
+            first, others = first_of_each_row(packets)
+            if len(first) < _FEW:
+                break
+            self._file_each(first)
+            packets = others
+        for packet in packets:
+            self._file(packet)
 
-    def _absorb(self, batch: Arrivals) -> list[Packet]:
-        """File what is plain; what follows a restart is handed back."""
-        state, rows = self._rows, batch.rows
-        reception = state.reception
-        ahead = reception.ahead(rows, batch.sequences)
-        jump = signed32(batch.timestamps + state.offset[rows] - state.head[rows])
-        perfect = (batch.ssrcs == reception.ssrc[rows]) & (ahead == 1) & (jump == 0)
-        smooth = bool(perfect.all())
-        restarts: list[Packet] = []
-        deferred: list[Packet] = []
-        if not smooth or self._aside:
-            odd = ~perfect if smooth else self._odd(batch, ahead, jump)
-            if odd.any() or not self._aside.keys().isdisjoint(rows.tolist()):
-                keep = self._weigh(batch.packets, odd, restarts, deferred)
-                if len(keep) < len(rows):
-                    chosen = np.array(keep, np.intp)
-                    batch, ahead, jump = batch.select(chosen), ahead[chosen], jump[chosen]
-        if len(batch.rows):
-            self._count(batch, ahead, jump, smooth=smooth)
-        for packet in restarts:
-            self._restart(packet)
-        return deferred
+    # -- plain packets, many at once ---------------------------------------------------------
+
+    def _file_each(self, packets: Sequence[Packet]) -> None:
+        """File packets of as many rows."""
+        state, batch = self._rows, Arrivals.of(packets)
+        rows = batch.rows
+        position = state.head[rows]
+        expected = batch.said == state.expected.take(rows, axis=1)
+        # As unsigned, what is late is beyond all bounds as well.
+        waiting = (position - state.read[rows]).view(np.uint64)
+        room = (state.span - batch.said[3]).view(np.uint64)
+        fits = (waiting <= room) & state.playing[rows]
+        if np.count_nonzero(expected) + np.count_nonzero(fits) < 5 * len(rows):
+            plain = expected.all(axis=0) & fits
+            for index in (~plain).nonzero()[0].tolist():
+                self._file(packets[index])
+            chosen = plain.nonzero()[0]
+            if not chosen.size:
+                return
+            batch, position = batch.select(chosen), position[chosen]
+            rows = batch.rows
+        if self._aside:
+            for row in self._aside.keys() & set(rows.tolist()):
+                del self._aside[row]
+        transit = batch.times * state.rate_hz - position
+        sequences, timestamps, _, lengths = batch.said
+        state.reception.advance(rows, sequences, transit)
+        state.delay.observe_each(rows, transit)
+        state.head[rows] = position + lengths
+        state.expected[0][rows] = sequences + 1 & 0xFFFF
+        state.expected[1][rows] = timestamps + lengths & 0xFFFFFFFF
+        self._write_each(batch, position)
+
+    def _write_each(self, batch: Arrivals, position: _Integers) -> None:
+        """Decode payloads and file their samples."""
+        state = self._rows
+        whole = batch.said[3] == state.frame
+        if np.count_nonzero(whole) < len(whole):
+            for index in (~whole).nonzero()[0].tolist():
+                row, payload = batch.rows.item(index), batch.payloads[index]
+                state.ring.write_piece(row, position.item(index), self._decode(row, payload))
+            chosen = whole.nonzero()[0]
+            if not chosen.size:
+                return
+            batch, position = batch.select(chosen), position[chosen]
+        codes = b"".join(batch.payloads)
+        laws = state.law[batch.rows]
+        alaw = np.count_nonzero(laws)
+        if alaw in (0, len(laws)):
+            pairs = _PAIRS[bool(alaw)].take(np.frombuffer(codes, np.uint16))
+            pcm = pairs.view(np.int16)
+        else:
+            of_law = np.repeat(laws * 256, state.frame)
+            pcm = _CODES.take(of_law + np.frombuffer(codes, np.uint8))
+        state.ring.write(batch.rows, position, pcm.reshape(-1, state.frame))
+
+    def _decode(self, row: int, payload: bytes) -> NDArray[np.int16]:
+        pcm: NDArray[np.int16] = DECODE[self._rows.law.item(row)].take(
+            np.frombuffer(payload, np.uint8)
+        )
+        return pcm
+
+    # -- any packet ------------------------------------------------------------------------
+
+    def _file(self, packet: Packet) -> None:
+        """File a packet, whatever it is."""
+        row, sequence, timestamp, _, _, payload, time = packet
+        state, reception = self._rows, self._rows.reception
+        head = state.head.item(row)
+        ahead = _signed(sequence - reception.highest.item(row), 16)
+        jump = _signed(timestamp + state.offset.item(row) - head, 32)
+        position = head + jump
+        transit = time * state.rate_hz - position
+        if self._odd(packet, ahead, jump, transit):
+            begins = self._begins(packet)
+            if begins and self._restart(begins[0]):
+                for each in begins:
+                    self._file(each)
+            elif begins:
+                state.counts[row, Count.OVERFLOW] += len(begins)
+            return
+        self._aside.pop(row, None)
+        again = reception.count(row, sequence, ahead)
+        if again:
+            state.counts[row, Count.DUPLICATE] += 1
+        if not payload:
+            if ahead > 0:
+                state.resting[row] = True
+        elif not again:
+            reception.time(row, transit)
+            state.delay.observe(row, transit)
+            self._place(row, payload, position, ahead, jump)
+        self._expect(row)
+
+    def _expect(self, row: int) -> None:
+        """What the next packet says if it is plain; see `JitterRows.expected`."""
+        state = self._rows
+        expected = state.expected
+        expected[0, row] = state.reception.highest.item(row) + 1 & 0xFFFF
+        expected[1, row] = state.head.item(row) - state.offset.item(row) & 0xFFFFFFFF
+        expected[2, row] = state.reception.ssrc.item(row)
+        resting = state.resting.item(row)
+        expected[3, row] = NOTHING if resting else state.last_length.item(row)
 
     # -- what belongs ------------------------------------------------------------------
 
-    def _odd(self, batch: Arrivals, ahead: _Integers, jump: _Integers) -> _Mask:
-        """Which packets do not continue their row's stream as it is."""
-        state, rows = self._rows, batch.rows
-        known = batch.ssrcs == state.reception.ssrc[rows]
-        in_sequence = (ahead < _MAX_DROPOUT) & (ahead > -_MAX_MISORDER)
-        transit = batch.times * state.rate_hz - (state.head[rows] + jump)
-        punctual = transit >= state.delay.fastest[rows] - self._early
+    def _odd(self, packet: Packet, ahead: int, jump: int, transit: float) -> bool:
+        """Whether a packet does not continue its row's stream as it is."""
+        row, _, _, ssrc, _, payload, _ = packet
+        state = self._rows
+        known = ssrc == state.reception.ssrc.item(row)
+        if not known or not -_MAX_MISORDER < ahead < _MAX_DROPOUT:
+            return True
+        if not payload:
+            return False
         frame = state.frame
-        expected = (ahead - 1) * state.last_length[rows]
-        newer = (jump >= -frame) & ((jump <= expected + frame) | punctual)
-        older = (jump <= frame) & (jump > -2 * state.span)
-        belongs = np.where(ahead > 0, newer, older) | (batch.lengths == 0)
-        odd: _Mask = ~(known & in_sequence & belongs)
-        return odd
-
-    def _weigh(
-        self,
-        packets: Sequence[Packet],
-        odd: _Mask,
-        restarts: list[Packet],
-        deferred: list[Packet],
-    ) -> list[int]:
-        """Look at odd packets one by one; gives the indexes of those to file now."""
-        keep: list[int] = []
-        restarted: set[int] = set()
-        for index, (packet, is_odd) in enumerate(zip(packets, odd.tolist(), strict=True)):
-            row = packet[0]
-            if row in restarted:
-                deferred.append(packet)
-            elif not is_odd:
-                keep.append(index)
-                self._aside.pop(row, None)
-            elif begins := self._begins(packet):
-                restarts.append(begins[0])
-                deferred.extend(begins)
-                restarted.add(row)
-        return keep
+        if ahead < 1:
+            return not -2 * state.span < jump <= frame
+        if jump <= (ahead - 1) * state.last_length.item(row) + frame:
+            return jump < -frame
+        return transit < state.delay.fastest.item(row) - self._early
 
     def _begins(self, packet: Packet) -> list[Packet]:
         """The packets a new stream begins with, or none: this one is kept aside."""
@@ -141,168 +221,112 @@ class Intake:
         self._rows.counts[row, Count.STRAY] += 1
         return []
 
-    def _restart(self, packet: Packet) -> None:
-        """Let a row's stream go on with this packet, wherever its timestamp is."""
+    def _restart(self, packet: Packet) -> bool:
+        """Let a row's stream go on with this packet, wherever its timestamp is.
+
+        False if it did so too often: a stream that restarts at every other packet
+        would never be heard and fill the statistics.
+        """
         row, sequence, timestamp, ssrc, _, _, time = packet
         state, reception = self._rows, self._rows.reception
-        fresh = reception.ssrc[row] == NO_SOURCE
-        position = 0 if fresh else max(int(state.head[row]), int(state.read[row]))
-        ahead = sequence - int(reception.highest[row]) & 0xFFFF
-        counts = state.counts[row]
-        if fresh:
+        since, restarts = self._restarts.get(row, (-np.inf, 0))
+        if time - since > _RESTARTS_SECONDS:
+            since, restarts = time, 0
+        if restarts >= _MOST_RESTARTS:
+            return False
+        self._restarts[row] = since, restarts + 1
+        if reception.ssrc[row] == NO_SOURCE:
+            position = 0
             # Packets that overtook each other at the beginning are still filed.
             state.read[row] = -state.span // 4
             reception.restart(row, ssrc, sequence)
         else:
-            counts[Count.SOURCES] += ssrc != reception.ssrc[row]
-            counts[Count.RESTARTS] += ssrc == reception.ssrc[row]
-            if ssrc != reception.ssrc[row] or not 0 < ahead < _MAX_DROPOUT:
-                counts[Count.RECEIVED_BEFORE] += reception.received[row]
-                counts[Count.LOST_BEFORE] += reception.lost(row)
-                reception.restart(row, ssrc, sequence)
-            reception.forget_transit(row)
-            if state.onset[row] == NEVER:
-                state.quiet_from[row] = position
-            state.onset[row] = min(int(state.onset[row]), position)
+            position = max(state.head.item(row), state.read.item(row))
+            self._change(packet, position)
         state.offset[row] = position - timestamp
         state.head[row] = position
         state.delay.restart(row, time * state.rate_hz - position)
+        return True
+
+    def _change(self, packet: Packet, position: int) -> None:
+        """A stream that there is goes on with this packet, or another takes it over."""
+        row, sequence, _, ssrc, _, _, _ = packet
+        state, reception = self._rows, self._rows.reception
+        counts = state.counts[row]
+        other = ssrc != reception.ssrc.item(row)
+        counts[Count.SOURCES if other else Count.RESTARTS] += 1
+        ahead = sequence - reception.highest.item(row) & 0xFFFF
+        if other or not 0 < ahead < _MAX_DROPOUT:
+            counts[Count.RECEIVED_BEFORE] += reception.received[row]
+            counts[Count.LOST_BEFORE] += reception.lost(row)
+            reception.restart(row, ssrc, sequence)
+        reception.forget_transit(row)
+        onset = self._onset(row)
+        if onset == NEVER:
+            state.quiet_from[row] = position
+        state.onset[row] = min(onset, position)
 
     # -- where it goes -------------------------------------------------------------------
 
-    def _count(self, batch: Arrivals, ahead: _Integers, jump: _Integers, *, smooth: bool) -> None:
-        """Count packets of the stream, and file those that carry something new."""
-        state, rows = self._rows, batch.rows
-        again = state.reception.count(
-            rows, batch.sequences, ahead, single=batch.single, repeats=batch.repeats
-        )
-        audio = batch.lengths > 0
-        fresh = audio & ~again
-        if not fresh.all():
-            state.count(rows[again], Count.DUPLICATE)
-            state.resting[rows[~audio & (ahead > 0)]] = True
-            chosen = fresh.nonzero()[0]
-            if not chosen.size:
-                return
-            batch, ahead, jump = batch.select(chosen), ahead[chosen], jump[chosen]
-            rows = batch.rows
-        position = state.head[rows] + jump
-        transit = batch.times * state.rate_hz - position
-        state.reception.time(rows, transit, single=batch.single)
-        state.delay.observe(rows, transit, single=batch.single)
-        self._place(batch, position, ahead, jump, smooth=smooth)
-
-    def _place(
-        self,
-        batch: Arrivals,
-        position: _Integers,
-        ahead: _Integers,
-        jump: _Integers,
-        *,
-        smooth: bool,
-    ) -> None:
+    def _place(self, row: int, payload: bytes, position: int, ahead: int, jump: int) -> None:
         """Find out what is late, what begins a talkspurt and what is too much; file the rest."""
-        state, rows = self._rows, batch.rows
-        end = position + batch.lengths
-        playing, read = state.playing[rows], state.read[rows]
-        all_play = bool(playing.all())
-        some_late = False
-        if not smooth or not all_play:
-            late = end <= read
-            some_late = bool(late.any())
-            state.count(rows[ahead < 1], Count.REORDERED)
-            if not all_play:
-                self._await(rows, position, playing, late)
-            self._pause(rows, position, end, playing, ahead, jump)
-            state.count(rows[late], Count.LATE)
-        oldest = read if all_play else np.where(playing, read, state.onset[rows])
-        too_much = end - oldest > state.span
-        if too_much.any():
-            before = end > read
-            for row in np.unique(rows[too_much & before]).tolist():
-                self._skip(row, int(end[rows == row].max()))
-            read = state.read[rows]
-            state.count(rows[before & (end <= read)], Count.OVERFLOW)
-            some_late = True
-        state.resting[rows] = False
-        state.last_length[rows] = batch.lengths
-        np.maximum.at(state.head, rows, end)
-        if some_late:
-            chosen = (end > read).nonzero()[0]
-            batch, position, read = batch.select(chosen), position[chosen], read[chosen]
-        self._write(batch, position, read)
-
-    def _await(
-        self, rows: NDArray[np.intp], position: _Integers, playing: _Mask, late: _Mask
-    ) -> None:
-        """Rows that wait shall start with the oldest audio they have."""
         state = self._rows
-        waiting = ~playing & ~late
-        begins = np.maximum(position, state.read[rows])
-        np.minimum.at(state.onset, rows[waiting], begins[waiting])
+        length = len(payload)
+        end, read, playing = position + length, state.read.item(row), state.playing.item(row)
+        if ahead < 1:
+            state.counts[row, Count.REORDERED] += 1
+        if end <= read:
+            state.counts[row, Count.LATE] += 1
+        if playing:
+            self._pause(row, position, end, jump - (ahead - 1) * state.last_length.item(row), ahead)
+        elif end > read:
+            # Waiting, a row shall start with the oldest audio it has.
+            state.onset[row] = min(state.onset.item(row), max(position, read))
+        oldest = read if playing else state.onset.item(row)
+        if end > read and end - oldest > state.span:
+            self._skip(row, end)
+            read = state.read.item(row)
+        state.resting[row] = False
+        state.last_length[row] = length
+        state.head[row] = max(state.head.item(row), end)
+        if end > read:
+            played = max(read - position, 0)
+            pcm = self._decode(row, payload)
+            state.ring.write_piece(row, position + played, pcm[played:])
 
-    def _pause(
-        self,
-        rows: NDArray[np.intp],
-        position: _Integers,
-        end: _Integers,
-        playing: _Mask,
-        ahead: _Integers,
-        jump: _Integers,
-    ) -> None:
+    def _onset(self, row: int) -> int:
+        """Where the next talkspurt begins, if it is still to come."""
+        state = self._rows
+        onset = state.onset.item(row)
+        passed = onset < state.read.item(row) and state.playing.item(row)
+        return NEVER if passed else onset
+
+    def _pause(self, row: int, position: int, end: int, gap: int, ahead: int) -> None:
         """Notice that a sender paused: timestamps have a gap that the numbers do not explain."""
         state = self._rows
-        gap = jump - (ahead - 1) * state.last_length[rows]
-        onset = state.onset[rows]
-        paused = (gap > state.frame) & (ahead > 0) & playing
-        if not paused.any() and (onset == NEVER).all():
-            return
-        passed = rows[playing & (onset < state.read[rows])]
-        state.onset[passed] = NEVER
-        new = rows[paused & (state.onset[rows] == NEVER)]
-        state.quiet_from[new] = state.head[new]
-        np.minimum.at(state.onset, rows[paused], position[paused])
-        onset = state.onset[rows]
-        before = playing & (onset != NEVER) & (position < onset)
-        np.maximum.at(state.quiet_from, rows[before], end[before])
+        onset = self._onset(row)
+        if gap > state.frame and ahead > 0:
+            if onset == NEVER:
+                state.quiet_from[row] = state.head[row]
+            onset = min(onset, position)
+        if position < onset != NEVER:
+            state.quiet_from[row] = max(state.quiet_from.item(row), end)
+        state.onset[row] = onset
 
     def _skip(self, row: int, newest: int) -> None:
         """More than a second is waiting: pass all but what the row wants as delay."""
         state = self._rows
+        self.flooded.add(row)
         playing = state.playing[row]
         start = int(state.read[row] if playing else state.onset[row])
         wanted = int(state.delay.wanted[row]) + state.frame
         frames = -((start - (newest - wanted)) // state.frame)
         stop = start + frames * state.frame
+        thrown = state.ring.count(row, start, stop)
+        state.counts[row, Count.OVERFLOW] += -(-thrown // state.last_length.item(row))
         state.ring.clear_span(row, start, stop)
         state.counts[row, Count.DROPPED] += frames
         state.read[row] = stop
         state.held[row] = 0
         if not playing or state.onset[row] < stop:
             state.onset[row] = NEVER if playing else stop
-
-    def _write(self, batch: Arrivals, position: _Integers, read: _Integers) -> None:
-        """Decode payloads and file their samples, those that are not played already."""
-        if not len(batch.rows):
-            return
-        state, rows = self._rows, batch.rows
-        codes = np.frombuffer(b"".join(batch.payloads), np.uint8)
-        laws = state.law[rows]
-        if laws.min() == laws.max():
-            pcm = DECODE[int(laws[0])].take(codes)
-        else:
-            pcm = _CODES.take(codes + np.repeat(laws * 256, batch.lengths))
-        whole = (batch.lengths == state.frame) & (position >= read)
-        if whole.all():
-            state.ring.write(rows, position, pcm.reshape(-1, state.frame))
-            return
-        ends = np.cumsum(batch.lengths)
-        starts = ends - batch.lengths
-        chosen = whole.nonzero()[0]
-        block = pcm[starts[chosen, np.newaxis] + np.arange(state.frame)]
-        state.ring.write(rows[chosen], position[chosen], block)
-        for index in (~whole).nonzero()[0].tolist():
-            start, at = int(starts[index]), int(position[index])
-            played = max(int(read[index]) - at, 0)
-            piece = pcm[start + played : int(ends[index])]
-            state.ring.write_piece(int(rows[index]), at + played, piece)

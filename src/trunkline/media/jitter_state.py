@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
 
@@ -15,13 +14,16 @@ from .g711 import Law
 from .reception import Reception
 from .sample_ring import SampleRing
 
-__all__ = ["CLOSED", "NEVER", "Count", "JitterRows", "JitterSettings"]
+__all__ = ["CLOSED", "NEVER", "NOTHING", "Count", "JitterRows", "JitterSettings"]
 
 NEVER = 1 << 62
 """The onset of a talkspurt that is not known of."""
 
 CLOSED = -1
 """The law of a row that is not open."""
+
+NOTHING = -1
+"""No packet says this of itself."""
 
 _SPAN_FRAMES = 50
 """The ring holds a second."""
@@ -146,6 +148,9 @@ class JitterRows:
         """Recent loudest mean magnitude; only kept while the delay is being changed."""
         self.changed = np.zeros(capacity)
         """When delay was last changed, in seconds."""
+        self.expected = np.full((4, capacity), NOTHING)
+        """What a row's next packet says if it is plain: its sequence number, timestamp, SSRC,
+        and bytes of audio, (4, rows); follows from what else is known of the row."""
         self.counts = np.zeros((capacity, len(Count)), np.int64)
 
     def open(self, law: Law) -> int:
@@ -160,6 +165,7 @@ class JitterRows:
         """Give a row back; raises `UsageError` if it is not open."""
         self.concealer.close(row)
         self.law[row] = CLOSED
+        self.playing[row] = False
 
     def _grow(self, capacity: int) -> None:
         """More rows; those there are keep their numbers."""
@@ -170,6 +176,8 @@ class JitterRows:
             old = getattr(self, name)
             fresh = np.zeros((capacity - len(old), *old.shape[1:]), old.dtype)
             setattr(self, name, np.concatenate([old, fresh]))
+        fresh = np.full((4, capacity - len(old)), NOTHING)
+        self.expected = np.concatenate([self.expected, fresh], axis=1)
         self.law[len(old) :] = CLOSED
 
     def reset(self, row: int, law: Law) -> None:
@@ -178,13 +186,9 @@ class JitterRows:
             getattr(self, name)[row] = initial
         self.last_length[row] = self.frame
         self.counts[row] = 0
+        self.expected[:, row] = NOTHING
         self.law[row] = law
         self.ring.clear_span(row, 0, self.span)
         self.reception.clear(row)
         self.delay.reset(row)
         self.concealer.reset(np.array([row]))
-
-    def count(self, rows: NDArray[np.intp], what: Count) -> None:
-        """One more of something on each of these rows; a row may come more than once."""
-        if rows.size:
-            np.add.at(self.counts[:, int(what)], rows, 1)

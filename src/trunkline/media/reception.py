@@ -1,8 +1,8 @@
 """What arrived of each source: sequence numbers, duplicates, jitter (RFC 3550 A.1, A.8).
 
-Vectorised over rows. A batch is filed in order of arrival and may hold several
-packets of a row. Which packets belong to the source at all is the caller's
-judgement: it sees timestamps too.
+Packets are counted one by one, those that are next in order for many rows at once.
+Which packets belong to the source at all is the caller's judgement: it sees
+timestamps too.
 """
 
 import numpy as np
@@ -15,7 +15,6 @@ __all__ = ["NO_SOURCE", "Reception"]
 NO_SOURCE = -1
 _SEEN = 256  # packets remembered for duplicates: 5 s at 20 ms
 _GAIN = 1 / 16  # RFC 3550 6.4.1
-_KEPT = 1 - _GAIN
 
 _ARRAYS = (
     "ssrc",
@@ -91,73 +90,38 @@ class Reception:
         expected = int(self.highest[row] - self.first[row]) + 1
         return max(0, expected - int(self.received[row] - self.repeated[row]))
 
-    def ahead(self, rows: _Rows, sequences: _Integers) -> _Integers:
-        """How far each packet is ahead of its row's highest: 1 in order, below 1 not new."""
-        return ((sequences - self.highest[rows] + 0x8000) & 0xFFFF) - 0x8000
-
-    def count(
-        self,
-        rows: _Rows,
-        sequences: _Integers,
-        ahead: _Integers,
-        *,
-        single: bool,
-        repeats: bool,
-    ) -> NDArray[np.bool_]:
-        """Count packets; True for each that is a duplicate.
-
-        ``single``: no row comes twice. ``repeats``: a packet may be there twice.
-        """
-        slots = sequences & _SEEN - 1
-        again: NDArray[np.bool_] = self._seen[rows, slots] == sequences
-        self._seen[rows, slots] = sequences
-        highest = self.highest[rows]
-        if single:
-            self.received[rows] += 1
-            self.highest[rows] = highest + np.maximum(ahead, 0)
-        else:
-            np.add.at(self.received, rows, 1)
-            np.maximum.at(self.highest, rows, highest + ahead)
-        if repeats:
-            _, first = np.unique(rows << 16 | sequences, return_index=True)
-            repeated = np.ones(len(rows), np.bool_)
-            repeated[first] = False
-            again |= repeated
-        if again.any():
-            np.add.at(self.repeated, rows[again], 1)
+    def count(self, row: int, sequence: int, ahead: int) -> bool:
+        """Count a packet so far ahead of the highest; True if it is a duplicate."""
+        slot = sequence & _SEEN - 1
+        again = ahead < 1 and bool(self._seen.item(row, slot) == sequence)
+        self._seen[row, slot] = sequence
+        self.received[row] += 1
+        if ahead > 0:
+            self.highest[row] += ahead
+        if again:
+            self.repeated[row] += 1
         return again
 
-    def time(self, rows: _Rows, transits: NDArray[np.float64], *, single: bool) -> None:
-        """Advance the interarrival jitter by these packets, in order of arrival (A.8)."""
-        if not single:
-            self._time_groups(rows, transits)
-            return
+    def time(self, row: int, transit: float) -> None:
+        """Advance the interarrival jitter by a packet (A.8)."""
+        change = abs(transit - self._transit.item(row))
+        # The first packet of a source has nothing to be compared with: NaN, no change.
+        if change >= 0:
+            self.jitter[row] += (change - self.jitter.item(row)) * _GAIN
+        self._transit[row] = transit
+
+    def advance(self, rows: _Rows, sequences: _Integers, transits: NDArray[np.float64]) -> None:
+        """Count and time a packet of each of these rows, each the next after its highest.
+
+        The same to the bit as `count` and `time` of each; not for the first of a source.
+        """
+        self._seen[rows, sequences & _SEEN - 1] = sequences
+        self.received[rows] += 1
+        self.highest[rows] += 1
         change = np.abs(transits - self._transit[rows])
         jitter = self.jitter[rows]
-        # The first packet of a source has nothing to be compared with: NaN, no change.
-        self.jitter[rows] = jitter + np.where(change >= 0, (change - jitter) * _GAIN, 0)
+        change -= jitter
+        change *= _GAIN
+        jitter += change
+        self.jitter[rows] = jitter
         self._transit[rows] = transits
-
-    def _time_groups(self, rows: _Rows, transits: NDArray[np.float64]) -> None:
-        """The same for rows with several packets, k of them at once.
-
-        J (15/16)^k + sum over j of |D_j| / 16 (15/16)^(k-1-j).
-        """
-        order = rows.argsort(kind="stable")
-        rows, transits = rows[order], transits[order]
-        size = len(rows)
-        starts = np.ones(size + 1, np.bool_)
-        np.not_equal(rows[1:], rows[:-1], out=starts[1:-1])
-        edges = starts.nonzero()[0]
-        begins, ends = edges[:-1], edges[1:]
-        unique, counts = rows[begins], ends - begins
-        before = np.empty(size)
-        before[1:] = transits[:-1]
-        before[begins] = self._transit[unique]
-        change = np.abs(transits - before)
-        behind = ends.repeat(counts) - np.arange(1, size + 1)
-        weighted = np.where(change >= 0, change * _GAIN * _KEPT**behind, 0)
-        # A row without a transit before has no jitter either, so its first needs no case.
-        self.jitter[unique] *= _KEPT**counts
-        self.jitter[unique] += np.add.reduceat(weighted, begins)
-        self._transit[unique] = transits[ends - 1]

@@ -41,9 +41,9 @@ class SampleRing:
         self._windows = self._look()
 
     def read(self, rows: _Rows, positions: _Positions) -> _Block:
-        """One frame a row from these positions on, a copy; holes included."""
+        """One frame a row from these positions on, a copy; holes included. Not of no rows."""
         at = positions % self.span
-        if at.max() <= self._last:
+        if at.item(at.argmax()) <= self._last:
             whole: _Block = self._windows[rows, at]
             return whole
         block: _Block = self._windows[rows, np.minimum(at, self._last)]
@@ -54,7 +54,7 @@ class SampleRing:
     def write(self, rows: _Rows, positions: _Positions, block: _Block) -> None:
         """File one frame a row; a row may come more than once."""
         at = positions % self.span
-        if at.size and at.max() > self._last:
+        if at.size and at.item(at.argmax()) > self._last:
             for index in (at > self._last).nonzero()[0]:
                 self.write_piece(int(rows[index]), int(at[index]), block[index])
             inside = at <= self._last
@@ -64,7 +64,7 @@ class SampleRing:
     def clear(self, rows: _Rows, positions: _Positions) -> None:
         """Make one frame a row a hole again."""
         at = positions % self.span
-        if at.size and at.max() > self._last:
+        if at.size and at.item(at.argmax()) > self._last:
             for index in (at > self._last).nonzero()[0]:
                 self.write_piece(int(rows[index]), int(at[index]), self._holes)
             inside = at <= self._last
@@ -83,6 +83,12 @@ class SampleRing:
         size = min(stop - start, self.span)
         if size > 0:
             self.write_piece(row, start, np.full(size, HOLE, np.int16))
+
+    def count(self, row: int, start: int, stop: int) -> int:
+        """How many samples there are from ``start`` to before ``stop`` on one row."""
+        size = max(min(stop - start, self.span), 0)
+        piece = self._samples[row].take(np.arange(start, start + size), mode="wrap")
+        return int(np.count_nonzero(piece != HOLE))
 
     def next_present(self, row: int, start: int, stop: int) -> int:
         """Where the first sample from ``start`` on is; ``stop`` if there is none before it."""
