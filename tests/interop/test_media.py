@@ -32,6 +32,8 @@ from .peer import (
 )
 
 PATIENT = Media(jitter_min_ms=200, jitter_start_ms=200)
+PLAYED_OUT_SECONDS = 0.3
+"""After this much the patient jitter buffer has come to the end of what was sent."""
 """A jitter buffer that a busy machine's sender does not empty."""
 
 
@@ -105,6 +107,7 @@ def test_lost_packets_are_concealed_and_counted(start: Start) -> None:
         media.play(there, schedule).join()
         # The frame after a gap is blended with what filled it: 12 of 60 are not whole.
         until(lambda: echoed(media, sent) >= nearly(48))
+        time.sleep(PLAYED_OUT_SECONDS)
         assert not gaps(media.received)
         assert call.bye().code == 200
         node.assert_clean()
@@ -307,6 +310,7 @@ def test_a_recording_has_both_sides_in_step(start: Start) -> None:
         sent = noise(50)
         media.play(there, stream(sent)).join()
         until(lambda: echoed(media, sent) >= nearly(50))
+        time.sleep(PLAYED_OUT_SECONDS)
         assert call.bye().code == 200
         node.assert_clean()
     node.stop()
