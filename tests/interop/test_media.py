@@ -32,9 +32,9 @@ from .peer import (
 )
 
 PATIENT = Media(jitter_min_ms=200, jitter_start_ms=200)
-PLAYED_OUT_SECONDS = 0.3
-"""After this much the patient jitter buffer has come to the end of what was sent."""
 """A jitter buffer that a busy machine's sender does not empty."""
+PLAYED_OUT_SECONDS = 0.3
+"""After this much that buffer has come to the end of what was sent."""
 
 
 def echoed(media: MediaPort, sent: list[bytes]) -> int:
