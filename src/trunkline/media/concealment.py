@@ -125,6 +125,7 @@ class Concealer:
         self.rows = Rows(capacity)
         size = rate_hz * _CROSSFADE_MS // 1000
         self._rise = (np.arange(1, size + 1) / (size + 1)).astype(np.float32)
+        self._sink = 1 - self._rise
         self._history = np.zeros((capacity, _HISTORY_FRAMES, self._frame), np.int16)
         self._newest = np.zeros(capacity, np.intp)
         self._tail = np.zeros((capacity, size), np.float32)
@@ -220,7 +221,7 @@ class Concealer:
         if not self._continuation.crossfades or not back.size:
             return
         fade = len(self._rise)
-        mixed = block[back, :fade] * self._rise + self._tail[rows[back]] * (1 - self._rise)
+        mixed = block[back, :fade] * self._rise + self._tail[rows[back]] * self._sink
         block[back, :fade] = _to_int16(mixed)
 
     def _remember(self, block: _Block, rows: _Rows) -> None:

@@ -51,7 +51,7 @@ class DelayEstimate:
         self._epoch = 0
         self._next_lesson = -np.inf
         # Least transits: of each quarter second, of this one, and of those before it.
-        self._slots = np.full((capacity, _WINDOW_SLOTS), np.inf)
+        self._slots = np.full((_WINDOW_SLOTS, capacity), np.inf)
         self._current = np.full(capacity, np.inf)
         self._before = np.full(capacity, np.inf)
         self._worst = np.full(capacity, _NEVER)
@@ -65,7 +65,8 @@ class DelayEstimate:
     def grow(self, capacity: int) -> None:
         """More rows, fresh ones."""
         more = capacity - len(self.fastest)
-        self._slots = np.concatenate([self._slots, np.full((more, _WINDOW_SLOTS), np.inf)])
+        fresh = np.full((_WINDOW_SLOTS, more), np.inf)
+        self._slots = np.concatenate([self._slots, fresh], axis=1)
         self._current = np.concatenate([self._current, np.full(more, np.inf)])
         self._before = np.concatenate([self._before, np.full(more, np.inf)])
         self._worst = np.concatenate([self._worst, np.full(more, _NEVER)])
@@ -84,7 +85,7 @@ class DelayEstimate:
 
     def restart(self, row: int, transit: float) -> None:
         """Another stream begins with this transit; what is known of the network stays."""
-        self._slots[row] = self._current[row] = self._before[row] = np.inf
+        self._slots[:, row] = self._current[row] = self._before[row] = np.inf
         self._worst[row] = _NEVER
         self.fastest[row] = transit
 
@@ -108,10 +109,10 @@ class DelayEstimate:
         """Packets observed from now on belong to this quarter second; old ones are forgotten."""
         epoch = int(now // _SLOT_SECONDS)
         if epoch > self._epoch:
-            self._slots[:, self._epoch % _WINDOW_SLOTS] = self._current
+            self._slots[self._epoch % _WINDOW_SLOTS] = self._current
             for passed in range(max(self._epoch + 1, epoch - _WINDOW_SLOTS + 1), epoch + 1):
-                self._slots[:, passed % _WINDOW_SLOTS] = np.inf
-            self._before = self._slots.min(axis=1)
+                self._slots[passed % _WINDOW_SLOTS] = np.inf
+            self._before = self._slots.min(axis=0)
             self._current[:] = np.inf
             self._epoch = epoch
 

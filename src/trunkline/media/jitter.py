@@ -349,7 +349,9 @@ class JitterBank:
         kind = complete.astype(np.uint8)  # Kind.PLAYED, or none known yet
         if np.count_nonzero(playing) < len(rows):
             pcm[~playing] = 0
-        complete[longer] = False
+        if longer.size:
+            kind[longer] = Kind.STRETCHED
+            complete[longer] = False
         played = complete.nonzero()[0]
         if played.size:
             those = rows[played]
@@ -357,7 +359,6 @@ class JitterBank:
             self._omit(pcm, kind, rows, shorter)
             self._state.concealer.update(pcm, rows, played)
         if longer.size:
-            kind[longer] = Kind.STRETCHED
             pcm[longer] = self._repeat(rows[longer])
         gaps = (playing & (kind == Kind.SILENT)).nonzero()[0]
         if gaps.size:

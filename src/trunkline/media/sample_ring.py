@@ -76,7 +76,8 @@ class SampleRing:
         at, size = position % self.span, len(samples)
         whole = min(size, self.span - at)
         self._samples[row, at : at + whole] = samples[:whole]
-        self._samples[row, : size - whole] = samples[whole:]
+        if whole < size:
+            self._samples[row, : size - whole] = samples[whole:]
 
     def clear_span(self, row: int, start: int, stop: int) -> None:
         """Make everything from ``start`` to before ``stop`` holes on one row."""
