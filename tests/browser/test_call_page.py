@@ -77,14 +77,14 @@ def test_it_plays_and_the_transcript_follows(tmp_path: Path) -> None:
         assert await page.run(CURRENT) == 0
         await page.click("#play")
         await page.until(f"{AT} > 0.4")
-        assert await page.run("document.getElementById('play').ariaLabel") == "Pause"
+        await page.until("document.getElementById('play').ariaLabel === 'Pause'")
         assert await page.run("getComputedStyle(document.getElementById('timeline'))"
                               ".getPropertyValue('--at') > 0.01")  # fmt: skip
         await page.run("document.getElementById('audio').currentTime = 4.5")
         await page.until(f"{CURRENT} === 1")
         await page.click("#play")
         await page.until("document.getElementById('audio').paused")
-        assert await page.run("document.getElementById('play').ariaLabel") == "Play"
+        await page.until("document.getElementById('play').ariaLabel === 'Play'")
         assert (await page.text("#now")).startswith("0:04")
 
     with_page(tmp_path, body)
