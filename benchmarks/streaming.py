@@ -145,6 +145,7 @@ class Caller:
         self.to_tag = ""
 
     def request(self, method: str, cseq: int, sip_port: int, own_port: int) -> bytes:
+        """One request of this caller's dialog."""
         body = ""
         if method == "INVITE":
             body = (

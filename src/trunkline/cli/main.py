@@ -27,7 +27,10 @@ Phones and media streams come in, voice agents answer: `trunkline demo` plays a 
 
 COMMANDS: Final = {
     "up": ("trunkline.cli.up:up", "Run a node: answer calls until it is stopped."),
-    "talk": ("trunkline.cli.talk:talk", "Talk to the demo's agent, from a browser or a softphone on this machine."),
+    "talk": (
+        "trunkline.cli.talk:talk",
+        "Talk to the demo's agent, from a browser or a softphone on this machine.",
+    ),
     "call": ("trunkline.cli.call:call", "Place one call and say how it went."),
     "demo": ("trunkline.cli.demo:demo", "Play a whole phone call on this machine."),
     "calls": ("trunkline.cli.calls:app", "The calls there were, and are."),
