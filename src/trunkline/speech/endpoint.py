@@ -43,8 +43,7 @@ class Endpoint:
             self._http = import_module("httpx2")
         except ModuleNotFoundError as error:
             raise MissingDependencyError(
-                "a model over HTTP needs the package 'httpx2'; "
-                "run: pip install 'trunkline[llm]'"
+                "a model over HTTP needs the package 'httpx2'; run: pip install 'trunkline[llm]'"
             ) from error
         self.url = base_url(url)
         self.failures: type[Exception] = self._http.HTTPError
