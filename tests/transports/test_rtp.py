@@ -1,6 +1,7 @@
 """RTP ports and streams, on loopback sockets and an engine the test ticks."""
 
 import asyncio
+import errno
 import random
 import socket
 import struct
@@ -12,14 +13,8 @@ import pytest
 from trunkline.errors import UsageError
 from trunkline.media.engine import PHASES, Engine
 from trunkline.media.g711 import Law
-from trunkline.transports.rtp import (
-    MediaPolicy,
-    NoFreePortError,
-    RtpPoller,
-    RtpPorts,
-    RtpStream,
-    StreamFormat,
-)
+from trunkline.transports.rtp import MediaPolicy, RtpStream, StreamFormat
+from trunkline.transports.rtp_socket import RtpPoller, RtpPorts
 
 FORMAT = StreamFormat(Law.ULAW, 0, {0: Law.ULAW, 8: Law.ALAW}, 101, 96)
 LOCAL = MediaPolicy(loopback_only=True)
@@ -59,7 +54,7 @@ class World:
     def send(self, data: bytes, sock: socket.socket | None = None) -> None:
         """One datagram, read at once."""
         (sock or self.far).sendto(data, self.there)
-        self.stream._read(1.0)
+        self.poller.read(1.0)
 
     def close(self) -> None:
         self.stream.close(9.0)
@@ -73,26 +68,6 @@ def world() -> Iterator[World]:
     world = World(timeout_seconds=5.0)
     yield world
     world.close()
-
-
-def test_ports_come_in_pairs_an_even_one_first() -> None:
-    ports = RtpPorts("127.0.0.1", 41_001, 41_005, random.Random(1))
-    assert ports.capacity == 2
-    first, second = ports.open(), ports.open()
-    numbers = sorted(one.getsockname()[1] for one in first + second)
-    assert numbers == [41_002, 41_003, 41_004, 41_005] and ports.open_pairs == 2
-    with pytest.raises(NoFreePortError, match="all 2 RTP port pairs"):
-        ports.open()
-    ports.close(first)
-    third = ports.open()
-    ports.close(second)
-    ports.close(third)
-    assert ports.open_pairs == 0
-
-
-def test_a_range_without_a_pair_is_refused() -> None:
-    with pytest.raises(UsageError):
-        RtpPorts("127.0.0.1", 41_001, 41_002, random.Random(1))
 
 
 @pytest.mark.parametrize(
@@ -264,24 +239,48 @@ def test_closing_frees_everything_once(world: World) -> None:
     assert world.ports.open_pairs == 0 and len(world.engine) == len(world.engine.jitter) == 0
 
 
-def test_the_poller_reads_what_has_arrived_for_whichever_socket(world: World) -> None:
-    world.stream.open(FORMAT, world.remote, 0.0)
-    for number in range(3):
-        world.far.sendto(rtp(number + 1), world.there)
-    for _ in range(10):
-        world.loop.run_until_complete(asyncio.sleep(0.001))
-    for tick in range(5):
-        for phase in range(PHASES):
-            world.engine.tick(phase, 1.0 + 0.02 * tick)
-    assert world.stream.statistics()["received"] == 3.0
-
-
 def test_what_cannot_be_sent_is_counted(world: World) -> None:
+    def refuse(_: bytes) -> int:
+        raise OSError(errno.ENOBUFS, "full")
+
     world.stream.open(FORMAT, world.remote, 0.0)
-
-    def refuse(*_: object) -> int:
-        raise OSError(111, "refused")
-
-    world.stream._send_to = refuse  # type: ignore[assignment]
+    world.stream._socket.send = refuse  # a socket's own errors cannot be had at will
     world.stream.send(bytes(160), 0.02, silence=False)
-    assert world.stream.counters["not sent: ECONNREFUSED"] == 1
+    assert world.stream.counters["not sent: ENOBUFS"] == 1
+
+
+def test_a_far_end_that_is_gone_is_counted_and_gets_every_packet_all_the_same(
+    world: World,
+) -> None:
+    world.stream.open(FORMAT, world.remote, 0.0)
+    world.send(rtp())
+    assert world.stream._socket.connected
+    world.far.close()
+    for number in range(1, 5):
+        world.stream.send(bytes(160), 0.02 * number, silence=False)
+    assert world.stream.counters["not sent: ECONNREFUSED"] == 3
+    world.far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    world.far.bind(world.remote)
+    world.far.settimeout(1)
+    # It is back, and nothing it is sent goes missing for what was refused before.
+    for number in range(5, 8):
+        world.stream.send(bytes(160), 0.02 * number, silence=False)
+    sequences = [struct.unpack("!H", world.far.recv(2048)[2:4])[0] for _ in range(3)]
+    assert [(each - sequences[0]) & 0xFFFF for each in sequences] == [0, 1, 2]
+
+
+def test_a_second_description_lets_another_source_in_and_the_first_one_no_more(
+    world: World,
+) -> None:
+    world.stream.open(FORMAT, world.remote, 0.0)
+    world.send(rtp())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        other.settimeout(1)
+        world.stream.update(FORMAT, other.getsockname())
+        assert not world.stream._socket.connected
+        world.send(rtp(2), other)
+        world.stream.send(bytes(160), 0.04, silence=False)
+        assert len(other.recv(2048)) == 172
+        world.send(rtp(3))
+        assert world.stream.counters == {"foreign source": 1}

@@ -11,7 +11,7 @@ import pytest
 from trunkline.errors import UsageError
 from trunkline.media.engine import Engine
 from trunkline.transports.leg import Answered, EarlyMedia, Ended, Held, LegEvent, Resumed, Ringing
-from trunkline.transports.rtp import RtpPoller, RtpPorts
+from trunkline.transports.rtp_socket import RtpPoller, RtpPorts
 from trunkline.transports.sip import SipEndpoint, SipOptions
 from trunkline.transports.sip_leg import SipLeg
 

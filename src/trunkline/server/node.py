@@ -21,7 +21,7 @@ from trunkline.media.lane import Lane
 from trunkline.settings import Settings, is_loopback
 from trunkline.speech import registry
 from trunkline.transports.media_thread import MediaThread
-from trunkline.transports.rtp import RtpPoller, RtpPorts
+from trunkline.transports.rtp_socket import RtpPoller, RtpPorts
 from trunkline.transports.sip import SipEndpoint, SipOptions
 from trunkline.transports.twilio import TwilioServer
 from trunkline.transports.websocket_server import WebSocketServer

@@ -1,18 +1,11 @@
-"""RTP over UDP: ports, the poller that reads them, and one leg's stream.
+"""RTP over UDP: where media may go, and one leg's stream."""
 
-All sockets of the process hang on one epoll object that the media loop watches:
-one wake-up reads every packet that has arrived, for whichever leg. At 300 calls
-this costs a third less than a transport object and a callback for each socket.
-"""
-
+import contextlib
 import errno
 import ipaddress
 import logging
 import random
-import select
-import socket
 import time
-from asyncio import AbstractEventLoop
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -26,20 +19,15 @@ from trunkline.media.lane import JitterInlet, Lane
 from trunkline.media.rtcp_session import ReceptionCounters, RtcpSession
 from trunkline.media.rtp import RtpSender, is_rtcp, parse_fast
 
-__all__ = ["Address", "MediaPolicy", "NoFreePortError", "RtpPoller", "RtpPorts", "RtpStream"]
+from .rtp_socket import MAX_DATAGRAM, Address, RtpPoller, RtpPorts, RtpSocket
+
+__all__ = ["MediaPolicy", "RtpStream", "StreamFormat"]
 
 log = logging.getLogger(__name__)
 
-Address = tuple[str, int]
-MAX_DATAGRAM = 2048
-READS_PER_WAKE = 512
 TICK_SECONDS = 0.020
 NTP_EPOCH = 2_208_988_800
 """Seconds from 1900, where NTP begins, to 1970, where Unix does."""
-
-
-class NoFreePortError(UsageError):
-    """Every RTP port of the configured range is in use."""
 
 
 class MediaPolicy:
@@ -62,94 +50,6 @@ class MediaPolicy:
         if self._loopback_only:
             return address.is_loopback
         return not (address.is_multicast or address.is_unspecified or str(address).endswith(".255"))
-
-
-class RtpPorts:
-    """Gives out pairs of UDP sockets: an even port for RTP, the next for RTCP."""
-
-    def __init__(self, host: str, first: int, last: int, rng: random.Random) -> None:
-        self.host = host
-        self._pairs = list(range(first + first % 2, last, 2))
-        if not self._pairs:
-            raise UsageError(f"no pair of ports between {first} and {last}")
-        # A random start keeps a restarted node off the ports its last calls used.
-        self._next = rng.randrange(len(self._pairs))
-        self.open_pairs = 0
-
-    @property
-    def capacity(self) -> int:
-        """How many legs fit in the range."""
-        return len(self._pairs)
-
-    def open(self) -> tuple[socket.socket, socket.socket]:
-        """Two bound, non-blocking sockets; raises `NoFreePortError`."""
-        for _ in range(len(self._pairs)):
-            port = self._pairs[self._next]
-            self._next = (self._next + 1) % len(self._pairs)
-            sockets = self._bind(port)
-            if sockets is not None:
-                self.open_pairs += 1
-                return sockets
-        raise NoFreePortError(
-            f"all {len(self._pairs)} RTP port pairs are in use; widen media.first_port to last_port"
-        )
-
-    def close(self, sockets: tuple[socket.socket, socket.socket]) -> None:
-        """Give a pair back."""
-        for one in sockets:
-            one.close()
-        self.open_pairs -= 1
-
-    def _bind(self, port: int) -> tuple[socket.socket, socket.socket] | None:
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        bound: list[socket.socket] = []
-        for number in (port, port + 1):
-            one = socket.socket(family, socket.SOCK_DGRAM)
-            one.setblocking(False)
-            try:
-                one.bind((self.host, number))
-            except OSError as error:
-                one.close()
-                for other in bound:
-                    other.close()
-                if error.errno == errno.EADDRINUSE:
-                    return None
-                raise
-            bound.append(one)
-        return bound[0], bound[1]
-
-
-class RtpPoller:
-    """Reads many sockets on one wake-up of the media loop."""
-
-    def __init__(self, loop: AbstractEventLoop) -> None:
-        self._epoll = select.epoll()
-        self._readers: dict[int, Callable[[float], None]] = {}
-        self._loop = loop
-        loop.add_reader(self._epoll.fileno(), self._readable)
-
-    def add(self, sock: socket.socket, reader: Callable[[float], None]) -> None:
-        """Have ``reader(now)`` called when a socket has something to read."""
-        self._readers[sock.fileno()] = reader
-        self._epoll.register(sock.fileno(), select.EPOLLIN)
-
-    def remove(self, sock: socket.socket) -> None:
-        """Stop reading a socket; before it is closed."""
-        if self._readers.pop(sock.fileno(), None) is not None:
-            self._epoll.unregister(sock.fileno())
-
-    def close(self) -> None:
-        """Stop reading everything."""
-        self._loop.remove_reader(self._epoll.fileno())
-        self._epoll.close()
-
-    def _readable(self) -> None:
-        now = time.monotonic()
-        readers = self._readers
-        for fd, _ in self._epoll.poll(0, READS_PER_WAKE):
-            reader = readers.get(fd)
-            if reader is not None:
-                reader(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +104,7 @@ class RtpStream:
         self.id = id
         self.encoding: Law | None = Law.ULAW
         self._engine = engine
+        self._jitter = engine.jitter
         self._poller = poller
         self._ports = ports
         self._policy = policy
@@ -214,6 +115,9 @@ class RtpStream:
         self._far_buffer_ms = far_buffer_ms
         self._sockets = ports.open()
         self.port: int = self._sockets[0].getsockname()[1]
+        self._socket = RtpSocket(
+            self._sockets[0], poller, self._hear_far, self._hear_any, self._not_sent
+        )
         self._format: StreamFormat | None = None
         self._remote: Address | None = None
         self._remote_rtcp: Address | None = None
@@ -230,8 +134,6 @@ class RtpStream:
         self._last_sent: float | None = None
         self._paused = True
         self._opened_at = 0.0
-        self._send_to = self._sockets[0].sendto
-        self._receive = self._sockets[0].recvfrom
         self._closed = False
         self.lane: Lane | None = None
         self._row = -1
@@ -264,7 +166,7 @@ class RtpStream:
     def open(self, format: StreamFormat, remote: Address, now: float) -> Lane:
         """Begin sending and receiving; raises `UsageError` where policy forbids."""
         self.update(format, remote)
-        self._row = self._engine.jitter.open(format.law)
+        self._row = self._jitter.open(format.law)
         self._receiving_law = format.law
         self.lane = Lane(
             self.id,
@@ -282,7 +184,7 @@ class RtpStream:
         )
         self._opened_at = now
         self._engine.open(self.lane)
-        self._poller.add(self._sockets[0], self._read)
+        self._socket.open()
         self._poller.add(self._sockets[1], self._read_rtcp)
         return self.lane
 
@@ -294,6 +196,7 @@ class RtpStream:
             self._announced = remote
             self._latched = None
             self._remote = remote
+            self._socket.aim(remote)
             self._remote_rtcp = (remote[0], remote[1] + 1)
         self._format = format
         self.encoding = format.law
@@ -315,49 +218,55 @@ class RtpStream:
         if self.lane is not None:
             if self._rtcp is not None:
                 self._send_rtcp(self._rtcp.bye())
-            self._poller.remove(self._sockets[0])
+            self._socket.close()
             self._poller.remove(self._sockets[1])
             self._engine.close(self.lane)
         self._ports.close(self._sockets)
 
     # -- in ----------------------------------------------------------------------
 
-    def _read(self, now: float) -> None:
-        """One datagram; epoll is level-triggered and comes back for the rest."""
-        try:
-            data, source = self._receive(MAX_DATAGRAM)
-        except OSError:
+    def _hear_any(self, data: bytes, source: Address, now: float) -> None:
+        """A datagram whose source is still to be judged."""
+        known = source == self._latched
+        if not known and not self._latch(source, data):
             return
+        self._hear_far(data, now)
+        if not known and self._latched is not None:
+            self._socket.connect(self._latched, now)
+
+    def _hear_far(self, data: bytes, now: float) -> None:
+        """A datagram of the far end."""
         packet = parse_fast(data)
-        format, lane = self._format, self.lane
-        if packet is None or format is None or lane is None:
+        format = self._format
+        if packet is None or format is None:
             self.counters["not RTP"] += 1
             return
         payload_type, marker, sequence, timestamp, ssrc, payload = packet
-        if source != self._latched and not self._latch(source, data, payload_type):
-            return
         self._last_packet = now
         law = format.receive.get(payload_type)
         if law is not None:
-            jitter = self._engine.jitter
+            jitter = self._jitter
             if law is not self._receiving_law:
                 self._receiving_law = law
                 jitter.set_law(self._row, law)
             jitter.put(self._row, sequence, timestamp, ssrc, marker, payload, now)
         elif payload_type in (format.dtmf_receive_type, format.dtmf_payload_type):
-            self._engine.jitter.put_other(self._row, sequence, ssrc, now)
+            self._jitter.put_other(self._row, sequence, ssrc, now)
             self._key_down = True
             for digit in self._dtmf_in.receive(payload, timestamp, ssrc, marker, now):
                 self._on_digit(digit.digit, digit.duration_ms, now)
         elif is_rtcp(data):
             self._receive_rtcp(data, now)
         else:
-            self._engine.jitter.put_other(self._row, sequence, ssrc, now)
+            self._jitter.put_other(self._row, sequence, ssrc, now)
             self.counters["payload type"] += 1
 
-    def _latch(self, source: Address, data: bytes, payload_type: int) -> bool:
+    def _latch(self, source: Address, data: bytes) -> bool:
         """Whether to accept a source that is not the latched one."""
-        format = self._format
+        format, packet = self._format, parse_fast(data)
+        if packet is None:
+            self.counters["not RTP"] += 1
+            return False
         if self._latched is not None:
             self.counters["foreign source"] += 1
             return False
@@ -366,7 +275,7 @@ class RtpStream:
         if not self._policy.allows(source[0]):
             self.counters["forbidden source"] += 1
             return False
-        if format is None or not format.announces(payload_type):
+        if format is None or not format.announces(packet[0]):
             # Noise that looks like RTP must not turn our audio towards its sender.
             self.counters["payload type"] += 1
             return False
@@ -413,10 +322,18 @@ class RtpStream:
             sender.skip(self._samples * (round((now - self._last_sent) / TICK_SECONDS) - 1))
         marker, self._paused = self._paused, False
         self._last_sent = now
+        packet = sender.next(payload, self._samples, marker)
         try:
-            self._send_to(sender.next(payload, self._samples, marker), remote)
+            self._socket.send(packet)
         except OSError as error:
             self._not_sent(error)
+            self._send_again(packet, error)
+
+    def _send_again(self, packet: bytes, error: OSError) -> None:
+        """A connected socket tells of an earlier packet's refusal instead of sending this one."""
+        if error.errno == errno.ECONNREFUSED:
+            with contextlib.suppress(OSError):
+                self._socket.send(packet)
 
     def _not_sent(self, error: OSError) -> None:
         reason = errno.errorcode.get(error.errno or 0, "error")
@@ -438,9 +355,10 @@ class RtpStream:
                 event.timestamp, event.payload, format.dtmf_payload_type, event.marker
             )
             try:
-                self._send_to(packet, remote)
+                self._socket.send(packet)
             except OSError as error:
                 self._not_sent(error)
+                self._send_again(packet, error)
         self._last_sent = now
         if tones.done:
             self._dtmf_out = self._dtmf_waiting.popleft() if self._dtmf_waiting else None
@@ -492,7 +410,7 @@ class RtpStream:
             "octets_sent": float(self._sender.octets),
         }
         if self.lane is not None and self.lane.active:
-            received = asdict(self._engine.jitter.statistics(self._row))
+            received = asdict(self._jitter.statistics(self._row))
             found |= {name: float(value) for name, value in received.items()}
         if self._rtcp is not None:
             for name in ("rtt_ms", "remote_loss", "remote_jitter_ms"):
@@ -513,7 +431,7 @@ class RtpStream:
     def _reception(self) -> ReceptionCounters | None:
         if self.lane is None or not self.lane.active:
             return None
-        return self._engine.jitter.reception(self._row)
+        return self._jitter.reception(self._row)
 
 
 def _ntp() -> int:

@@ -38,7 +38,8 @@ from trunkline.sip.user_agent import UserAgent
 
 from .leg import Leg, LegObserver, LegReceiver
 from .leg_events import LegEvents
-from .rtp import Address, MediaPolicy, RtpPoller, RtpPorts, RtpStream
+from .rtp import MediaPolicy, RtpStream
+from .rtp_socket import Address, RtpPoller, RtpPorts
 from .sip_leg import SipLeg
 
 __all__ = ["SipEndpoint", "SipOptions"]

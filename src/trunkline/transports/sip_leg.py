@@ -32,7 +32,8 @@ from .leg import (
     Ringing,
 )
 from .leg_events import LegEvents
-from .rtp import NoFreePortError, RtpStream, StreamFormat
+from .rtp import RtpStream, StreamFormat
+from .rtp_socket import NoFreePortError
 
 __all__ = ["SipLeg", "Switch"]
 
