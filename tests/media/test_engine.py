@@ -13,7 +13,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
-from trunkline.media.engine import CATCH_UP_FRAMES, PHASES, SILENT_AFTER_TICKS, Engine
+from trunkline.media.engine import (
+    BEHIND_SECONDS,
+    CATCH_UP_FRAMES,
+    PHASES,
+    SILENT_AFTER_TICKS,
+    Engine,
+)
 from trunkline.media.g711 import Law, decode, encode
 from trunkline.media.lane import Heard, JitterInlet, Lane, StreamInlet, Window
 from trunkline.media.rows import Rows
@@ -917,6 +923,60 @@ def test_a_stream_in_real_time_never_needs_to_catch_up() -> None:
         world.tick()
     assert leg.tap.lates == []
     assert len(leg.inlet.frames) < CATCH_UP_FRAMES
+
+
+def test_a_stream_that_missed_a_tick_is_on_time_again_after_the_next_pause() -> None:
+    world = scene()
+    leg = world.stream()
+    loud = [1000 + number for number in range(130)]
+    leg.receive(tone(loud[0]))
+    for value in loud[1:]:
+        leg.receive(tone(value))  # always one more waits than is heard
+        world.tick()
+    assert len(leg.inlet.frames) == 1 and leg.tap.lates == []
+    leg.receive(tone(5))
+    world.tick()
+    # The first quiet frame is heard in the same tick as the last loud one.
+    assert [int(late[0]) for late in leg.tap.lates] == [5]
+    assert [int(frame[0]) for frame in leg.ear.frames] == [*loud, 5]
+    for _ in range(200):
+        leg.receive(tone(1))
+        world.tick()
+    assert len(leg.tap.lates) == 1 and not leg.inlet.frames
+
+
+def test_where_there_is_no_pause_the_delay_goes_after_a_few_seconds() -> None:
+    world = scene()
+    leg = world.stream()
+    leg.receive(tone(9000))
+    late_at = []
+    for number in range(50 * (BEHIND_SECONDS + 4)):
+        leg.receive(tone(9000))
+        world.tick()
+        if len(leg.tap.lates) > len(late_at):
+            late_at.append(number / 50)
+    assert len(late_at) == 1
+    assert BEHIND_SECONDS < late_at[0] < BEHIND_SECONDS + 3
+    assert len(leg.ear.frames) == 1 + 50 * (BEHIND_SECONDS + 4)
+
+
+def test_a_sender_of_forty_milliseconds_at_a_time_is_not_hurried() -> None:
+    world = scene()
+    leg = world.stream()
+    for _ in range(200):
+        leg.receive(tone(1, 2))
+        world.tick(2)
+    assert leg.tap.lates == []
+
+
+def test_streams_that_fell_behind_are_judged_in_one_batch() -> None:
+    world = scene()
+    legs = [world.stream(str(number)) for number in range(3)]
+    for leg in legs:
+        world.engine.want_activity(leg.lane)
+        leg.receive(tone(7, 6))
+    world.tick()
+    assert [values for _, values in world.bank.batches] == [[7, 7, 7], [7, 7, 7]]
 
 
 # -- voice activity ----------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A node begins, listens, and leaves nothing open."""
 
 import asyncio
+import resource
 import socket
 from pathlib import Path
 
@@ -59,3 +60,24 @@ def test_a_port_that_is_taken_says_so_and_nothing_stays_open(tmp_path: Path) -> 
                 await asyncio.wait_for(Node(busy, Switchboard()).run(), 10)
 
     asyncio.run(main())
+
+
+def test_a_node_may_open_as_many_files_as_the_system_lets_it(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+    try:
+
+        async def main() -> None:
+            node = Node(
+                settings(tmp_path), Switchboard(), sip=False, streams=False, keep_records=False
+            )
+            running = asyncio.create_task(node.run())
+            await asyncio.wait_for(node.ready.wait(), 10)
+            node.stop()
+            await asyncio.wait_for(running, 10)
+
+        asyncio.run(main())
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        assert limit == hard or limit >= 1 << 16
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

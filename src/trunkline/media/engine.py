@@ -35,6 +35,11 @@ SILENT_AFTER_TICKS = 5
 """After 100 ms without audio a stream that stopped is heard as silence."""
 CATCH_UP_FRAMES = 3
 """A stream that is this far behind is heard two frames a tick until it is not."""
+BEHIND_SECONDS = 3
+"""A stream that always had a frame waiting, as after one missed tick, is heard one frame
+early in a pause, or after so many seconds at any moment: else the delay would stay."""
+QUIET = 328
+"""-40 dBFS."""
 SECOND_TICKS = 50
 NO_WINDOWS: tuple[Window, ...] = ()
 
@@ -275,6 +280,8 @@ class Engine:
         for lane in lanes[shard.ticks % SECOND_TICKS :: SECOND_TICKS]:
             try:
                 if lane.active:
+                    if isinstance(lane.inlet, StreamInlet):
+                        lane.inlet.second()
                     lane.outlet.second(now)
             except Exception as error:  # noqa: BLE001 - see _fault
                 self._fault(lane, error)
@@ -400,13 +407,26 @@ class Engine:
         After a stall the backlog must not stay as delay. Ears hear it early;
         taps are told that it is late, so that recordings stay aligned.
         """
-        for lane in tuple(lanes):  # an ear may open or close one
+        late: list[tuple[Lane, Frame]] = []
+        for lane in lanes:
             inlet = lane.inlet
-            if not isinstance(inlet, StreamInlet) or len(inlet.frames) < CATCH_UP_FRAMES:
+            if not isinstance(inlet, StreamInlet):
                 continue
-            frame = self._decode(inlet.frames.popleft(), inlet.encoding)[0]
-            self.frames_in += 1
-            self._deliver([(lane, frame)], now)
+            left = len(inlet.frames)
+            if left < inlet.least_frames:
+                inlet.least_frames = left
+            far_behind = left >= CATCH_UP_FRAMES
+            if not far_behind and not (left and inlet.seconds_behind):
+                continue
+            frame = self._decode(inlet.frames[0], inlet.encoding)[0]
+            if not far_behind and not _may_be_early(frame, inlet):
+                continue
+            inlet.frames.popleft()
+            inlet.seconds_behind = 0
+            late.append((lane, frame))
+        self.frames_in += len(late)
+        self._deliver(late, now)
+        for lane, frame in late:
             for tap in tuple(lane.taps):
                 try:
                     tap.late(frame, now)
@@ -467,6 +487,16 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - see _fault
                 self._fault(lane, error)
             at += size
+
+
+def _may_be_early(frame: Frame, inlet: StreamInlet) -> bool:
+    """Whether a frame nobody waits for may be heard now: in a pause, or after long enough.
+
+    What is recorded has no place for it, so it had better be quiet.
+    """
+    if inlet.seconds_behind > BEHIND_SECONDS:
+        return True
+    return int(frame.max()) < QUIET and int(frame.min()) > -QUIET
 
 
 def _checked(phase: int) -> int:

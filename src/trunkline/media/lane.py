@@ -112,7 +112,16 @@ class StreamInlet:
     beyond ``limit_ms`` the oldest audio is dropped and counted.
     """
 
-    __slots__ = ("_frame_bytes", "_limit_frames", "_rest", "encoding", "frames", "overflow_frames")
+    __slots__ = (
+        "_frame_bytes",
+        "_limit_frames",
+        "_rest",
+        "encoding",
+        "frames",
+        "least_frames",
+        "overflow_frames",
+        "seconds_behind",
+    )
 
     def __init__(self, rate_hz: int, encoding: Law | None = Law.ULAW, limit_ms: int = 2000) -> None:
         self.encoding = encoding
@@ -122,6 +131,15 @@ class StreamInlet:
         self.frames: deque[bytes] = deque()
         """Whole encoded frames, oldest first."""
         self.overflow_frames = 0
+        self.least_frames = 0
+        """The fewest that were left by a tick in this second."""
+        self.seconds_behind = 0
+        """For how many seconds a frame was always left: that long it is delay without use."""
+
+    def second(self) -> None:
+        """Called about once a second: see how far behind it is."""
+        self.seconds_behind = self.seconds_behind + 1 if self.least_frames else 0
+        self.least_frames = len(self.frames)
 
     def push(self, payload: bytes) -> None:
         """File received audio, as it was encoded on the wire."""

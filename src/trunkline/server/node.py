@@ -8,6 +8,7 @@ import asyncio
 import gc
 import logging
 import random
+import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -38,6 +39,8 @@ GC_THRESHOLD = (20_000, 20, 50)
 """How often the cyclic collector looks for work. A tick makes thousands of small
 objects that reference counting frees; Python's default of 700 would look 30 times
 as often for the few cycles there are."""
+MOST_FILES = 1 << 16
+"""Files a node asks to be allowed to open, where the system does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,7 @@ class Node:
 
     async def run(self) -> None:
         """Serve until `stop`, then finish the calls there are, and close."""
+        _allow_open_files()
         running = self._running = _Running(self._make_media())
         running.media.start()
         # What exists now lives as long as the process: the collector need not
@@ -256,6 +260,17 @@ class Node:
         if running.records is not None:
             await asyncio.to_thread(running.records.close)
         gc.unfreeze()
+
+
+def _allow_open_files() -> None:
+    """Let this process open as many files as it may: a call has up to five sockets and files.
+
+    The usual limit of 1,024 would end at some 200 calls. Programs it starts inherit it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _report_fault(lane: Lane, error: Exception) -> None:
