@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-HEAVY = ("numpy", "uvloop", "picows", "onnxruntime", "pocketsphinx", "httpx2", "starlette", "rich")
+HEAVY = ("numpy", "uvloop", "picows", "onnxruntime", "pocketsphinx", "httpx2", "rich")
 """What the bare package, and where it says so a command, does without."""
 
 
@@ -32,7 +32,7 @@ def test_an_error_can_be_caught_without_importing_the_switchboard() -> None:
 
 
 def test_the_command_line_starts_without_what_only_a_node_needs() -> None:
-    heavy = {"numpy", "uvloop", "picows", "onnxruntime", "pocketsphinx", "httpx2", "starlette"}
+    heavy = {"numpy", "uvloop", "picows", "onnxruntime", "pocketsphinx", "httpx2"}
     assert not modules_after("import trunkline.cli") & heavy
 
 

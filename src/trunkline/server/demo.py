@@ -20,6 +20,7 @@ from rich.console import Console
 
 from trunkline.agent.agent import Agent
 from trunkline.agent.events import AgentSpoke, CallerTurn, TurnLatency
+from trunkline.agent.manners import Phrases
 from trunkline.agent.turns import TurnSettings
 from trunkline.calls.call import Call
 from trunkline.calls.records import RecordStore
@@ -125,6 +126,8 @@ class _Demo:
             INSTRUCTIONS,
             tools=Shop().tools,
             tts=self._voice,
+            # The script has its own words for silence and for what it did not understand.
+            phrases=Phrases(greeting=None, no_input=None, unclear=None),
             turns=TurnSettings(idle_ms=12_000),
         )
         self._to_caller: Callable[[object], None] = lambda event: None
