@@ -7,6 +7,13 @@ from typing import Any
 
 import pytest
 
+from trunkline.speech.errors import (
+    LanguageModelError,
+    ReplyBroken,
+    ReplyTimeout,
+    RequestRefused,
+    TemporaryFailure,
+)
 from trunkline.speech.interfaces import (
     Finished,
     Message,
@@ -15,13 +22,6 @@ from trunkline.speech.interfaces import (
     ToolCall,
     ToolSpec,
     Usage,
-)
-from trunkline.speech.language import (
-    LanguageModelError,
-    ReplyBroken,
-    ReplyTimeout,
-    RequestRefused,
-    TemporaryFailure,
 )
 from trunkline.speech.openai import OpenAIModel, Patience
 

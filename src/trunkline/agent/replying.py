@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from trunkline.speech import LanguageModel, ModelFailed, Piece, TextDelta, ToolCall
-from trunkline.speech.language import LanguageModelError
+from trunkline.speech.errors import LanguageModelError
 
 from .dialogue import Dialogue
 from .events import AgentFailed, AgentSpoke, Observers, Stage, ToolCalled

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import LanguageModelError, ReplyBroken, RequestRefused, TemporaryFailure
 from .interfaces import Finished, Message, Piece, TextDelta, ToolCall, ToolSpec, Usage
-from .language import LanguageModelError, ReplyBroken, RequestRefused, TemporaryFailure
 
 __all__ = ["ReplyReader", "error_of", "request_body"]
 

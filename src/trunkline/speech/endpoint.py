@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from trunkline.errors import ConfigError, MissingDependencyError
 
 from .chat import error_of
-from .language import LanguageModelError, ReplyBroken, ReplyTimeout, TemporaryFailure
+from .errors import LanguageModelError, ReplyBroken, ReplyTimeout, TemporaryFailure
 
 __all__ = ["Endpoint", "base_url"]
 

@@ -16,14 +16,14 @@ from typing import Any
 
 from .chat import ReplyReader, request_body
 from .endpoint import Endpoint
-from .interfaces import Grammar, Message, Piece, ToolSpec
-from .language import (
+from .errors import (
     LanguageModelError,
     ReplyBroken,
     ReplyTimeout,
     RequestRefused,
     TemporaryFailure,
 )
+from .interfaces import Grammar, Message, Piece, ToolSpec
 from .sse import EventStream, EventTooLarge
 
 __all__ = ["OpenAIModel", "Patience"]
