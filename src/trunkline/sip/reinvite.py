@@ -1,5 +1,6 @@
 """Changing a call that is up: re-INVITE, ours and theirs (RFC 3261 section 14)."""
 
+from collections.abc import Callable
 from functools import partial
 
 from .acknowledgement import Acknowledgement
@@ -27,31 +28,38 @@ class ReInvite:
 
     # Ours.
 
-    def start(self, session: Session, body: bytes, now: float) -> bool:
+    def start(self, session: Session, offer: Callable[[], bytes], now: float) -> bool:
         """Propose a change; see `UserAgent.reinvite`."""
         if session.is_terminated or session.state is SessionState.ENDING:
             return False
         internals = session._internals
         if session.state is not SessionState.CONFIRMED or internals.unanswered_offer:
             raise StateError(f"no re-INVITE in state {session.state}")
-        if internals.reinvite_offer:
+        if internals.reinvite_offer is not None:
             raise StateError("the last re-INVITE is not answered yet")
-        internals.reinvite_offer = body
+        internals.reinvite_offer = offer
         internals.reinvite_attempts = 0
-        if internals.server_reinvite is not None:
+        if self._theirs_is_open(session):
             self._retry_later(session, now)  # theirs first: as if it were answered 491
         else:
             self._send(session, now)
         return True
 
+    def _theirs_is_open(self, session: Session) -> bool:
+        """Whether an INVITE of theirs has no answer yet, or its answer no ACK (14.1)."""
+        internals = session._internals
+        return internals.server_reinvite is not None or bool(internals.unacknowledged)
+
     def _send(self, session: Session, now: float) -> None:
         core, internals = self._core, session._internals
         assert internals.dialog is not None
+        assert internals.reinvite_offer is not None
+        internals.reinvite_body = internals.reinvite_offer()
         request = internals.dialog.request("INVITE")
         request.headers.insert(0, core.new_via())
         request.headers += core.client_headers()
         request.headers.append(("Content-Type", SDP_TYPE))
-        request.body = internals.reinvite_offer
+        request.body = internals.reinvite_body
         if internals.authorizer is not None:
             request.headers += internals.authorizer.headers("INVITE", request.uri, request.body)
         internals.reinvite_is_out = True
@@ -82,7 +90,7 @@ class ReInvite:
         elif response.code == 491 and internals.reinvite_attempts < MAX_ATTEMPTS:
             self._retry_later(session, now)
         elif response.code in (408, 481):
-            self._dialog_is_gone(session, response.code, now)
+            self._ending.dialog_is_gone(session, response.code, now)
         else:
             self._report(session, response.code, response.reason)
 
@@ -103,8 +111,8 @@ class ReInvite:
             answer = read_description(response)
         except ParseError:
             core.counters["answer-unreadable"] += 1
-        internals.local_body = internals.reinvite_offer
-        internals.reinvite_offer = b""
+        internals.local_body = internals.reinvite_body
+        internals.reinvite_offer = None
         if answer is not None:
             session.remote_sdp = answer
         core.emit(ReInviteAnswered(session, response.code, response.reason, answer))
@@ -120,7 +128,7 @@ class ReInvite:
         )
 
     def _retry(self, session: Session, now: float) -> None:
-        if session._internals.server_reinvite is not None:
+        if self._theirs_is_open(session):
             self._retry_later(session, now)
         elif session.state is SessionState.CONFIRMED:
             self._send(session, now)
@@ -128,15 +136,10 @@ class ReInvite:
     def _on_failure(self, session: Session, code: int, now: float) -> None:
         session._internals.reinvite_is_out = False
         if session.state is SessionState.CONFIRMED:
-            self._dialog_is_gone(session, code, now)
-
-    def _dialog_is_gone(self, session: Session, code: int, now: float) -> None:
-        """They do not know the call any more, or are silent (section 12.2.1.2)."""
-        word = "error" if code == 481 else "timeout"
-        self._ending.hang_up(session, now, reason=word, by="them", code=code)
+            self._ending.dialog_is_gone(session, code, now)
 
     def _report(self, session: Session, code: int, reason: str) -> None:
-        session._internals.reinvite_offer = b""
+        session._internals.reinvite_offer = None
         self._core.emit(ReInviteAnswered(session, code, reason, None))
 
     # Theirs.

@@ -80,7 +80,9 @@ class RtpStream:
     first valid one has come; until then to the address of the session
     description. The source is kept from then on: packets from elsewhere are
     counted and dropped, so that nobody can take over a call by sending to its
-    port. A new session description may name a new address, which opens the latch.
+    port. The address of the session description wins all the same: whoever was
+    quicker than the far end loses the call to it with the far end's first packet. A
+    new session description may name a new address, which opens the latch.
     """
 
     lead_frames = 0
@@ -143,9 +145,19 @@ class RtpStream:
         """True while audio has to wait: on hold, or digits are being sent."""
         self.receiving = True
         """False while we must not expect anything (hold)."""
+        self.deaf = False
+        """True while we hold them: what they send all the same is not heard."""
         self._watched = False
         self.counters: Counter[str] = Counter()
         """Datagrams not played and packets not sent, by reason."""
+
+    @property
+    def expecting(self) -> bool:
+        """Whether silence would mean that something is wrong: nobody holds anybody.
+
+        A caller who holds us may play music or nothing, whatever the direction says.
+        """
+        return self._sending and self.receiving and not self.deaf
 
     @property
     def sending(self) -> bool:
@@ -163,9 +175,16 @@ class RtpStream:
 
     # -- life ------------------------------------------------------------------
 
-    def open(self, format: StreamFormat, remote: Address, now: float) -> Lane:
+    def open(
+        self,
+        format: StreamFormat,
+        remote: Address | None,
+        now: float,
+        *,
+        rtcp: Address | None = None,
+    ) -> Lane:
         """Begin sending and receiving; raises `UsageError` where policy forbids."""
-        self.update(format, remote)
+        self.update(format, remote, rtcp=rtcp)
         self._row = self._jitter.open(format.law)
         self._receiving_law = format.law
         self.lane = Lane(
@@ -188,23 +207,33 @@ class RtpStream:
         self._poller.add(self._sockets[1], self._read_rtcp)
         return self.lane
 
-    def update(self, format: StreamFormat, remote: Address) -> None:
-        """Follow a new session description; raises `UsageError` where policy forbids."""
-        if remote[1] and not self._policy.allows(remote[0]):
+    def update(
+        self, format: StreamFormat, remote: Address | None, *, rtcp: Address | None = None
+    ) -> None:
+        """Follow a new session description; raises `UsageError` where policy forbids.
+
+        ``remote`` is None while they cannot be sent to (the old hold, 0.0.0.0): what
+        was known of them stays, because they may come back to it. ``rtcp`` is where
+        reports go if not to the port above (RFC 3605).
+        """
+        if remote is not None and not self._policy.allows(remote[0]):
             raise UsageError(f"media may not be sent to {remote[0]}")
-        if self._announced != remote:
+        if remote is not None and self._announced != remote:
             self._announced = remote
             self._latched = None
             self._remote = remote
             self._socket.aim(remote)
-            self._remote_rtcp = (remote[0], remote[1] + 1)
+            reports = rtcp or (remote[0], remote[1] + 1)
+            allowed = 0 < reports[1] <= 65535 and self._policy.allows(reports[0])
+            self._remote_rtcp = reports if allowed else None
         self._format = format
         self.encoding = format.law
         self._sender.payload_type = format.payload_type
 
     def watch(self, now: float) -> None:
-        """From now on, silence for longer than the timeout ends the call.
+        """From now on, silence for longer than the timeout is told.
 
+        The leg then ends the call or, while somebody holds, asks whether it is there.
         Not before the answer: a 183 may promise audio that comes minutes later.
         """
         self._watched = True
@@ -231,7 +260,7 @@ class RtpStream:
         if not known and not self._latch(source, data):
             return
         self._hear_far(data, now)
-        if not known and self._latched is not None:
+        if not known and source == self._latched:
             self._socket.connect(self._latched, now)
 
     def _hear_far(self, data: bytes, now: float) -> None:
@@ -246,6 +275,9 @@ class RtpStream:
         law = format.receive.get(payload_type)
         if law is not None:
             jitter = self._jitter
+            if self.deaf:
+                jitter.put_other(self._row, sequence, ssrc, now)
+                return
             if law is not self._receiving_law:
                 self._receiving_law = law
                 jitter.set_law(self._row, law)
@@ -267,11 +299,12 @@ class RtpStream:
         if packet is None:
             self.counters["not RTP"] += 1
             return False
-        if self._latched is not None:
+        named = source[:2] == self._announced
+        if self._latched is not None and not named:
             self.counters["foreign source"] += 1
             return False
         if is_rtcp(data):
-            return True
+            return named or self._latched is None
         if not self._policy.allows(source[0]):
             self.counters["forbidden source"] += 1
             return False
@@ -298,6 +331,7 @@ class RtpStream:
     def _receive_rtcp(self, data: bytes, now: float) -> None:
         if self._rtcp is None or self.lane is None:
             return
+        self._last_packet = now
         self._rtcp.receive(data, now)
         if self._rtcp.rtt_ms is not None:
             self.lane.round_trip_seconds = self._rtcp.rtt_ms / 1000
@@ -397,10 +431,9 @@ class RtpStream:
         """Reports, and the media timeout."""
         if self._rtcp is not None and now >= self._rtcp.next_timeout():
             self._send_rtcp(self._rtcp.report(now, _ntp(), self._reception()))
-        # A caller who holds us may play music or nothing, whatever the direction says.
-        if not (self._watched and self.sending and self.receiving):
-            self._last_packet = now
-        elif self._timeout and now - (self._last_packet or self._opened_at) > self._timeout:
+        last = self._last_packet if self._last_packet is not None else self._opened_at
+        if self._watched and self._timeout and now - last > self._timeout:
+            self._last_packet = now  # told again after as long
             self._on_timeout(now)
 
     def statistics(self) -> dict[str, float]:

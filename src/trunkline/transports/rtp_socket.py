@@ -20,6 +20,8 @@ __all__ = ["Address", "NoFreePortError", "RtpPoller", "RtpPorts", "RtpSocket"]
 Address = tuple[str, int]
 MAX_DATAGRAM = 2048
 READS_PER_WAKE = 512
+DRAINED = 1024
+"""More datagrams than a socket's default buffer holds (208 KiB, some 280 small ones)."""
 
 
 class NoFreePortError(UsageError):
@@ -180,9 +182,12 @@ class RtpSocket:
         self.send = twin.send
         self._poller.add(twin, self._read_far)
         # What came before the twin was connected is older, and of any source.
+        # A bounded number, or a flood would keep us here for ever; one of them may
+        # lead to another far end, and then the twin is not ours any more.
         for one in (self._bound, twin):
-            while self._read_from(one, now):
-                pass
+            for _ in range(DRAINED):
+                if self._twin is not twin or not self._read_from(one, now):
+                    break
 
     def _part(self) -> None:
         """Close the connected socket, if there is one."""

@@ -22,10 +22,12 @@ from trunkline.sip.digest import Account, Challenger, Credentials
 from trunkline.sip.events import (
     Accepted,
     Acked,
+    Confirmed,
     DigitReceived,
     Event,
     Invited,
     Progress,
+    ReInviteAnswered,
     ReInvited,
     Send,
     Terminated,
@@ -364,7 +366,7 @@ class SipEndpoint:
         if data.startswith(b"SIP/2.0 "):
             return True  # answers are never answered, and only ours are looked at
         return self._known(source[0]) or any(
-            leg.session.source == source for leg in self._legs.values()
+            leg.session.source == source[:2] for leg in self._legs.values()
         )
 
     def _access(self, request: Request, source: Address) -> Challenger | None:
@@ -387,14 +389,18 @@ class SipEndpoint:
                 leg.accepted(answer, offer)
             case Acked(_, answer):
                 leg.acknowledged(answer)
+            case Confirmed():
+                leg.confirmed()
             case ReInvited(_, _, offer):
                 leg.reinvited(offer)
+            case ReInviteAnswered(_, code, reason, answer):
+                leg.reinvite_answered(code, reason, answer)
             case DigitReceived(_, digit, duration_ms):
                 leg.digit(digit, duration_ms, now)
             case Terminated(_, reason, by, code):
                 leg.terminated(reason, by, code)
             case _:
-                pass  # Cancelled, ByeReceived, Rejected, Confirmed: Terminated says it all
+                pass  # Cancelled, ByeReceived, Rejected: Terminated says it all
 
     def _invited(self, event: Invited) -> None:
         leg = SipLeg(self, event.session, self._events)
