@@ -403,6 +403,25 @@ def test_pauses_shorter_than_the_delay_are_kept() -> None:
     assert heard.statistics.lost == 0
 
 
+@pytest.mark.parametrize("gap", [300, 400, 330])
+def test_what_lies_before_a_pause_that_begins_within_a_frame_is_played(gap: int) -> None:
+    spoken = stream(21, ptime=240)  # 31 frames and a half
+    again = stream(
+        30,
+        sequence=1021,
+        timestamp=5000 + 21 * 240 + gap,
+        begins=0.005 + (21 * 240 + gap) / 8000,
+        seed=2,
+    )
+    heard = Listener().hear(spoken + again)
+    assert np.array_equal(heard.received, samples(spoken + again))
+    assert heard.statistics.lost == 0
+    assert heard.count(Kind.CONCEALED) <= 9  # eight where the stream ends
+    first = heard.pcm.nonzero()[0][0]
+    silent = heard.pcm[first + 21 * 240 :][:gap]
+    assert not silent[: gap - FRAME].any()
+
+
 def test_a_packet_from_before_a_pause_is_played_though_it_comes_after_it() -> None:
     packets = paused(50, 50, 0.06)
     packets[49].arrives += 0.09

@@ -1,5 +1,7 @@
 """Proofs that are right and still not good enough, and nonces at the edge of their life."""
 
+import hashlib
+
 import pytest
 
 from trunkline.sip.digest import Account, Challenger, digest_response
@@ -9,7 +11,7 @@ ACCOUNTS = {"us": Account(password="pw")}
 URI = "sip:b@h"
 
 
-def proven(challenger: Challenger, now: float, **said: str) -> str:
+def proven(challenger: Challenger, now: float, password: str = "pw", **said: str) -> str:
     """An Authorization whose proof is right for what it says, whatever that is."""
     pairs = {
         "realm": "r",
@@ -20,7 +22,7 @@ def proven(challenger: Challenger, now: float, **said: str) -> str:
     }
     pairs |= {"cnonce": "x", "algorithm": "MD5"} | said
     pairs = {name: value for name, value in pairs.items() if value}
-    proof = digest_response(pairs, "INVITE", b"", username="us", password="pw", ha1="")
+    proof = digest_response(pairs, "INVITE", b"", username="us", password=password, ha1="")
     fields = {"username": "us", **pairs, "response": proof}
     return "Digest " + ", ".join(f'{name}="{value}"' for name, value in fields.items())
 
@@ -83,3 +85,22 @@ def test_a_nonce_that_was_lengthened_is_not_ours() -> None:
     nonce = challenger.nonce(0.0)
     for forged in (nonce + "AAAA", nonce[:-4], "////" + nonce[4:], "!"):
         assert judged(challenger, proven(challenger, 0.0, nonce=forged), 1.0) == "stale"
+
+
+def test_whoever_is_known_by_a_hash_alone_is_not_let_in_without_a_password() -> None:
+    accounts = {"us": Account(ha1="c1a9f5e3d7a1d2b8a8d2f1a0b9c8d7e6")}
+    challenger = Challenger("r", accounts, SECRET, algorithms=("SHA-256", "MD5"))
+    for algorithm in ("SHA-256", "MD5"):
+        field = proven(challenger, 0.0, algorithm=algorithm, password="")
+        assert judged(challenger, field, 1.0) == "refused"
+
+
+def test_a_session_key_is_made_of_the_nonces_as_rfc_2617_says() -> None:
+    def md5(*parts: str) -> str:
+        return hashlib.md5(":".join(parts).encode()).hexdigest()
+
+    pairs = {"realm": "r", "nonce": "n", "cnonce": "c", "uri": URI, "algorithm": "MD5-sess"}
+    pairs |= {"qop": "auth", "nc": "00000001"}
+    key = md5(md5("us", "r", "pw"), "n", "c")
+    expected = md5(key, "n", "00000001", "c", "auth", md5("INVITE", URI))
+    assert digest_response(pairs, "INVITE", b"", username="us", password="pw", ha1="") == expected
