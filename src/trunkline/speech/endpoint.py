@@ -23,6 +23,7 @@ from .errors import (
     RequestRefused,
     TemporaryFailure,
 )
+from .hints import pip_install
 
 __all__ = ["Endpoint", "base_url"]
 
@@ -50,7 +51,7 @@ class Endpoint:
             self._http = import_module("httpx2")
         except ModuleNotFoundError as error:
             raise MissingDependencyError(
-                "a model over HTTP needs the package 'httpx2'; run: pip install 'trunkline[llm]'"
+                "a model over HTTP needs the package 'httpx2'; run: " + pip_install("httpx2>=2")
             ) from error
         self.url = base_url(url)
         self.failures: type[Exception] = self._http.HTTPError

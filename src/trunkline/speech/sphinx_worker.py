@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from trunkline.media.resample import StreamResampler
 
+from .hints import setup_speech
 from .pipes import Kind, claim_stdio, pack, read
 
 __all__ = [
@@ -426,7 +427,7 @@ def main(arguments: list[str]) -> None:
             dictionary.write_text("(nothing) AH\n", encoding="ascii")  # it may not be empty
             ears = [Ear(model, dictionary) for _ in range(decoders)]
     except ImportError as error:
-        text = f"pocketsphinx cannot be used ({error}); run: pip install 'trunkline[speech]'"
+        text = f"pocketsphinx cannot be used ({error}); run: {setup_speech()}"
         send(pack(Kind.ERROR, 0, text.encode()))
         return
     bench = Bench(ears, send, lambda: DictationEar(model))
