@@ -8,10 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from trunkline.calls.apps import echo
+from trunkline.calls.call import Call
 from trunkline.calls.switchboard import Switchboard
 from trunkline.errors import UsageError
 from trunkline.server.node import Node
-from trunkline.settings import Records, Settings, Sip, Streams
+from trunkline.settings import Records, Settings, Sip, Speech, Streams
 
 
 def settings(folder: Path, **options: object) -> Settings:
@@ -81,3 +83,25 @@ def test_a_node_may_open_as_many_files_as_the_system_lets_it(tmp_path: Path) -> 
         assert limit == hard or limit >= 1 << 16
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_saying_something_makes_the_voice_and_no_other_engine(tmp_path: Path) -> None:
+    async def main() -> None:
+        board = Switchboard()
+        board.answer("*")(echo)
+        speech = Speech(tts="standin", stt="not installed here")
+        node = Node(settings(tmp_path, speech=speech), board, streams=False)
+        running = asyncio.create_task(node.run())
+        await asyncio.wait_for(node.ready.wait(), 10)
+        said: list[bool] = []
+
+        async def speak(call: Call) -> None:
+            said.append(await call.say("hello"))
+
+        call = await board.dial(f"sip:echo@127.0.0.1:{node.ports.sip}", app=speak, timeout=5)
+        await asyncio.wait_for(call.wait_ended(), 10)
+        node.stop()
+        await asyncio.wait_for(running, 10)
+        assert said == [True]
+
+    asyncio.run(main())

@@ -586,8 +586,12 @@ def test_closing_the_server_cuts_sockets_that_never_asked_for_anything() -> None
 def test_an_address_in_use_is_a_configuration_error() -> None:
     async def body() -> None:
         async with serving() as (server, _):
-            with pytest.raises(ConfigError, match=f"127.0.0.1:{server.port}"):
-                await WebSocketServer("127.0.0.1", server.port).start()
+            with pytest.raises(ConfigError) as caught:
+                await WebSocketServer("127.0.0.1", server.port, setting="http.port").start()
+            assert str(caught.value) == (
+                f"cannot listen for WebSockets on 127.0.0.1:{server.port}: "
+                "Address already in use (http.port chooses another port)"
+            )
 
     run(body)
 

@@ -20,6 +20,7 @@ from trunkline.agent.agent import Host
 from trunkline.errors import UsageError
 from trunkline.media.resample import StreamResampler
 from trunkline.media.wav import parse_wav
+from trunkline.speech import TextToSpeech
 from trunkline.transports.leg import (
     Answered,
     Digit,
@@ -97,6 +98,8 @@ class Call(CallLine):
         """Makes recordings of it, where the node keeps any."""
         self.host: Callable[[Call], Host] | None = None
         """Makes what the node offers agents: its engines."""
+        self.voice: Callable[[], TextToSpeech] | None = None
+        """Makes the node's voice and no other engine."""
         self.recordings: list[Recording] = []
         """What is being recorded of it; ends with the call."""
         self._observers: list[Observer] = []
@@ -343,11 +346,11 @@ class Call(CallLine):
 
         Raises `UsageError` where the node has no voice, and ``SpeechError`` when it fails.
         """
-        voice = self.agent_host().tts
-        if voice is None:
+        if self.voice is None:
             raise UsageError(
                 "this call's node has no voice; play_audio() and play_file() need none"
             )
+        voice = self.voice()
         return await self._play(voice.speak(text), voice.rate_hz)
 
     async def _play(self, chunks: AsyncIterator[NDArray[np.int16]], rate_hz: int) -> bool:
