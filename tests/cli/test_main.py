@@ -100,6 +100,16 @@ def test_an_interrupt_is_what_a_shell_makes_of_it(run, monkeypatch: pytest.Monke
     assert run("version").status == 130
 
 
+@pytest.mark.parametrize("command", ["config sample", "calls --json", "version", "--help"])
+def test_a_full_disk_is_one_line_and_status_1(tmp_path: Path, command: str) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m trunkline {command} >/dev/full",
+        shell=True, capture_output=True, text=True, env=_environment(), cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == ("trunkline: the output could not be written: No space left on device\n")
+
+
 def test_who_stops_reading_hears_no_complaint() -> None:
     reader = "import sys; sys.stdin.readline()"
     command = f"{sys.executable} -m trunkline config sample | {sys.executable} -c '{reader}'"

@@ -4,6 +4,7 @@ Data goes to standard output, everything else to standard error. Exit status:
 0 it went well, 1 it did not, 2 it was asked for wrongly (flags, configuration).
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -44,6 +45,8 @@ COMMANDS: Final = {
 _ARITHMETIC: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 """Threads that numpy's arithmetic may start. The blocks of a tick are small: a second
 thread doubles their CPU time and saves none. Read when numpy is first imported."""
+_NOT_WRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a write to standard output fails with where it is a file on a full disk, say."""
 
 
 def build(tokens: Sequence[str]) -> App:
@@ -69,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with given(tokens):
         try:
             result = build(tokens)(tokens, exit_on_error=False, print_error=True)
+            # Here and not by the interpreter at its exit, which could only print a traceback.
+            sys.stdout.flush()
         except CycloptsError:  # printed already
             return 2
         except UsageError as error:
@@ -78,13 +83,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             return 130  # as a shell reports SIGINT
         except BrokenPipeError:
-            # Whoever read our output has enough (`| head`). Nothing more can be
-            # written, not even by the interpreter when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _write_no_more()  # whoever read our output has enough (`| head`)
             return 0
+        except OSError as error:
+            if error.filename is not None or error.errno not in _NOT_WRITTEN:
+                raise
+            _write_no_more()
+            return _complain(f"the output could not be written: {error.strerror}", 1)
     return result if isinstance(result, int) else 0
 
 
-def _complain(error: Exception, status: int) -> int:
+def _write_no_more() -> None:
+    """Nothing more can be written, not even by the interpreter when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _complain(error: Exception | str, status: int) -> int:
     print(f"trunkline: {error}", file=sys.stderr)
     return status
