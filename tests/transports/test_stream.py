@@ -187,7 +187,9 @@ def run(body: Callable[[], Awaitable[None]]) -> None:
 def nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Any:
     caplog.set_level(logging.WARNING)
     yield
-    records = [record for record in caplog.records if not record.name.startswith("websockets")]
+    records = [
+        record for record in caplog.get_records("call") if not record.name.startswith("websockets")
+    ]
     assert not records, [record.getMessage() for record in records]
 
 

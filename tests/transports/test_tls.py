@@ -14,7 +14,9 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import WebSocketException
 
+from trunkline.media.engine import Engine
 from trunkline.transports import stream as stream_module
+from trunkline.transports.media_thread import MediaThread
 from trunkline.transports.stream import L16Stream, StreamEnded, open_stream
 from trunkline.transports.websocket import Connection, Limits, Watch
 from trunkline.transports.websocket_server import WebSocketServer
@@ -26,7 +28,9 @@ from .test_stream import DESCRIPTION, FRAME, make_line, run, until
 def nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     caplog.set_level(logging.WARNING)
     yield
-    ours = [record for record in caplog.records if not record.name.startswith("websockets")]
+    ours = [
+        record for record in caplog.get_records("call") if not record.name.startswith("websockets")
+    ]
     assert not ours, [(record.name, record.getMessage()) for record in ours]
 
 
@@ -148,6 +152,7 @@ def test_a_bot_without_tls_is_an_end_that_says_so(reply: bytes, told: str) -> No
             writer.write(reply)
             writer.close()
 
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
         async with await asyncio.start_server(no_tls, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             ended = await refused_by(f"wss://localhost:{port}/bot")
@@ -210,3 +215,33 @@ def test_who_speaks_no_tls_is_not_let_in_and_keeps_nobody_else_out(authority: tr
             silent[1].close()
 
     run(body)
+
+
+def test_a_handshake_broken_off_is_nothing_to_log(capfd: pytest.CaptureFixture[str]) -> None:
+    async def body() -> None:
+        media = MediaThread(Engine(), asyncio.get_running_loop(), watch=False)
+        media.start()
+        try:
+            async with bot(None) as url:
+                ended = await media.run_async(lambda: refused_by(url))
+                assert ended.reason == "error"
+                assert ended.detail
+        finally:
+            await media.stop()
+
+    run(body)
+    assert capfd.readouterr().err == ""
+
+
+def test_other_surprises_of_the_media_loop_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
+        media = MediaThread(Engine(), asyncio.get_running_loop(), watch=False)
+        media.start()
+        try:
+            await media.run(media.loop.call_exception_handler, {"message": "a surprise"})
+        finally:
+            await media.stop()
+
+    run(body)
+    assert "a surprise" in caplog.text
+    caplog.clear()
