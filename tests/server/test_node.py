@@ -58,8 +58,17 @@ def test_a_port_that_is_taken_says_so_and_nothing_stays_open(tmp_path: Path) -> 
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
             taken.bind(("127.0.0.1", 0))
             busy = settings(tmp_path, sip=Sip(port=taken.getsockname()[1]))
-            with pytest.raises(UsageError, match="cannot listen on"):
+            with pytest.raises(UsageError, match=r"cannot listen on .*another program"):
                 await asyncio.wait_for(Node(busy, Switchboard()).run(), 10)
+
+    asyncio.run(main())
+
+
+def test_an_address_of_another_machine_is_told_as_that(tmp_path: Path) -> None:
+    async def main() -> None:
+        elsewhere = settings(tmp_path, sip=Sip(host="192.0.2.1", port=0))
+        with pytest.raises(UsageError, match=r"no such address \(sip.host\)"):
+            await asyncio.wait_for(Node(elsewhere, Switchboard()).run(), 10)
 
     asyncio.run(main())
 

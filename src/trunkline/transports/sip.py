@@ -6,6 +6,7 @@ datagrams, wakes the timers, and gives every session its leg.
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import logging
 import random
@@ -52,6 +53,11 @@ MAX_DATAGRAM = 65_535
 READS_PER_WAKE = 64
 """Datagrams read before the loop gets to its other work."""
 SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
+_BIND_ADVICE = {
+    errno.EADDRINUSE: "; another program may use it (sip.port chooses one)",
+    errno.EACCES: "; ports below 1024 are root's (sip.port chooses one)",
+    errno.EADDRNOTAVAIL: "; this machine has no such address (sip.host)",
+}
 """A burst of a thousand INVITEs has to wait somewhere while a tick runs."""
 
 
@@ -111,7 +117,10 @@ class SipEndpoint:
         self.port: int = self._socket.getsockname()[1]
         advertised = options.advertised_host or _reachable(options.host)
         self._media_address = options.advertised_host or _reachable(options.media_host)
-        self._policy = MediaPolicy(loopback_only=_is_loopback(options.media_host))
+        self._policy = MediaPolicy(
+            loopback_only=_is_loopback(options.media_host),
+            version=6 if ":" in options.media_host else 4,
+        )
         self._challenger = self._make_challenger()
         self.agent = UserAgent(
             Settings(
@@ -261,7 +270,7 @@ class SipEndpoint:
             sock.close()
             raise UsageError(
                 f"SIP cannot listen on {self._options.host}:{self._options.port}: "
-                f"{error.strerror}; another program may use it (sip.port chooses one)"
+                f"{error.strerror}{_BIND_ADVICE.get(error.errno or 0, '')}"
             ) from error
         return sock
 
