@@ -1,6 +1,7 @@
 """The command line as a whole: found, fast, and brief about mistakes."""
 
 import ast
+import errno
 import importlib
 import re
 import subprocess
@@ -90,6 +91,14 @@ def test_an_error_of_ours_is_status_1_without_a_traceback(
 
     monkeypatch.setattr("trunkline.cli.version.version", fail)
     assert run("version")[::2] == (1, "trunkline: the line is dead\n")
+
+
+def test_a_file_that_may_not_be_read_is_one_line(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "trunkline.toml")
+
+    monkeypatch.setattr("trunkline.cli.version.version", refuse)
+    assert run("version")[::2] == (1, "trunkline: trunkline.toml: Permission denied\n")
 
 
 def test_an_interrupt_is_what_a_shell_makes_of_it(run, monkeypatch: pytest.MonkeyPatch) -> None:

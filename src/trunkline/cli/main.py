@@ -85,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             _write_no_more()  # whoever read our output has enough (`| head`)
             return 0
+        except PermissionError as error:
+            return _complain(f"{error.filename or 'a file'}: {error.strerror}", 1)
         except OSError as error:
             if error.filename is not None or error.errno not in _NOT_WRITTEN:
                 raise
