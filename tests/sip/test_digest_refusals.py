@@ -4,7 +4,8 @@ import hashlib
 
 import pytest
 
-from trunkline.sip.digest import Account, Challenger, digest_response
+from trunkline.sip.digest import Account, Challenge, Challenger, digest_response
+from trunkline.sip.errors import ParseError
 
 SECRET = b"0123456789abcdef"
 ACCOUNTS = {"us": Account(password="pw")}
@@ -104,3 +105,9 @@ def test_a_session_key_is_made_of_the_nonces_as_rfc_2617_says() -> None:
     key = md5(md5("us", "r", "pw"), "n", "c")
     expected = md5(key, "n", "00000001", "c", "auth", md5("INVITE", URI))
     assert digest_response(pairs, "INVITE", b"", username="us", password="pw", ha1="") == expected
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "", "Digestive"])
+def test_a_challenge_of_another_scheme_is_none_though_it_looks_like_one(scheme: str) -> None:
+    with pytest.raises(ParseError):
+        Challenge.parse(f'{scheme} realm="r", nonce="n", qop="auth"')
