@@ -77,7 +77,8 @@ def test_every_line_is_mirrored_and_what_we_do_not_take_has_port_zero() -> None:
 @pytest.mark.parametrize(
     "media",
     [["m=audio 9 RTP/AVP 18 9"], ["m=video 9 RTP/AVP 31"], ["m=audio 0 RTP/AVP 0"],
-     ["m=audio 9 RTP/SAVP 0"], []],
+     ["m=audio 9 RTP/SAVP 0"], [], ["m=audio 9 RTP/AVP 96", "a=rtpmap:96 PCMU/16000"],
+     ["m=audio 9 RTP/AVP 96", "a=rtpmap:96 PCMU/8000/2"]],
 )  # fmt: skip
 def test_nothing_in_common_is_answered_488(media: list[str]) -> None:
     with pytest.raises(SdpError) as caught:
@@ -143,7 +144,14 @@ def test_audio_switched_off_in_a_call_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    "media", [["m=audio 0 RTP/AVP 0"], ["m=video 9 RTP/AVP 0"], ["m=audio 9 RTP/AVP 18"], []]
+    "media",
+    [
+        ["m=audio 0 RTP/AVP 0"],
+        ["m=video 9 RTP/AVP 0"],
+        ["m=audio 9 RTP/AVP 18"],
+        ["m=audio 9 RTP/AVP 0", "a=rtpmap:0 PCMU/16000"],
+        [],
+    ],
 )
 def test_an_answer_that_does_not_fit_the_offer_is_an_error(media: list[str]) -> None:
     negotiation = ours()

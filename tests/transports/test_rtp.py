@@ -92,6 +92,13 @@ def test_where_media_may_go(host: str, local: bool, anywhere: bool) -> None:
     assert MediaPolicy(loopback_only=False).allows(host) is anywhere
 
 
+@pytest.mark.parametrize("local", [True, False])
+def test_an_address_of_the_other_family_cannot_be_sent_to(local: bool) -> None:
+    four, six = (MediaPolicy(loopback_only=local, version=version) for version in (4, 6))
+    assert (four.allows("127.0.0.1"), four.allows("::1")) == (True, False)
+    assert (six.allows("127.0.0.1"), six.allows("::1")) == (False, True)
+
+
 def test_a_stream_sends_silence_with_a_marker_at_its_start(world: World) -> None:
     world.stream.open(FORMAT, world.remote, 0.0)
     for tick in range(3):
@@ -270,6 +277,26 @@ def test_the_address_of_the_session_description_takes_the_call_back(world: World
     assert world.stream.counters["foreign source"] == 1
     world.stream.send(bytes(160), 1.0, silence=False)
     assert len(world.far.recv(2048)) == 172
+
+
+def test_a_far_end_whose_nat_gives_it_another_port_is_followed(world: World) -> None:
+    world.stream.open(FORMAT, ("127.0.0.1", 9), 0.0)
+    world.send(rtp())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        for now, ssrc, moved in ((1.5, 5, False), (2.5, 6, False), (2.5, 5, True)):
+            other.sendto(rtp(2, ssrc=ssrc), world.there)
+            world.poller.read(now)
+            assert (world.stream._remote == other.getsockname()) is moved
+    assert world.stream._socket.connected
+    assert world.stream.counters == {"foreign source": 2}
+
+
+def test_the_shortest_report_is_one_on_either_port(world: World) -> None:
+    world.stream.open(FORMAT, world.remote, 0.0)
+    world.send(rtp())
+    world.send(struct.pack("!BBHI", 0x80, 201, 1, 5))
+    assert not world.stream.counters
 
 
 def test_a_flood_does_not_keep_us_at_the_latch(world: World) -> None:

@@ -191,7 +191,8 @@ class AudioNegotiation:
             raise SdpError("Answer without our media line", 488)
         line, ours = answer.media[self._slot], self.local.media[self._slot]
         offered = {codec.name: codec for codec in ours.codecs}
-        codec = next((codec for codec in line.codecs if codec.name in _STATIC_TYPES), None)
+        usable = (c for c in line.codecs if c.name in _STATIC_TYPES and _is_narrow(c))
+        codec = next(usable, None)
         if line.kind == "audio" and line.port == 0 and self.agreement is not None:
             # They switch the audio of a call that is up off, and may.
             self.agreement = replace(self.agreement, remote=None, direction=Direction.INACTIVE)
@@ -249,7 +250,7 @@ class AudioNegotiation:
 
     def _choose_codec(self, line: MediaDescription) -> Codec | None:
         ours = self._capabilities.codecs
-        common = [c for c in line.codecs if c.name in ours and c.rate_hz == 8000]
+        common = [codec for codec in line.codecs if codec.name in ours and _is_narrow(codec)]
         if self._capabilities.prefer == "ours":
             common.sort(key=lambda codec: ours.index(codec.name))
         return common[0] if common else None
@@ -287,6 +288,11 @@ class AudioNegotiation:
 def _refused(line: MediaDescription) -> MediaDescription:
     """The line with port 0: how an answer says no (RFC 3264 section 6)."""
     return MediaDescription(line.kind, 0, line.protocol, line.formats)
+
+
+def _is_narrow(codec: Codec) -> bool:
+    """Whether it is G.711 as telephones speak it, and not its wider or stereo forms."""
+    return codec.rate_hz == 8000 and codec.channels == 1
 
 
 def _event_codec(line: MediaDescription) -> Codec | None:

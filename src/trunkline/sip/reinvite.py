@@ -145,14 +145,18 @@ class ReInvite:
     # Theirs.
 
     def receive(self, session: Session, request: Request, source: Address, now: float) -> None:
-        """Their re-INVITE. Raises ParseError for one that has to be refused."""
+        """Their re-INVITE, in order and with a new CSeq."""
         core, internals = self._core, session._internals
         refusal = self._conflict(session)
         if refusal:
             delay = [("Retry-After", str(int(core.random() * 11)))] if refusal == 500 else []
             core.refuse(request, source, refusal, now, headers=delay)
             return
-        offer = read_description(request)
+        try:
+            offer = read_description(request)
+        except ParseError as error:  # with a memory: its repetition has an old CSeq
+            core.refuse(request, source, error.code, now, error.reason)
+            return
         transaction = core.serve(request, source)
         internals.server_reinvite = transaction  # type: ignore[assignment]
         transaction.on_cancel = partial(self._cancelled, session)

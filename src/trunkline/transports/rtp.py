@@ -26,6 +26,8 @@ __all__ = ["MediaPolicy", "RtpStream", "StreamFormat"]
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.020
+MOVED_SECONDS = 1.0
+"""After this much silence a far end may go on from another address: its NAT's new port."""
 NTP_EPOCH = 2_208_988_800
 """Seconds from 1900, where NTP begins, to 1970, where Unix does."""
 
@@ -35,17 +37,21 @@ class MediaPolicy:
 
     With ``loopback_only`` (a node that listens on loopback) media stays on this
     machine. Otherwise unicast addresses are allowed, and multicast, broadcast
-    and unspecified ones never are.
+    and unspecified ones never are. An address of the other family than ours
+    cannot be sent to.
     """
 
-    def __init__(self, *, loopback_only: bool) -> None:
+    def __init__(self, *, loopback_only: bool, version: int = 0) -> None:
         self._loopback_only = loopback_only
+        self._version = version  # 4 or 6; 0 does not ask
 
     def allows(self, host: str) -> bool:
         """Whether media may be sent to this address (a literal, not a name)."""
         try:
             address = ipaddress.ip_address(host)
         except ValueError:
+            return False
+        if self._version not in (0, address.version):
             return False
         if self._loopback_only:
             return address.is_loopback
@@ -82,7 +88,8 @@ class RtpStream:
     counted and dropped, so that nobody can take over a call by sending to its
     port. The address of the session description wins all the same: whoever was
     quicker than the far end loses the call to it with the far end's first packet. A
-    new session description may name a new address, which opens the latch.
+    new session description may name a new address, which opens the latch; so does the
+    stream itself, going on from elsewhere with its SSRC after a silence.
     """
 
     lead_frames = 0
@@ -133,6 +140,8 @@ class RtpStream:
         self._dtmf_waiting: deque[DtmfSender] = deque()
         self._samples = frame_samples(engine.rate_hz)
         self._last_packet: float | None = None
+        self._last_report: float | None = None
+        self._far_ssrc: int | None = None
         self._last_sent: float | None = None
         self._paused = True
         self._opened_at = 0.0
@@ -257,7 +266,7 @@ class RtpStream:
     def _hear_any(self, data: bytes, source: Address, now: float) -> None:
         """A datagram whose source is still to be judged."""
         known = source == self._latched
-        if not known and not self._latch(source, data):
+        if not known and not self._latch(source, data, now):
             return
         self._hear_far(data, now)
         if not known and source == self._latched:
@@ -268,12 +277,16 @@ class RtpStream:
         packet = parse_fast(data)
         format = self._format
         if packet is None or format is None:
-            self.counters["not RTP"] += 1
+            if is_rtcp(data):  # a report without a word in it is too short for RTP
+                self._receive_rtcp(data, now)
+            else:
+                self.counters["not RTP"] += 1
             return
         payload_type, marker, sequence, timestamp, ssrc, payload = packet
         self._last_packet = now
         law = format.receive.get(payload_type)
         if law is not None:
+            self._far_ssrc = ssrc
             jitter = self._jitter
             if self.deaf:
                 jitter.put_other(self._row, sequence, ssrc, now)
@@ -293,14 +306,14 @@ class RtpStream:
             self._jitter.put_other(self._row, sequence, ssrc, now)
             self.counters["payload type"] += 1
 
-    def _latch(self, source: Address, data: bytes) -> bool:
+    def _latch(self, source: Address, data: bytes, now: float) -> bool:
         """Whether to accept a source that is not the latched one."""
         format, packet = self._format, parse_fast(data)
         if packet is None:
             self.counters["not RTP"] += 1
             return False
         named = source[:2] == self._announced
-        if self._latched is not None and not named:
+        if self._latched is not None and not named and not self._has_moved(packet[4], now):
             self.counters["foreign source"] += 1
             return False
         if is_rtcp(data):
@@ -315,6 +328,11 @@ class RtpStream:
         self._latched = source
         self._remote = source
         return True
+
+    def _has_moved(self, ssrc: int, now: float) -> bool:
+        """Whether a stream from elsewhere is the far end's: who did not see it cannot know."""
+        silent = self._last_packet is None or now - self._last_packet > MOVED_SECONDS
+        return silent and ssrc == self._far_ssrc
 
     def _read_rtcp(self, now: float) -> None:
         try:
@@ -331,7 +349,7 @@ class RtpStream:
     def _receive_rtcp(self, data: bytes, now: float) -> None:
         if self._rtcp is None or self.lane is None:
             return
-        self._last_packet = now
+        self._last_report = now
         self._rtcp.receive(data, now)
         if self._rtcp.rtt_ms is not None:
             self.lane.round_trip_seconds = self._rtcp.rtt_ms / 1000
@@ -431,7 +449,7 @@ class RtpStream:
         """Reports, and the media timeout."""
         if self._rtcp is not None and now >= self._rtcp.next_timeout():
             self._send_rtcp(self._rtcp.report(now, _ntp(), self._reception()))
-        last = self._last_packet if self._last_packet is not None else self._opened_at
+        last = max(self._last_packet or self._opened_at, self._last_report or self._opened_at)
         if self._watched and self._timeout and now - last > self._timeout:
             self._last_packet = now  # told again after as long
             self._on_timeout(now)
