@@ -53,12 +53,12 @@ MAX_DATAGRAM = 65_535
 READS_PER_WAKE = 64
 """Datagrams read before the loop gets to its other work."""
 SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
+"""A burst of a thousand INVITEs has to wait somewhere while a tick runs."""
 _BIND_ADVICE = {
     errno.EADDRINUSE: "; another program may use it (sip.port chooses one)",
     errno.EACCES: "; ports below 1024 are root's (sip.port chooses one)",
     errno.EADDRNOTAVAIL: "; this machine has no such address (sip.host)",
 }
-"""A burst of a thousand INVITEs has to wait somewhere while a tick runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +117,7 @@ class SipEndpoint:
         self.port: int = self._socket.getsockname()[1]
         advertised = options.advertised_host or _reachable(options.host)
         self._media_address = options.advertised_host or _reachable(options.media_host)
-        self._policy = MediaPolicy(
-            loopback_only=_is_loopback(options.media_host),
-            version=6 if ":" in options.media_host else 4,
-        )
+        self._policy = MediaPolicy(loopback_only=_is_loopback(options.media_host))
         self._challenger = self._make_challenger()
         self.agent = UserAgent(
             Settings(
