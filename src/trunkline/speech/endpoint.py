@@ -4,6 +4,7 @@ Needs the extra ``llm`` (httpx2), which is imported only when an `Endpoint` is m
 """
 
 import json
+import math
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
@@ -187,8 +188,12 @@ def base_url(url: str) -> str:
     Raises:
         ConfigError: not an http(s) address, or one with a password, a query or a fragment.
     """
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url.strip())
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # an unclosed bracket, or a port that is no port
+        usable = False
+    if not usable:
         raise ConfigError("a model's URL begins with http:// or https:// and a host")
     if "@" in parts.netloc:
         raise ConfigError("a model's URL holds no password; give the key as api_key")
@@ -203,10 +208,11 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, from Retry-After: a number or an HTTP date (RFC 9110, 10.2.3)."""
     value = headers.get("retry-after", "")
     with suppress(ValueError):
-        return max(float(value), 0.0)
+        seconds = float(value)
+        return max(seconds, 0.0) if math.isfinite(seconds) else None
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
     return max((when - datetime.now(UTC)).total_seconds(), 0.0)
