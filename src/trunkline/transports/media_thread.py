@@ -56,7 +56,7 @@ class MediaThread:
         self.to_app = Crossing(app_loop, "to the application")
         self.to_media = Crossing(self.loop, "to the media thread")
         self.to_media.after_batch(self._after_batch)
-        self.clock = MediaClock(self.loop, self._tick)
+        self.clock = MediaClock(self.loop, self._tick, idle=lambda: not len(engine))
         self.watchdog: Watchdog | None = None
         self._watch = watch
         self._thread = threading.Thread(target=self._run, name="media", daemon=True)
