@@ -559,7 +559,19 @@ async def answering(reply: bytes, *, hold: bool = False) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "bot", "http://127.0.0.1/", "ws://", "wss:///x", "file:///etc/passwd"]
+    "url",
+    [
+        "",
+        "bot",
+        "http://127.0.0.1/",
+        "ws://",
+        "wss:///x",
+        "file:///etc/passwd",
+        "ws://[::1",
+        "ws://host:99999/",
+        "ws://host:port/",
+        "ws://host:0/",
+    ],
 )
 def test_a_url_must_be_a_websockets(url: str) -> None:
     async def body() -> None:

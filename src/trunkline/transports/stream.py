@@ -357,9 +357,13 @@ async def open_stream(
     the connection is closed first. Redirects are not followed: audio goes where
     it was configured to go. ``tls`` is whom to trust instead of `system_trust`.
     """
-    scheme = urlsplit(url).scheme
-    if scheme not in ("ws", "wss") or not urlsplit(url).hostname:
-        raise UsageError(f"a stream's URL begins with ws:// or wss://, not {url!r}")
+    try:
+        parts = urlsplit(url)
+        scheme, usable = parts.scheme, parts.hostname and parts.port != 0
+    except ValueError:  # an unclosed bracket, or a port that is no port
+        scheme, usable = "", None
+    if scheme not in ("ws", "wss") or not usable:
+        raise UsageError(f"a stream's URL begins with ws:// or wss:// and a host, not {url!r}")
     stream.watch = watch
     if scheme == "wss" and tls is None:
         tls = await asyncio.to_thread(system_trust)
