@@ -117,7 +117,10 @@ class SipEndpoint:
         self.port: int = self._socket.getsockname()[1]
         advertised = options.advertised_host or _reachable(options.host)
         self._media_address = options.advertised_host or _reachable(options.media_host)
-        self._policy = MediaPolicy(loopback_only=_is_loopback(options.media_host))
+        self._policy = MediaPolicy(
+            loopback_only=_is_loopback(options.media_host),
+            version=6 if ":" in options.media_host else 4,
+        )
         self._challenger = self._make_challenger()
         self.agent = UserAgent(
             Settings(
