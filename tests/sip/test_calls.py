@@ -683,3 +683,42 @@ def test_a_probe_finds_out_that_the_call_is_gone(knows: bool) -> None:
     network.run(80)
     assert ends(alice) == [("error", "them", 481) if knows else ("timeout", "them", 408)]
     quiet(network)
+
+
+def test_a_change_they_do_not_decide_about_is_cancelled() -> None:
+    network, alice, bob, ours, theirs = up()
+    bob.on_event = None
+    alice.agent.reinvite(ours, HOLD, network.now)
+    network.run(31)
+    assert "CANCEL" not in network.said(ALICE)
+    network.run(2)
+    assert network.said(ALICE).count("CANCEL") == 1
+    assert [event.code for event in alice.of(ReInviteAnswered)] == [487]
+    assert ours.is_confirmed
+    assert theirs.is_confirmed
+    alice.agent.end(ours, network.now)
+    quiet(network)
+
+
+def test_a_change_they_never_decide_about_is_given_up() -> None:
+    network, alice, bob, ours, _theirs = up()
+    bob.on_event = None
+    alice.agent.reinvite(ours, HOLD, network.now)
+    network.run(1)
+    network.drop = lambda data, sender, receiver: data.startswith(b"CANCEL")
+    network.run(70)
+    assert [event.code for event in alice.of(ReInviteAnswered)] == [408]
+    network.drop = lambda data, sender, receiver: False
+    alice.agent.end(ours, network.now)
+    quiet(network)
+
+
+def test_a_change_that_is_decided_about_late_is_not_cancelled() -> None:
+    network, alice, bob, ours, theirs = up()
+    bob.on_event = None
+    alice.agent.reinvite(ours, HOLD, network.now)
+    network.run(20)
+    bob.agent.answer_reinvite(theirs, ANSWER, network.now)
+    network.run(60)
+    assert "CANCEL" not in network.said(ALICE)
+    assert [event.code for event in alice.of(ReInviteAnswered)] == [200]

@@ -202,6 +202,33 @@ def test_digits_are_sent_one_after_the_other_in_place_of_audio(world: World) -> 
     assert codes == [1, 2]
 
 
+def test_digits_wait_while_we_are_held(world: World) -> None:
+    stream = world.stream
+    stream.open(FORMAT, world.remote, 0.0)
+    stream.sending = False
+    stream.send_dtmf("1")
+    for tick in range(20):
+        stream.send(b"", 0.02 * tick, silence=True)
+    world.far.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        world.far.recv(2048)
+    stream.sending = True
+    assert stream.busy
+    stream.send(b"", 1.0, silence=True)
+    assert world.far.recv(2048)[1] & 127 == 101
+
+
+def test_a_round_trip_nobody_can_believe_is_not_followed(world: World) -> None:
+    stream = world.stream
+    lane = stream.open(FORMAT, world.remote, 0.0)
+    believed = lane.round_trip_seconds
+    assert stream._rtcp is not None
+    for rtt_ms, expected in ((3_600_000.0, believed), (80.0, 0.08), (2_001.0, 0.08)):
+        stream._rtcp.rtt_ms = rtt_ms
+        stream._receive_rtcp(b"", 1.0)
+        assert lane.round_trip_seconds == expected
+
+
 def test_digits_need_an_agreement_and_real_keys(world: World) -> None:
     with pytest.raises(UsageError):
         world.stream.send_dtmf("1")

@@ -9,7 +9,7 @@ from .ending import Ending
 from .errors import ParseError, StateError
 from .events import ReInviteAnswered, ReInvited
 from .message import Address, Request, Response
-from .outbound import acknowledge
+from .outbound import acknowledge, cancellation
 from .session import Fork, Session, SessionState
 
 __all__ = ["ReInvite"]
@@ -75,12 +75,15 @@ class ReInvite:
     def _on_response(
         self, session: Session, fork: Fork, request: Request, response: Response, now: float
     ) -> None:
+        internals = session._internals
         if response.code < 200:
+            if "reinvite" not in internals.timers:  # from here on only we can end it
+                self._later(session, partial(self._cancel, session, request), now)
             return
+        internals.stop_timer("reinvite")
         if response.code < 300:
             self._agreed(session, fork, request, response)
             return
-        internals = session._internals
         internals.reinvite_is_out = False
         if session.state is not SessionState.CONFIRMED:
             return
@@ -116,6 +119,26 @@ class ReInvite:
         if answer is not None:
             session.remote_sdp = answer
         core.emit(ReInviteAnswered(session, response.code, response.reason, answer))
+
+    def _later(self, session: Session, step: Callable[[float], None], now: float) -> None:
+        due = now + self._core.timing.patience
+        session._internals.timers["reinvite"] = self._core.timers.start(due, step)
+
+    def _cancel(self, session: Session, request: Request, now: float) -> None:
+        """They have it and do not decide: a change, unlike a call, is worth no long wait."""
+        transaction = session._internals.client_reinvite
+        assert transaction is not None
+        cancel = cancellation(request)
+        self._core.send_request(cancel, transaction.destination, _ignore, _ignore, now)
+        self._later(session, partial(self._abandon, session), now)
+
+    def _abandon(self, session: Session, now: float) -> None:
+        """Not even the CANCEL brought a final response (section 9.1)."""
+        internals = session._internals
+        assert internals.client_reinvite is not None
+        internals.client_reinvite.drop()
+        internals.reinvite_is_out = False
+        self._report(session, 408, "Request Timeout")
 
     def _retry_later(self, session: Session, now: float) -> None:
         """Glare: the owner of the Call-ID waits longer (RFC 3261 section 14.1)."""
@@ -214,3 +237,7 @@ class ReInvite:
 
     def _cancelled(self, session: Session, request: Request, now: float) -> None:
         self.reject(session, 487, now)
+
+
+def _ignore(*_: object) -> None:
+    """Nobody waits for this answer."""

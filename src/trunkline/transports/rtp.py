@@ -26,6 +26,8 @@ __all__ = ["MediaPolicy", "RtpStream", "StreamFormat"]
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.020
+LONGEST_ROUND_TRIP_MS = 2000
+"""A longer one is a peer that does not say how long it kept our report."""
 MOVED_SECONDS = 1.0
 """After this much silence a far end may go on from another address: its NAT's new port."""
 NTP_EPOCH = 2_208_988_800
@@ -351,7 +353,7 @@ class RtpStream:
             return
         self._last_report = now
         self._rtcp.receive(data, now)
-        if self._rtcp.rtt_ms is not None:
+        if self._rtcp.rtt_ms is not None and self._rtcp.rtt_ms <= LONGEST_ROUND_TRIP_MS:
             self.lane.round_trip_seconds = self._rtcp.rtt_ms / 1000
 
     # -- out ---------------------------------------------------------------------
@@ -360,7 +362,7 @@ class RtpStream:
         """One encoded frame, or nothing while the outlet is busy."""
         if self._key_down:
             self._release_key(now)
-        if self._dtmf_out is not None:
+        if self._dtmf_out is not None and self._sending:
             self._send_digit(now)
             return
         remote = self._remote
@@ -397,6 +399,7 @@ class RtpStream:
         assert tones is not None
         if format is None or format.dtmf_payload_type is None or remote is None:
             self._dtmf_out = None
+            self._dtmf_waiting.clear()
             self._settle_busy()
             return
         sender = self._sender
