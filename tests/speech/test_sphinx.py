@@ -459,9 +459,9 @@ class TestFailing:
 
     def test_without_the_package_it_says_what_to_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-        with pytest.raises(MissingDependencyError, match=r"trunkline\[speech\]"):
+        with pytest.raises(MissingDependencyError, match="trunkline setup speech"):
             Sphinx()
-        with pytest.raises(MissingDependencyError, match=r"trunkline\[speech\]"):
+        with pytest.raises(MissingDependencyError, match="trunkline setup speech"):
             sphinxes.find_model()
 
     def test_closing_the_engine_leaves_no_process(self, spoken: list[Pcm]) -> None:
