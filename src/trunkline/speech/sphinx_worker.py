@@ -8,11 +8,11 @@ decoding is some 50 times faster than speaking, so that they catch up at once.
 """
 
 import json
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from math import exp, log
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from trunkline.media.resample import StreamResampler
 
 from .hints import setup_speech
-from .pipes import Kind, claim_stdio, pack, read
+from .pipes import Kind, claim_stdio, pack, read, write
 
 __all__ = [
     "DICTATION_CONFIDENCE",
@@ -411,15 +411,7 @@ def _gain(level_dbov: float | None) -> float:
 def main(arguments: list[str]) -> None:
     """Serve until the input ends."""
     source, sink = claim_stdio()
-
-    def send(message: bytes) -> None:
-        try:
-            view = memoryview(message)
-            while view:
-                view = view[sink.write(view) :]
-        except OSError:
-            os._exit(0)
-
+    send = partial(write, sink)
     model, decoders = Path(arguments[0]), int(arguments[1])
     try:
         with TemporaryDirectory() as folder:
