@@ -24,8 +24,11 @@ DRAINED = 1024
 """More datagrams than a socket's default buffer holds (208 KiB, some 280 small ones)."""
 
 
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
 class NoFreePortError(UsageError):
-    """Every RTP port of the configured range is in use."""
+    """Every RTP port of the configured range is in use, or the system has none left."""
 
 
 class RtpPorts:
@@ -67,19 +70,19 @@ class RtpPorts:
     def _bind(self, port: int) -> tuple[socket.socket, socket.socket] | None:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         bound: list[socket.socket] = []
-        for number in (port, port + 1):
-            one = socket.socket(family, socket.SOCK_DGRAM)
-            one.setblocking(False)
-            try:
-                one.bind((self.host, number))
-            except OSError as error:
+        try:
+            for number in (port, port + 1):
+                bound.append(socket.socket(family, socket.SOCK_DGRAM))
+                bound[-1].setblocking(False)
+                bound[-1].bind((self.host, number))
+        except OSError as error:
+            for one in bound:
                 one.close()
-                for other in bound:
-                    other.close()
-                if error.errno == errno.EADDRINUSE:
-                    return None
-                raise
-            bound.append(one)
+            if error.errno == errno.EADDRINUSE:
+                return None
+            if error.errno in _EXHAUSTED:
+                raise NoFreePortError(f"no socket for RTP: {error.strerror}") from error
+            raise
         return bound[0], bound[1]
 
 
@@ -170,7 +173,10 @@ class RtpSocket:
     def connect(self, far: Address, now: float) -> None:
         """Send there, and let the kernel tell its packets from others."""
         self.aim(far)
-        twin = socket.socket(self._bound.family, socket.SOCK_DGRAM)
+        try:
+            twin = socket.socket(self._bound.family, socket.SOCK_DGRAM)
+        except OSError:
+            return  # out of files: one socket does as well, only slower
         try:
             twin.setblocking(False)
             _join(twin, self._bound, far)
