@@ -379,7 +379,7 @@ class Session:
         transcript = await self._understood(turn)
         if reply.watch is not None:
             reply.watch.recognised(self._clock())
-        keys = self._manner.limits.keys_text.format(keys=self._keys) if self._keys else ""
+        keys = self._manner.limits.keys_text.replace("{keys}", self._keys) if self._keys else ""
         text = " ".join(filter(None, (transcript.text, keys)))
         now = self._clock()
         self._tell(
