@@ -46,7 +46,7 @@ def version_of(message: Message) -> int:
 @pytest.mark.program("baresip")
 @pytest.mark.parametrize("silent", [False, True])
 def test_baresip_is_held_and_resumed(start: Start, tmp_path: Path, silent: bool) -> None:
-    node = start()
+    node = start(sip=Sip(t1_ms=20), media=Media(timeout_seconds=1.0))
     with Baresip(tmp_path / "b", answer="auto")() as phone:
         call = node.run(node.board.dial(f"sip:bare@127.0.0.1:{phone.port}", app=echo))
         until(lambda: received(node) > 25)
@@ -54,6 +54,9 @@ def test_baresip_is_held_and_resumed(start: Start, tmp_path: Path, silent: bool)
         assert call.on_hold
         # It stops when it has followed its own answer; then nothing more comes.
         until(lambda: received(node) == (time.sleep(0.3), received(node))[1], 5, phone.output)
+        # Longer than the media timeout and the patience for an answer to OPTIONS.
+        time.sleep(3.5)
+        assert not node.ended, "it was asked whether the call is there, and it is"
         node.run(call.resume())
         before = received(node)
         until(lambda: received(node) > before + 25, 5, phone.output)
