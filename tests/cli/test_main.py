@@ -3,9 +3,12 @@
 import ast
 import errno
 import importlib
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,6 +102,35 @@ def test_a_file_that_may_not_be_read_is_one_line(run, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("trunkline.cli.version.version", refuse)
     assert run("version")[::2] == (1, "trunkline: trunkline.toml: Permission denied\n")
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_another_signal_to_stop_ends_it_as_ctrl_c_does(
+    run, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, in_background: bool
+) -> None:
+    hung_up: list[bool] = []
+
+    def talk() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        finally:
+            hung_up.append(True)
+
+    before = signal.signal(number, signal.SIG_DFL)
+    # Shells have jobs in the background ignore Ctrl-C.
+    keys = signal.signal(
+        signal.SIGINT, signal.SIG_IGN if in_background else signal.default_int_handler
+    )
+    monkeypatch.setattr("trunkline.cli.version.version", talk)
+    try:
+        assert run("version").status == 128 + number
+        assert hung_up == [True]
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+        signal.signal(signal.SIGINT, keys)
 
 
 def test_an_interrupt_is_what_a_shell_makes_of_it(run, monkeypatch: pytest.MonkeyPatch) -> None:

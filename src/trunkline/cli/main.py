@@ -4,10 +4,13 @@ Data goes to standard output, everything else to standard error. Exit status:
 0 it went well, 1 it did not, 2 it was asked for wrongly (flags, configuration).
 """
 
+import contextlib
 import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cyclopts import App, CycloptsError
@@ -69,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     for library in _ARITHMETIC:
         os.environ.setdefault(library, "1")
-    with given(tokens):
+    with given(tokens), _stopped_like_ctrl_c() as stops:
         try:
             result = build(tokens)(tokens, exit_on_error=False, print_error=True)
             # Here and not by the interpreter at its exit, which could only print a traceback.
@@ -81,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except TrunklineError as error:
             return _complain(error, 1)
         except KeyboardInterrupt:
-            return 130  # as a shell reports SIGINT
+            return 128 + (stops[0] if stops else signal.SIGINT)  # as a shell reports it
         except BrokenPipeError:
             _write_no_more()  # whoever read our output has enough (`| head`)
             return 0
@@ -93,6 +96,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _write_no_more()
             return _complain(f"the output could not be written: {error.strerror}", 1)
     return result if isinstance(result, int) else 0
+
+
+@contextlib.contextmanager
+def _stopped_like_ctrl_c() -> Iterator[list[int]]:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does: a call is hung up, its record closed.
+
+    Yields the signals that came. A node has its own ways with them, and replaces these.
+    """
+    came: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        came.append(number)
+        handler = signal.getsignal(signal.SIGINT)
+        if not callable(handler):  # a shell's background job, which ignores SIGINT
+            raise KeyboardInterrupt
+        handler(signal.SIGINT, None)
+
+    changed = []
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:  # nohup has a SIGHUP ignored
+                signal.signal(number, interrupt)
+                changed.append(number)
+    try:
+        yield came
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _write_no_more() -> None:
