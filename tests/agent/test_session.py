@@ -100,7 +100,7 @@ class Ears:
         audio_ms = sum(map(len, self.utterances[-1])) // 8
         await asyncio.sleep(self.delay)
         text = self.texts.pop(0)
-        if isinstance(text, Exception):
+        if isinstance(text, BaseException):
             raise text
         return Transcript(text, 0.9 if text else 0.0, True, audio_ms)
 

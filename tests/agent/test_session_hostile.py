@@ -352,6 +352,23 @@ def test_a_voice_that_ends_its_own_task_ends_the_reply_and_not_the_call() -> Non
     ]
 
 
+def test_a_recogniser_that_ends_its_own_task_loses_nothing_of_what_comes_next() -> None:
+    stage = Stage()
+    stage.ears.delay = 1.0
+    stage.model.replies = [["Here."]]
+
+    async def story(stage: Stage) -> None:
+        await stage.until(AgentSpoke)
+        await stage.turn(asyncio.CancelledError())  # type: ignore[arg-type]
+        await stage.turn("hello")  # begins while the first text is still awaited
+        await stage.until(AgentSpoke, 2)
+
+    conversation = stage.play(story)
+    assert stage.of(AgentFailed)[0].stage == "recognition"
+    assert said(conversation)[-2:] == [("user", "hello"), ("assistant", "Here.")]
+    assert sum(map(len, stage.ears.utterances[-1])) >= 600 * 8
+
+
 def test_a_voice_that_fails_in_mid_sentence_keeps_only_what_was_said() -> None:
     stage = Stage()
     stage.model.replies = [["We open at nine. And we close at six."], ["Once more."]]
