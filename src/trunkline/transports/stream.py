@@ -99,7 +99,7 @@ class StreamEnded:
     """How a stream ended."""
 
     reason: str
-    """A word: hangup (the call ended), closed (by the bot), refused, error."""
+    """A word: hangup (the call ended), closed (by the bot), cancelled (by us), refused, error."""
     code: int | None
     """The close code, where the connection was up."""
     detail: str
@@ -284,22 +284,15 @@ class TwilioStream(BotStream):
 
     encoding = "ulaw"
 
-    def __init__(
-        self,
-        line: StreamLine,
-        lane: Lane,
-        description: StreamDescription,
-        observer: StreamObserver,
-        limits: Limits = LIMITS,
-    ) -> None:
-        super().__init__(line, lane, description, observer, limits)
-        # Twilio has no place for the two numbers; its users pass them like this.
-        ends = {"from": description.caller, "to": description.callee}
-        parameters = ends | dict(description.parameters or {})
-        self._provider = ProviderEncoder(replace(self._started, parameters=parameters))
+    _provider: ProviderEncoder
 
     def say_start(self) -> None:
         """Two messages, as Twilio sends them."""
+        call = self._description
+        # Twilio has no place for the two numbers; its users pass them like this.
+        ends = {"from": call.caller, "to": call.callee}
+        parameters = ends | dict(call.parameters or {})
+        self._provider = ProviderEncoder(replace(self._started, parameters=parameters))
         self.send(self._provider.connected())
         self.send(self._provider.start())
 
