@@ -52,7 +52,7 @@ class TalkService:
         """
         self._media = media
         self._about = about
-        self._server = WebSocketServer(settings.host, settings.port, setting="http.port")
+        self._server = WebSocketServer(settings.host, settings.port)
         self._browsers = BrowserServer(
             self._server,
             media,
