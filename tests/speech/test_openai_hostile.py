@@ -122,6 +122,15 @@ def test_a_choice_without_a_number_is_the_first() -> None:
     assert list(reader.feed(data)) == [TextDelta("x")]
 
 
+def test_no_gateway_is_asked_to_compress() -> None:
+    async def main() -> str:
+        async with serve() as server:
+            await first_model(server.url)
+            return server.requests[0].headers["accept-encoding"]
+
+    assert asyncio.run(main()) == "identity"
+
+
 # TLS
 
 

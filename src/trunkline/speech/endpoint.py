@@ -134,6 +134,8 @@ class Endpoint:
                 # Reading has no limit here: who reads knows what it is waiting for.
                 timeout=self._http.Timeout(connect, read=None),
                 limits=limits,
+                # A gateway that compresses holds words back until a block of them is full.
+                headers={"accept-encoding": "identity"},
                 # The system's authorities, or those SSL_CERT_FILE names; no proxies of the
                 # environment: audio and text go where they were configured to go.
                 verify=self._http.create_ssl_context(),
