@@ -253,3 +253,26 @@ def test_a_far_end_that_changes_while_it_is_being_connected_is_followed(world: W
     world.socket.send(b"to the other")
     assert world.other.recv(20) == b"to the other"
     assert not world.errors
+
+
+def test_a_reader_that_fails_costs_the_others_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken, whole = World(), World()
+    heard: list[float] = []
+
+    def fail(now: float) -> None:
+        broken.bound.recv(10)
+        raise RuntimeError("a bug")
+
+    poller = RtpPoller(broken.loop)
+    poller.add(broken.bound, fail)
+    poller.add(whole.bound, heard.append)
+    for world in (broken, whole):
+        world.far.sendto(b"x", world.here)
+    poller.read(1.0)
+    assert heard == [1.0]
+    assert [record.message for record in caplog.records] == ["reading RTP failed"]
+    poller.close()
+    broken.close()
+    whole.close()

@@ -6,6 +6,7 @@ this costs a third less than a transport object and a callback for each socket.
 """
 
 import errno
+import logging
 import random
 import select
 import socket
@@ -16,6 +17,8 @@ from collections.abc import Callable
 from trunkline.errors import UsageError
 
 __all__ = ["Address", "NoFreePortError", "RtpPoller", "RtpPorts", "RtpSocket"]
+
+log = logging.getLogger(__name__)
 
 Address = tuple[str, int]
 MAX_DATAGRAM = 2048
@@ -119,7 +122,11 @@ class RtpPoller:
         for fd, _ in self._epoll.poll(0, READS_PER_WAKE):
             reader = readers.get(fd)
             if reader is not None:
-                reader(now)
+                try:
+                    reader(now)
+                except Exception:
+                    # A bug in one call's code must not cost the others their packets.
+                    log.exception("reading RTP failed")
 
 
 class RtpSocket:
