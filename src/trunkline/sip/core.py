@@ -327,7 +327,15 @@ class Core:
                 request.drop()
         self.sessions.pop(session.id, None)
         self.dialogs.pop((session.call_id, internals.local_tag), None)
-        self.emit(Terminated(session, reason, by, code))
+        self.tell_end(session, reason, by, code)
+
+    def tell_end(
+        self, session: Session, reason: str, by: Literal["us", "them"], code: int | None
+    ) -> None:
+        """Say that a session is over, once."""
+        if not session._internals.told_end:
+            session._internals.told_end = True
+            self.emit(Terminated(session, reason, by, code))
 
 
 def merge_key(request: Request) -> TransactionKey:

@@ -273,8 +273,12 @@ class Outbound:
             return
         internals.end_reason, internals.end_code = reason, code
         internals.stop_timer("no-answer")
-        if internals.got_provisional:  # or it waits for one (section 9.1)
+        if internals.got_provisional:
             self._send_cancel(session, now)
+        else:
+            # CANCEL waits for a response (section 9.1), half a minute if nobody is there;
+            # the application need not.
+            self._core.tell_end(session, reason, "us", code)
 
     def _send_cancel(self, session: Session, now: float) -> None:
         internals = session._internals

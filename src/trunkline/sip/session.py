@@ -118,6 +118,8 @@ class Internals:
     client_invite: InviteClientTransaction | None = None
     got_provisional: bool = False
     cancel_sent: bool = False
+    told_end: bool = False
+    """`Terminated` was emitted; what is left of it is between the two user agents."""
     unanswered_offer: Fork | None = None
     """Their 2xx had an offer: the ACK waits for `acknowledge`."""
     reinvite_offer: Callable[[], bytes] | None = None
