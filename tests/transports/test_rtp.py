@@ -15,7 +15,7 @@ from trunkline.errors import UsageError
 from trunkline.media.engine import PHASES, Engine
 from trunkline.media.g711 import Law
 from trunkline.transports.rtp import MediaPolicy, RtpStream, StreamFormat
-from trunkline.transports.rtp_socket import RtpPoller, RtpPorts
+from trunkline.transports.rtp_socket import RtpPoller, RtpPorts, RtpSocket
 
 FORMAT = StreamFormat(Law.ULAW, 0, {0: Law.ULAW, 8: Law.ALAW}, 101, 96)
 LOCAL = MediaPolicy(loopback_only=True)
@@ -326,17 +326,19 @@ def test_the_shortest_report_is_one_on_either_port(world: World) -> None:
     assert not world.stream.counters
 
 
-def test_a_flood_does_not_keep_us_at_the_latch(world: World) -> None:
+def test_a_flood_does_not_keep_us_at_the_latch(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.stream.open(FORMAT, world.remote, 0.0)
     reads = []
-    read = world.stream._socket._read_from
+    read = RtpSocket._read_from
 
-    def endless(one: socket.socket, now: float) -> bool:
+    def endless(self: RtpSocket, one: socket.socket, now: float) -> bool:
         reads.append(one)
-        read(one, now)
+        read(self, one, now)
         return True
 
-    world.stream._socket._read_from = endless  # type: ignore[method-assign]
+    monkeypatch.setattr(RtpSocket, "_read_from", endless)
     world.send(rtp())
     assert 100 < len(reads) < 5_000 and world.stream._socket.connected
 

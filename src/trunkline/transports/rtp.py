@@ -94,6 +94,52 @@ class RtpStream:
     stream itself, going on from elsewhere with its SSRC after a silence.
     """
 
+    __slots__ = (
+        "_announced",
+        "_closed",
+        "_dtmf_in",
+        "_dtmf_out",
+        "_dtmf_waiting",
+        "_engine",
+        "_far_buffer_ms",
+        "_far_ssrc",
+        "_format",
+        "_jitter",
+        "_key_down",
+        "_last_packet",
+        "_last_report",
+        "_last_sent",
+        "_latched",
+        "_on_digit",
+        "_on_timeout",
+        "_opened_at",
+        "_paused",
+        "_policy",
+        "_poller",
+        "_ports",
+        "_receiving_law",
+        "_remote",
+        "_remote_rtcp",
+        "_rng",
+        "_row",
+        "_rtcp",
+        "_samples",
+        "_sender",
+        "_sending",
+        "_socket",
+        "_sockets",
+        "_timeout",
+        "_watched",
+        "busy",
+        "counters",
+        "deaf",
+        "encoding",
+        "id",
+        "lane",
+        "port",
+        "receiving",
+    )
+
     lead_frames = 0
     continuous = True
     marks = False

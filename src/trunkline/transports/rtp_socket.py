@@ -139,6 +139,18 @@ class RtpSocket:
     the system cannot do that, everything does.
     """
 
+    __slots__ = (
+        "_bound",
+        "_far",
+        "_on_error",
+        "_on_far",
+        "_on_other",
+        "_poller",
+        "_receive",
+        "_twin",
+        "send",
+    )
+
     def __init__(
         self,
         bound: socket.socket,

@@ -112,6 +112,20 @@ class BotStream(Connection):
     Made for one connection. `ear` methods and everything else: media thread.
     """
 
+    __slots__ = (
+        "_description",
+        "_line",
+        "_marks",
+        "_observer",
+        "_over",
+        "_playout",
+        "_pushed",
+        "_started",
+        "abandoned",
+        "ignored_messages",
+        "result",
+    )
+
     encoding: ClassVar[str]
 
     def __init__(
@@ -251,6 +265,8 @@ class BotStream(Connection):
 class L16Stream(BotStream):
     """Binary messages of 16-bit little-endian samples."""
 
+    __slots__ = ("ignored_messages",)
+
     encoding = "l16"
 
     def say_frame(self, frame: Frame) -> None:
@@ -268,6 +284,8 @@ class L16Stream(BotStream):
 class UlawStream(BotStream):
     """Binary messages of µ-law."""
 
+    __slots__ = ()
+
     encoding = "ulaw"
 
     def say_frame(self, frame: Frame) -> None:
@@ -281,6 +299,11 @@ class UlawStream(BotStream):
 
 class TwilioStream(BotStream):
     """Twilio's messages; we are Twilio."""
+
+    __slots__ = (
+        "_provider",
+        "ignored_messages",
+    )
 
     encoding = "ulaw"
 

@@ -146,6 +146,15 @@ class _Outlet(SocketOutlet):
 class _Stream(Connection):
     """One socket from Twilio: waits for the stream, then feeds its leg."""
 
+    __slots__ = (
+        "_leg",
+        "_opened_at",
+        "_path",
+        "_stream_id",
+        "ignored_messages",
+        "server",
+    )
+
     def __init__(self, server: TwilioServer, path: str) -> None:
         super().__init__(server.limits)
         self.server = server

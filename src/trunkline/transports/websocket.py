@@ -89,6 +89,25 @@ class Connection(WSListener):
     it is logged, and closes this connection only (1011).
     """
 
+    __slots__ = (
+        "_by",
+        "_closing",
+        "_closing_since",
+        "_congested_since",
+        "_ended",
+        "_failure",
+        "_parts",
+        "_parts_kind",
+        "_pinged",
+        "_quiet_since",
+        "congested",
+        "dropped_messages",
+        "heard",
+        "limits",
+        "transport",
+        "watch",
+    )
+
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.transport: WSTransport | None = None
