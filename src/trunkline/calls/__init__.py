@@ -44,7 +44,6 @@ else:
                 "CallEndedError",
                 "DialError",
                 "HoldRefusedError",
-                "HoldRefusedError",
                 "OutboundDeniedError",
                 "RecordingError",
                 "RecordsError",
