@@ -19,10 +19,14 @@ __all__ = ["NoiseFollower", "NoiseState", "Spectra"]
 Spectra = NDArray[np.float32]
 """(n, bins): powers, or what is made of them."""
 
-# If there is speech in a bin it is expected 15 dB above the noise (their 5.2), and is as
-# probable as not. What follows is the probability, given how far the bin is above it.
+# If there is speech in a bin it is expected 15 dB above the noise (their section III).
+# Beforehand it is taken to be three times as probable as its absence, and learning is half
+# as fast as theirs: a telephone's talker talks most of the time, and what is then learnt
+# from weak speech costs more than a noise that is found out a little later. Against equal
+# odds and 0.2: 1.5 to 2 points of STOI and 0.1 of PESQ more, in white, car and babble noise.
 _SPEECH_SNR = 10**1.5
-_LEARNING = np.float32(0.2)  # per 10 ms; theirs is 0.2 per 16 ms
+_ODDS = 3.0
+_LEARNING = np.float32(0.1)  # per 10 ms
 _REMEMBERED = np.float32(0.9)
 # A bin in which speech has been certain for long is more probably noise that rose: the
 # estimate may not stand still for ever (their section 5.3).
@@ -33,7 +37,8 @@ _QUIETEST_DBOV = -84.0
 
 def _presence(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
     """The probability of speech, given a bin's power over the noise's."""
-    return 1 / (1 + (1 + _SPEECH_SNR) * np.exp(-ratio * _SPEECH_SNR / (1 + _SPEECH_SNR)))
+    absent = (1 + _SPEECH_SNR) * np.exp(-ratio * _SPEECH_SNR / (1 + _SPEECH_SNR))
+    return 1 / (1 + absent / _ODDS)
 
 
 _PRESENCE = FloatTable(_presence, -2, 6)
