@@ -85,6 +85,14 @@ def test_a_voice_in_noise_gains_in_ratio_and_keeps_its_level() -> None:
     assert level_db(out[pause]) < level_db(noise) - 9
 
 
+@pytest.mark.parametrize("method", BANKS)
+def test_a_caller_who_speaks_at_once_is_heard(method: str) -> None:
+    stage, rows = bank(method, strength=1.0)
+    audio = voice(8000)[np.newaxis] + white(1, 8000, -50)
+    out = run(stage, rows, audio)[:, stage.delay_samples :]
+    np.testing.assert_allclose(out[:, 80:1440], audio[:, 80:1440], atol=1e-6)
+
+
 @given(
     seed=st.integers(0, 2**32 - 1),
     rate_hz=st.sampled_from(RATES),

@@ -44,8 +44,9 @@ class NoiseSettings:
     """0 (nothing is reduced) to 1 (by 18 dB)."""
     stationary: bool = False
     """Whether the profile of the opening is kept, or followed as the noise changes."""
-    opening_frames: int = 4
-    """Frames at the beginning of a row that are taken for noise, 1 to 500."""
+    opening_frames: int = 10
+    """Frames at the beginning of a row that are taken for noise, and left as they are,
+    1 to 500. Digital silence does not count."""
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -86,7 +87,8 @@ class NoiseBank:
         phase = (np.arange(self.frame_samples) + 0.5) / self.frame_samples
         self._window = np.sin(np.pi * phase).astype(np.float32)
         self._gain = _RULES[settings.method](settings.floor)
-        self._follower = NoiseFollower(self._hop, 2 * settings.opening_frames, settings.stationary)
+        self._opening_hops = 2 * settings.opening_frames
+        self._follower = NoiseFollower(self._hop, self._opening_hops, settings.stationary)
         self.rows = Rows(capacity)
         self.faults = np.zeros(capacity, np.int64)
         """Frames of each row that held something that is no audio, (rows,)."""
@@ -159,7 +161,7 @@ class NoiseBank:
         profile = _power(spectrum.astype(np.complex64)).mean(axis=0)
         self._noise[row] = np.maximum(profile, self._follower.quietest)
         self._presence[row] = 0
-        self._heard[row] = 2 * self.settings.opening_frames
+        self._heard[row] = self._opening_hops
 
     def noise_dbov(self, row: int) -> float:
         """The level of the noise as it is known now; raises `UsageError` if not open."""
@@ -171,7 +173,7 @@ class NoiseBank:
     def has_profile(self, row: int) -> bool:
         """Whether the opening is over; raises `UsageError` if the row is not open."""
         self.rows.check(row)
-        return bool(self._heard[row] >= 2 * self.settings.opening_frames)
+        return bool(self._heard[row] >= self._opening_hops)
 
     def _clean(
         self, block: Block, rows: RowNumbers, learn: NDArray[np.bool_] | None, out: Block
@@ -185,7 +187,13 @@ class NoiseBank:
         speech = self._speech[rows]
         for each in range(2):
             self._follower.follow(power[each], state, learn, held if held.any() else None)
-            spectrum[each] *= self._gain.gains(power[each], state.noise, speech)
+            gain = self._gain.gains(power[each], state.noise, speech)
+            # Nothing is taken out before it is known: a caller who speaks at once would
+            # lose 12 to 17 dB of the first 100 ms.
+            opening = state.heard < self._opening_hops
+            if opening.any():
+                gain[opening] = 1
+            spectrum[each] *= gain
         self._noise[rows], self._presence[rows] = state.noise, state.presence
         self._heard[rows], self._speech[rows] = state.heard, speech
         audio = np.fft.irfft(spectrum, self.frame_samples, axis=2).astype(np.float32, copy=False)
