@@ -84,7 +84,7 @@ def score(clean: Audio, audio: Audio, rate_hz: int) -> tuple[float, float]:
 
 
 def methods(rate_hz: int) -> list[Method]:
-    """Ours, the seeds' and the libraries', as far as they are installed."""
+    """Ours, the plain ones on single chunks, and the libraries that are installed."""
     found = [
         _staged(f"logmmse, strength {strength}", _ours("logmmse", strength, rate_hz))
         for strength in (1.0, 0.8, 0.5)

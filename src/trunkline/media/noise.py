@@ -11,7 +11,6 @@ lies, and numpy transforms one row at a time.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,16 +60,6 @@ class NoiseSettings:
     def floor(self) -> float:
         """The least gain."""
         return float(10 ** (-FULL_DB * self.strength / 20))
-
-
-class LearningStage(Stage, Protocol):
-    """A stage that can be told what is noise."""
-
-    def process(
-        self, block: Block, rows: RowNumbers, learn: NDArray[np.bool_] | None = None
-    ) -> Block:
-        """As any stage; ``learn``: rows whose frame is noise alone, (n,)."""
-        ...
 
 
 class NoiseBank:
@@ -238,6 +227,6 @@ METHODS: dict[str, Callable[[int, NoiseSettings, int], Stage]] = {
 
 
 def noise_stage(rate_hz: int, settings: NoiseSettings | None = None, capacity: int = 64) -> Stage:
-    """The stage of that name; raises `UsageError` for settings that cannot be."""
+    """Noise suppression by the method these settings name; log-MMSE by default."""
     settings = settings or NoiseSettings()
     return METHODS[settings.method](rate_hz, settings, capacity)
