@@ -41,13 +41,14 @@ SURFACE: dict[str, str] = {
         main
     """,
     "trunkline.media": """
-        ActivityBank Datagram DtmfDigit DtmfReceiver DtmfSender Ear Engine
+        ActivityBank Bypass Datagram DtmfDigit DtmfReceiver DtmfSender Ear Engine
         FRAMES_PER_SECOND FRAME_MS HeaderExtension Heard JitterBank JitterInlet
         JitterSettings JitterStatistics Lane Law MalformedAudioError MalformedMediaError
-        MalformedRtcpError MalformedRtpError Outlet PHASES Playout QUIETEST_DBOV
+        MalformedRtcpError MalformedRtpError NoiseBank NoiseSettings NoiseStatistics
+        NoiseSuppressor Outlet PHASES Playout QUIETEST_DBOV
         RandomBits ReceptionCounters Resampler RtcpCompound RtcpSession RtpPacket
-        RtpSender StreamInlet StreamResampler TICK_SECONDS Tap WavError Window classify
-        frame_samples level_dbov levels_dbov silence to_float to_int16
+        RtpSender Stage StreamInlet StreamResampler TICK_SECONDS Tap WavError Window classify
+        frame_samples level_dbov levels_dbov noise_stage silence to_float to_int16
     """,
     "trunkline.server": """
         Node Ports load_board run_node

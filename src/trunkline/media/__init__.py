@@ -26,11 +26,14 @@ from .frames import (
 from .g711 import Law
 from .jitter import JitterBank, JitterSettings, JitterStatistics
 from .lane import Ear, Heard, JitterInlet, Lane, Outlet, StreamInlet, Tap, Window
+from .noise import NoiseBank, NoiseSettings, noise_stage
+from .noise_suppressor import NoiseStatistics, NoiseSuppressor
 from .playout import Playout
 from .resample import Resampler, StreamResampler
 from .rtcp import RtcpCompound
 from .rtcp_session import ReceptionCounters, RtcpSession
 from .rtp import Datagram, HeaderExtension, RandomBits, RtpPacket, RtpSender, classify
+from .stage import Bypass, Stage
 
 # Codecs and files are named with their module: ``g711.decode``, ``l16.encode``, ``wav.parse_wav``.
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "QUIETEST_DBOV",
     "TICK_SECONDS",
     "ActivityBank",
+    "Bypass",
     "Datagram",
     "DtmfDigit",
     "DtmfReceiver",
@@ -58,6 +62,10 @@ __all__ = [
     "MalformedMediaError",
     "MalformedRtcpError",
     "MalformedRtpError",
+    "NoiseBank",
+    "NoiseSettings",
+    "NoiseStatistics",
+    "NoiseSuppressor",
     "Outlet",
     "Playout",
     "RandomBits",
@@ -67,6 +75,7 @@ __all__ = [
     "RtcpSession",
     "RtpPacket",
     "RtpSender",
+    "Stage",
     "StreamInlet",
     "StreamResampler",
     "Tap",
@@ -76,6 +85,7 @@ __all__ = [
     "frame_samples",
     "level_dbov",
     "levels_dbov",
+    "noise_stage",
     "silence",
     "to_float",
     "to_int16",
