@@ -1,0 +1,142 @@
+"""Residual echo suppression: a gain in every bin for the echo the filter left over.
+
+The residual is taken for a share of the predicted echo's power (its leakage), found as
+in Speex (Valin, "On adjusting the learning rate in frequency domain echo cancellation
+with double-talk", IEEE TASLP 15, 2007) by regressing how the error's power moves on how
+the prediction's moves. What is louder than that is near-end speech and stays; where
+nothing of it is heard for a while, the suppression is stronger.
+
+Hops of 10 ms in windows of 20 ms: a delay of 10 ms.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ResidualState", "ResidualSuppressor"]
+
+_OVER = np.float32(1.6)  # over-estimation of the residual next to near-end speech
+_OVER_ALONE = np.float32(6.0)  # and without any
+_FLOOR = np.float32(10 ** (-30 / 20))
+_FLOOR_ALONE = np.float32(10 ** (-45 / 20))
+_REVERB = np.float32(0.8)  # how slowly the room forgets the prediction, a hop
+_MOVES_SHARE = np.float32(0.1)
+_LEAK_SHARE = np.float32(0.03)
+_LEAST_LEAK, _MOST_LEAK = np.float32(0.005), np.float32(1.5)
+_RISE = np.float32(0.5)
+_TINY = np.float32(1e-12)
+
+_Floats = NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class ResidualState:
+    """Everything a suppressor remembers of n rows; F bins."""
+
+    error_tail: _Floats
+    """(n, hop): the hop before, of what was left and of the predicted echo."""
+    echo_tail: _Floats
+    overlap: _Floats
+    """(n, hop): what the last window adds to this hop."""
+    error_mean: _Floats
+    """(n, F): slow mean powers, from which moves are counted."""
+    echo_mean: _Floats
+    covariance: _Floats
+    """(n,): of the error's and the prediction's moves."""
+    variance: _Floats
+    """(n,): of the prediction's moves."""
+    reverberant: _Floats
+    """(n, F): power of the prediction, falling slowly."""
+    gain: _Floats
+    """(n, F): applied in the hop before."""
+    near: _Floats
+    """(n,): 0 to 1, how much near-end speech there is."""
+    leak: _Floats
+    """(n,): share of the predicted echo's power that is left."""
+
+
+class ResidualSuppressor:
+    """Takes the rest of the echo out of frames of many rows."""
+
+    def __init__(self, frame: int) -> None:
+        self.hop = frame // 2
+        self.bins = self.hop + 1
+        self._window = np.sqrt(np.hanning(2 * self.hop + 1)[:-1]).astype(np.float32)
+
+    def state(self, rows: int) -> ResidualState:
+        """Nothing heard."""
+        hops, bins = (rows, self.hop), (rows, self.bins)
+        return ResidualState(
+            error_tail=np.zeros(hops, np.float32),
+            echo_tail=np.zeros(hops, np.float32),
+            overlap=np.zeros(hops, np.float32),
+            error_mean=np.zeros(bins, np.float32),
+            echo_mean=np.zeros(bins, np.float32),
+            covariance=np.zeros(rows, np.float32),
+            variance=np.full(rows, 1e-9, np.float32),
+            reverberant=np.zeros(bins, np.float32),
+            gain=np.ones(bins, np.float32),
+            near=np.zeros(rows, np.float32),
+            leak=np.full(rows, 0.5, np.float32),
+        )
+
+    def process(self, state: ResidualState, error: _Floats, echo: _Floats) -> _Floats:
+        """What was left and what was predicted, (n, frame): what is heard, a hop later."""
+        out = np.empty_like(error)
+        for begin in (0, self.hop):
+            hop = slice(begin, begin + self.hop)
+            out[:, hop] = self._hop(state, error[:, hop], echo[:, hop])
+        return out
+
+    def _hop(self, state: ResidualState, error: _Floats, echo: _Floats) -> _Floats:
+        spectrum, error_power = self._analyse(state.error_tail, error)
+        _, echo_power = self._analyse(state.echo_tail, echo)
+        self._regress(state, error_power, echo_power)
+        np.maximum(echo_power, _REVERB * state.reverberant, out=state.reverberant)
+        residual = state.leak[:, np.newaxis] * state.reverberant
+        self._listen(state, error_power, residual)
+        gain = self._gains(state, error_power, residual)
+        spectrum *= gain
+        audio = np.fft.irfft(spectrum, axis=1).astype(np.float32, copy=False) * self._window
+        heard = state.overlap + audio[:, : self.hop]
+        state.overlap[:] = audio[:, self.hop :]
+        return np.asarray(heard)
+
+    def _analyse(self, tail: _Floats, hop: _Floats) -> tuple[NDArray[np.complex64], _Floats]:
+        both = np.concatenate([tail, hop], axis=1)
+        tail[:] = hop
+        spectrum = np.fft.rfft(both * self._window, axis=1).astype(np.complex64, copy=False)
+        power = spectrum.real * spectrum.real + spectrum.imag * spectrum.imag
+        return spectrum, power
+
+    def _regress(self, state: ResidualState, error_power: _Floats, echo_power: _Floats) -> None:
+        state.error_mean += _MOVES_SHARE * (error_power - state.error_mean)
+        state.echo_mean += _MOVES_SHARE * (echo_power - state.echo_mean)
+        error_moves = error_power - state.error_mean
+        echo_moves = echo_power - state.echo_mean
+        covariance = np.einsum("nf,nf->n", error_moves, echo_moves)
+        variance = np.einsum("nf,nf->n", echo_moves, echo_moves)
+        ratio = echo_power.sum(1) / (error_power.sum(1) + _TINY)
+        share = np.minimum(ratio, np.float32(1)) * _LEAK_SHARE
+        state.covariance += share * (covariance - state.covariance)
+        state.variance += share * (variance - state.variance)
+        leak = np.maximum(state.covariance, 0) / (state.variance + np.float32(1e-20))
+        np.clip(leak, _LEAST_LEAK, _MOST_LEAK, out=state.leak)
+
+    def _listen(self, state: ResidualState, error_power: _Floats, residual: _Floats) -> None:
+        """How much near-end speech there is: power above three times the residual's."""
+        excess = np.maximum(error_power - np.float32(3) * residual, 0).sum(1)
+        now = excess / (error_power.sum(1) + _TINY)
+        now = np.clip((now - np.float32(0.15)) * np.float32(2.5), 0, 1)
+        state.near[:] = np.maximum(now, np.float32(0.93) * state.near)
+
+    def _gains(self, state: ResidualState, error_power: _Floats, residual: _Floats) -> _Floats:
+        near = state.near[:, np.newaxis]
+        over = _OVER_ALONE + near * (_OVER - _OVER_ALONE)
+        floor = _FLOOR_ALONE + near * (_FLOOR - _FLOOR_ALONE)
+        ratio = np.maximum(error_power / (over * residual + _TINY) - 1, 0)
+        gain = ratio / (1 + ratio)
+        rising = state.gain + _RISE * (gain - state.gain)
+        state.gain[:] = np.where(gain < state.gain, gain, rising)
+        return np.maximum(state.gain, floor)

@@ -1,0 +1,211 @@
+"""What a canceller decides about itself, frame by frame: delay, trial, drift.
+
+The filter alone neither finds an echo that is later than its tail nor knows that a room
+has changed. `Watch` moves the reference when the delay tracker is sure and the filter is
+not doing well, puts a failing filter on trial, and turns the slow rotation of a filter's
+phase into the drift of two clocks.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .echo_delay import DelayState, DelayTracker
+from .echo_kalman import FilterState, KalmanFilter
+from .echo_reference import Reference, ReferenceState
+
+__all__ = ["Watch", "WatchState"]
+
+_GUARD_FRAMES = 2  # the reference is read so much before the delay that was found
+_LOCK_FRAMES, _MOVE_FRAMES = 8, 40  # a minimum must be as steady, at first and later
+_ENERGY_SHARE = np.float32(0.06)
+_FAR_ACTIVE = np.float32(1e-6)  # mean power of -60 dBov
+_NEAR_ACTIVE = np.float32(10 ** -5.5)  # -55 dBov: what is quieter proves nothing
+_FAILS = np.float32(0.35)  # less than 4.5 dB taken away
+_WORKS = np.float32(0.1)
+_TRIAL_FRAMES, _REST_FRAMES, _DOUBT_FRAMES = 50, 25, 8
+_BETTER = np.float32(0.7)
+_DRIFT_FRAMES = 25  # between two looks at the filter's phase: 100 ppm are 0.4 samples
+_DRIFT_LIMIT, _DRIFT_SHARE = 150e-6, 0.35
+
+_Floats = NDArray[np.float32]
+_Flags = NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class WatchState:
+    """What n rows think of themselves."""
+
+    given: _Floats
+    """(n,): mean power that came in, while the far end is heard."""
+    left: _Floats
+    """(n,): what the filter left of it."""
+    kept_left: _Floats
+    """(n,): what the path before the trial would have left."""
+    locked: _Flags
+    """(n,): whether the bulk delay has been found once."""
+    doubt: NDArray[np.int32]
+    """(n,): frames in which the filter failed."""
+    trial: NDArray[np.int32]
+    """(n,): frames left of a trial; negative while resting after one."""
+    worked: _Flags
+    """(n,): whether the filter has ever done well since the delay was found."""
+    looks: NDArray[np.int32]
+    """(n,): active frames since the last look for drift."""
+    since: NDArray[np.int32]
+    """(n,): all frames since then."""
+
+
+class Watch:
+    """Supervises the filters of many rows; holds no state itself."""
+
+    def __init__(self, reference: Reference, delays: DelayTracker, kalman: KalmanFilter) -> None:
+        self._reference, self._delays, self._kalman = reference, delays, kalman
+
+    def state(self, rows: int) -> WatchState:
+        """Nothing found yet."""
+        return WatchState(
+            given=np.zeros(rows, np.float32),
+            left=np.zeros(rows, np.float32),
+            kept_left=np.zeros(rows, np.float32),
+            locked=np.zeros(rows, np.bool_),
+            doubt=np.zeros(rows, np.int32),
+            trial=np.zeros(rows, np.int32),
+            worked=np.zeros(rows, np.bool_),
+            looks=np.zeros(rows, np.int32),
+            since=np.zeros(rows, np.int32),
+        )
+
+    def realign(
+        self,
+        state: WatchState,
+        delay: DelayState,
+        reference: ReferenceState,
+        path: FilterState,
+        clear: _Flags,
+    ) -> None:
+        """Move the reference of rows whose echo was found elsewhere; their filter forgets."""
+        frame = self._reference.frame
+        target = np.maximum(delay.candidate - _GUARD_FRAMES, 0)
+        now = np.rint(reference.delay / frame).astype(np.int32)
+        needed = np.where(state.locked, _MOVE_FRAMES, _LOCK_FRAMES)
+        fails = state.left > _FAILS * state.given
+        moves = clear & fails & (delay.steady >= needed) & (np.abs(target - now) >= 2)
+        for row in np.flatnonzero(moves):
+            here = delay.cost[row, now[row] : now[row] + _GUARD_FRAMES + 3].min()
+            if delay.cost[row].min() < here - (2 if state.locked[row] else 1):
+                self._move(state, reference, path, int(row), int(target[row]) * frame)
+        state.locked |= clear & (delay.steady >= _LOCK_FRAMES)
+
+    def judge(
+        self, state: WatchState, path: FilterState, far: _Floats, near: _Floats, echo: _Floats
+    ) -> _Floats:
+        """Follow how well the filter does; give the echo that is to be taken out."""
+        power = (near * near).mean(1)
+        heard = ((far * far).mean(1) > _FAR_ACTIVE) & (power > _NEAR_ACTIVE)
+        share = _ENERGY_SHARE * heard
+        left = near - echo
+        state.given += share * (power - state.given)
+        state.left += share * ((left * left).mean(1) - state.left)
+        state.worked |= state.left < _WORKS * state.given
+        trying = np.flatnonzero(state.trial > 0)
+        if trying.size:
+            echo = self._compare(state, path, trying, near, echo, share)
+        self._doubts(state, path, heard)
+        return echo
+
+    def look_for_drift(
+        self, state: WatchState, reference: ReferenceState, path: FilterState, far: _Floats
+    ) -> None:
+        """Compare phases with half a second ago, in rows that have heard enough."""
+        state.looks += (far * far).mean(1) > _FAR_ACTIVE
+        state.since += 1
+        due = (state.since >= _DRIFT_FRAMES) & (state.trial <= 0)
+        for row in np.flatnonzero(due):
+            good = state.looks[row] >= _DRIFT_FRAMES // 2
+            if good and state.left[row] < _FAILS * state.given[row]:
+                self._correct(state, reference, path, int(row))
+            path.kept_re[row], path.kept_im[row] = path.h_re[row], path.h_im[row]
+            state.looks[row] = state.since[row] = 0
+
+    def _move(
+        self,
+        state: WatchState,
+        reference: ReferenceState,
+        path: FilterState,
+        row: int,
+        delay: int,
+    ) -> None:
+        reference.delay[row] = min(float(delay), self._reference.latest)
+        one = ReferenceState(
+            history=reference.history[row : row + 1],
+            newest=reference.newest[row : row + 1],
+            delay=reference.delay[row : row + 1],
+            drift=reference.drift[row : row + 1],
+        )
+        blocks = [
+            self._reference.read(one, back)[0]
+            for back in range(1, self._kalman.partitions + 2)
+        ]
+        self._kalman.forget(path, row, np.stack(blocks))
+        state.trial[row] = -_REST_FRAMES
+        state.doubt[row] = state.since[row] = state.looks[row] = 0
+        state.worked[row] = False
+        state.given[row] = state.left[row] = 0
+
+    def _compare(
+        self,
+        state: WatchState,
+        path: FilterState,
+        rows: NDArray[np.intp],
+        near: _Floats,
+        echo: _Floats,
+        share: _Floats,
+    ) -> _Floats:
+        """Hear the better of both paths in rows on trial; end the trials that are over."""
+        before = self._kalman.predict_kept(path, rows)
+        left = near[rows] - before
+        mean = (left * left).mean(1)
+        state.kept_left[rows] += share[rows] * (mean - state.kept_left[rows])
+        worse = state.left[rows] > state.kept_left[rows]
+        chosen = echo.copy()
+        chosen[rows[worse]] = before[worse]
+        for row in rows[state.trial[rows] == 1]:
+            if state.left[row] > _BETTER * state.kept_left[row]:
+                self._kalman.restore(path, int(row))
+                state.left[row] = state.kept_left[row]
+            state.since[row] = state.looks[row] = 0
+            state.trial[row] = -_REST_FRAMES - 1
+        return chosen
+
+    def _doubts(self, state: WatchState, path: FilterState, heard: _Flags) -> None:
+        """Count failing frames; begin the trials that are due."""
+        fails = heard & (state.left > _FAILS * state.given)
+        state.doubt[:] = np.where(fails, state.doubt + 1, np.where(heard, 0, state.doubt))
+        state.trial -= (state.trial > 0) & heard
+        state.trial += state.trial < 0
+        begins = state.worked & (state.trial == 0) & (state.doubt >= _DOUBT_FRAMES)
+        for row in np.flatnonzero(begins):
+            self._kalman.distrust(path, int(row))
+            state.trial[row] = _TRIAL_FRAMES
+            state.doubt[row] = 0
+            state.kept_left[row] = state.left[row]
+
+    def _correct(
+        self, state: WatchState, reference: ReferenceState, path: FilterState, row: int
+    ) -> None:
+        """Turn the phase between two states of a path into a delay that grows."""
+        now = path.h_re[row] + 1j * path.h_im[row]
+        then = path.kept_re[row] + 1j * path.kept_im[row]
+        cross = (now * then.conj()).sum(0)
+        size = np.abs(cross)
+        total = np.sqrt((np.abs(now) ** 2).sum() * (np.abs(then) ** 2).sum())
+        if not size.sum() > 0.5 * total:
+            return  # too different for a drift: another room, or noise
+        bins = np.arange(len(cross)) / (2 * self._reference.frame)
+        turn = -np.angle(cross) / (2 * np.pi)
+        later = float((size * bins * turn).sum() / ((size * bins * bins).sum() + 1e-20))
+        rate = later / (state.since[row] * self._reference.frame)
+        drift = reference.drift[row] + _DRIFT_SHARE * rate
+        reference.drift[row] = min(max(drift, -_DRIFT_LIMIT), _DRIFT_LIMIT)
