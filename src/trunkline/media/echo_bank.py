@@ -148,12 +148,12 @@ class KalmanEcho:
         aligned = self._reference.read(reference)
         self._kalman.push(path, aligned)
         echo = self._kalman.predict(path)
-        self._kalman.adapt(path, near - echo, frozen)
+        expected = self._kalman.adapt(path, near - echo, frozen)
         echo = self._watch.judge(watch, path, aligned, near, echo)
         self._watch.look_for_drift(watch, reference, path, aligned)
         out = near - echo
         if self._suppress:
-            out = self._residual.process(residual, out, echo)
+            out = self._residual.process(residual, out, echo, expected)
         for state, part in zip(self._states, parts, strict=True):
             store(state, chosen, part)
         return out

@@ -16,10 +16,9 @@ __all__ = ["DelayState", "DelayTracker"]
 _BANDS = 32
 _LOW_HZ, _HIGH_HZ = 300, 3400
 _MEAN_SHARE = np.float32(0.05)  # a band's mean forgets in 20 frames, 0.4 s
-_COST_SHARE = np.float32(0.025)  # a lag's cost in 40 active frames, 0.8 s
+_COST_SHARE = np.float32(0.04)  # a lag's cost in 25 active frames, 0.5 s
 _FEWEST_BITS = 4  # a far frame with fewer bits resembles anything
-_FAR_ACTIVE = np.float32(1e-6)  # mean power of -60 dBov
-_NEAR_ACTIVE = np.float32(1e-7)
+_NEAR_ACTIVE = np.float32(10**-5.5)  # mean power of -55 dBov
 _UNKNOWN = np.float32(_BANDS / 2)
 _FLOOR = np.float32(1e-7)
 # Bits set in each 16-bit number: np.bitwise_count is younger than the oldest numpy we allow.
@@ -78,8 +77,7 @@ class DelayTracker:
         near_bits = self._binary(state.near_tail, state.near_mean, near)
         state.bits[:, 1:] = state.bits[:, :-1].copy()
         state.bits[:, 0] = far_bits
-        active = ((far * far).mean(1) > _FAR_ACTIVE) | (_bits_set(state.bits).sum(1) > 8 * 4)
-        active &= (near * near).mean(1) > _NEAR_ACTIVE
+        active = (near * near).mean(1) > _NEAR_ACTIVE
         differing = _bits_set(state.bits ^ near_bits[:, np.newaxis])
         told = active[:, np.newaxis] & (_bits_set(state.bits) >= _FEWEST_BITS)
         state.cost += np.where(told, _COST_SHARE, np.float32(0)) * (differing - state.cost)

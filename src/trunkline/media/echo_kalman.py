@@ -113,8 +113,11 @@ class KalmanFilter:
         x_re, x_im, _ = self._window(state)
         return self._echo(state.kept_re[rows], state.kept_im[rows], x_re[rows], x_im[rows])
 
-    def adapt(self, state: FilterState, error: _Floats, frozen: NDArray[np.bool_]) -> None:
-        """Learn from what the prediction left over, (n, frame); not in frozen rows."""
+    def adapt(self, state: FilterState, error: _Floats, frozen: NDArray[np.bool_]) -> _Floats:
+        """Learn from what the prediction left over, (n, frame); not in frozen rows.
+
+        Gives the power that the uncertainty let one expect of the residual echo, (n, F).
+        """
         x_re, x_im, x_power = self._window(state)
         spectrum = np.fft.rfft(np.concatenate([np.zeros_like(error), error], axis=1), axis=1)
         e_re = spectrum.real.astype(np.float32)
@@ -124,7 +127,7 @@ class KalmanFilter:
         live = learns.astype(np.float32)[:, np.newaxis]
         state.noise += _NOISE_SHARE * live * (e_re * e_re + e_im * e_im - state.noise)
         half = np.float32(0.5)
-        expected = half * np.einsum("npf,npf->nf", x_power, state.uncertainty)
+        expected: _Floats = half * np.einsum("npf,npf->nf", x_power, state.uncertainty)
         step = live / (expected + state.noise + _TINY)
         gain = state.uncertainty * step[:, np.newaxis]
         e_re, e_im = e_re[:, np.newaxis], e_im[:, np.newaxis]
@@ -132,13 +135,16 @@ class KalmanFilter:
         state.h_im += gain * (x_re * e_im - x_im * e_re)
         self._spread(state, gain, x_power, live)
         self._constrain(state)
+        return expected
 
-    def distrust(self, state: FilterState, row: int) -> None:
-        """Begin a trial: keep the path, and be as uncertain as at first, and more."""
+    def distrust(self, state: FilterState, row: int, *, anew: bool) -> None:
+        """Begin a trial: keep the path, be as uncertain as at first; ``anew`` from nothing."""
         state.kept_re[row], state.kept_im[row] = state.h_re[row], state.h_im[row]
         np.maximum(
             state.uncertainty[row], self.fresh_uncertainty, out=state.uncertainty[row]
         )
+        if anew:
+            state.h_re[row] = state.h_im[row] = 0
 
     def restore(self, state: FilterState, row: int) -> None:
         """End a trial that brought nothing: the path before it, with little uncertainty."""

@@ -25,6 +25,12 @@ _MOVES_SHARE = np.float32(0.1)
 _LEAK_SHARE = np.float32(0.03)
 _LEAST_LEAK, _MOST_LEAK = np.float32(0.005), np.float32(1.5)
 _RISE = np.float32(0.5)
+_NOISE_FIRST = np.float32(1e-4)
+_NOISE_RISE, _NOISE_FALL = np.float32(10 ** (0.6 / 100)), np.float32(0.1)  # 6 dB a second up
+_NOISE_OVER = np.float32(4)  # the tracker follows the quieter half of the noise
+_NEAR_OVER = np.float32(4)
+_NEAR_LEAST, _NEAR_MOST = np.float32(0.2), np.float32(0.6)
+_NEAR_HOLD = np.float32(0.96)
 _TINY = np.float32(1e-12)
 
 _Floats = NDArray[np.float32]
@@ -54,6 +60,8 @@ class ResidualState:
     """(n,): 0 to 1, how much near-end speech there is."""
     leak: _Floats
     """(n,): share of the predicted echo's power that is left."""
+    noise: _Floats
+    """(n, F): power of what is always there."""
 
 
 class ResidualSuppressor:
@@ -62,6 +70,7 @@ class ResidualSuppressor:
     def __init__(self, frame: int) -> None:
         self.hop = frame // 2
         self.bins = self.hop + 1
+        self._bands = np.arange(0, self.bins - 4, 8)  # of 400 Hz
         self._window = np.sqrt(np.hanning(2 * self.hop + 1)[:-1]).astype(np.float32)
 
     def state(self, rows: int) -> ResidualState:
@@ -79,22 +88,32 @@ class ResidualSuppressor:
             gain=np.ones(bins, np.float32),
             near=np.zeros(rows, np.float32),
             leak=np.full(rows, 0.5, np.float32),
+            noise=np.full(bins, _NOISE_FIRST, np.float32),
         )
 
-    def process(self, state: ResidualState, error: _Floats, echo: _Floats) -> _Floats:
-        """What was left and what was predicted, (n, frame): what is heard, a hop later."""
+    def process(
+        self, state: ResidualState, error: _Floats, echo: _Floats, expected: _Floats
+    ) -> _Floats:
+        """What was left and what was predicted, (n, frame): what is heard, a hop later.
+
+        ``expected`` is the residual's power by the filter's own uncertainty, (n, frame + 1),
+        of a frame without window.
+        """
         out = np.empty_like(error)
+        expected = np.float32(0.5) * expected[:, ::2]  # half the bins, half the energy
         for begin in (0, self.hop):
             hop = slice(begin, begin + self.hop)
-            out[:, hop] = self._hop(state, error[:, hop], echo[:, hop])
+            out[:, hop] = self._hop(state, error[:, hop], echo[:, hop], expected)
         return out
 
-    def _hop(self, state: ResidualState, error: _Floats, echo: _Floats) -> _Floats:
+    def _hop(
+        self, state: ResidualState, error: _Floats, echo: _Floats, expected: _Floats
+    ) -> _Floats:
         spectrum, error_power = self._analyse(state.error_tail, error)
         _, echo_power = self._analyse(state.echo_tail, echo)
         self._regress(state, error_power, echo_power)
         np.maximum(echo_power, _REVERB * state.reverberant, out=state.reverberant)
-        residual = state.leak[:, np.newaxis] * state.reverberant
+        residual = np.maximum(state.leak[:, np.newaxis] * state.reverberant, expected)
         self._listen(state, error_power, residual)
         gain = self._gains(state, error_power, residual)
         spectrum *= gain
@@ -125,11 +144,16 @@ class ResidualSuppressor:
         np.clip(leak, _LEAST_LEAK, _MOST_LEAK, out=state.leak)
 
     def _listen(self, state: ResidualState, error_power: _Floats, residual: _Floats) -> None:
-        """How much near-end speech there is: power above three times the residual's."""
-        excess = np.maximum(error_power - np.float32(3) * residual, 0).sum(1)
-        now = excess / (error_power.sum(1) + _TINY)
-        now = np.clip((now - np.float32(0.15)) * np.float32(2.5), 0, 1)
-        state.near[:] = np.maximum(now, np.float32(0.93) * state.near)
+        """How much near-end speech there is: power above the residual's and the noise's."""
+        state.noise *= _NOISE_RISE
+        falls = state.noise + _NOISE_FALL * (error_power - state.noise)
+        np.copyto(state.noise, falls, where=error_power < state.noise)
+        known = _NEAR_OVER * residual + _NOISE_OVER * state.noise
+        excess = np.add.reduceat(error_power - known, self._bands, axis=1)
+        whole = np.add.reduceat(error_power, self._bands, axis=1)
+        now = np.maximum(excess, 0).sum(1) / (whole.sum(1) + _TINY)
+        now = np.clip((now - _NEAR_LEAST) / (_NEAR_MOST - _NEAR_LEAST), 0, 1)
+        state.near[:] = np.maximum(now, _NEAR_HOLD * state.near)
 
     def _gains(self, state: ResidualState, error_power: _Floats, residual: _Floats) -> _Floats:
         near = state.near[:, np.newaxis]

@@ -18,16 +18,18 @@ from .echo_reference import Reference, ReferenceState
 __all__ = ["Watch", "WatchState"]
 
 _GUARD_FRAMES = 2  # the reference is read so much before the delay that was found
+_COVERED_FRAMES = 5  # a direct path so late leaves half of the tail for the room
 _LOCK_FRAMES, _MOVE_FRAMES = 8, 40  # a minimum must be as steady, at first and later
-_ENERGY_SHARE = np.float32(0.06)
+_ENERGY_SHARE = np.float32(0.1)
 _FAR_ACTIVE = np.float32(1e-6)  # mean power of -60 dBov
 _NEAR_ACTIVE = np.float32(10 ** -5.5)  # -55 dBov: what is quieter proves nothing
 _FAILS = np.float32(0.35)  # less than 4.5 dB taken away
-_WORKS = np.float32(0.1)
+_WORKS, _TRUSTED = np.float32(0.1), np.float32(0.15)
 _TRIAL_FRAMES, _REST_FRAMES, _DOUBT_FRAMES = 50, 25, 8
-_BETTER = np.float32(0.7)
+_USELESS = np.float32(0.8)
+_BETTER = np.float32(0.85)
 _DRIFT_FRAMES = 25  # between two looks at the filter's phase: 100 ppm are 0.4 samples
-_DRIFT_LIMIT, _DRIFT_SHARE = 150e-6, 0.35
+_DRIFT_LIMIT, _DRIFT_SHARE = 150e-6, 0.5
 
 _Floats = NDArray[np.float32]
 _Flags = NDArray[np.bool_]
@@ -91,7 +93,8 @@ class Watch:
         now = np.rint(reference.delay / frame).astype(np.int32)
         needed = np.where(state.locked, _MOVE_FRAMES, _LOCK_FRAMES)
         fails = state.left > _FAILS * state.given
-        moves = clear & fails & (delay.steady >= needed) & (np.abs(target - now) >= 2)
+        covered = (delay.candidate >= now) & (delay.candidate <= now + _COVERED_FRAMES)
+        moves = clear & fails & (delay.steady >= needed) & ~covered & (target != now)
         for row in np.flatnonzero(moves):
             here = delay.cost[row, now[row] : now[row] + _GUARD_FRAMES + 3].min()
             if delay.cost[row].min() < here - (2 if state.locked[row] else 1):
@@ -123,8 +126,8 @@ class Watch:
         state.since += 1
         due = (state.since >= _DRIFT_FRAMES) & (state.trial <= 0)
         for row in np.flatnonzero(due):
-            good = state.looks[row] >= _DRIFT_FRAMES // 2
-            if good and state.left[row] < _FAILS * state.given[row]:
+            good = state.worked[row] and state.looks[row] >= _DRIFT_FRAMES // 2
+            if good and state.left[row] < _TRUSTED * state.given[row]:
                 self._correct(state, reference, path, int(row))
             path.kept_re[row], path.kept_im[row] = path.h_re[row], path.h_im[row]
             state.looks[row] = state.since[row] = 0
@@ -175,6 +178,7 @@ class Watch:
             if state.left[row] > _BETTER * state.kept_left[row]:
                 self._kalman.restore(path, int(row))
                 state.left[row] = state.kept_left[row]
+            path.kept_re[row], path.kept_im[row] = path.h_re[row], path.h_im[row]
             state.since[row] = state.looks[row] = 0
             state.trial[row] = -_REST_FRAMES - 1
         return chosen
@@ -187,7 +191,8 @@ class Watch:
         state.trial += state.trial < 0
         begins = state.worked & (state.trial == 0) & (state.doubt >= _DOUBT_FRAMES)
         for row in np.flatnonzero(begins):
-            self._kalman.distrust(path, int(row))
+            anew = bool(state.left[row] > _USELESS * state.given[row])
+            self._kalman.distrust(path, int(row), anew=anew)
             state.trial[row] = _TRIAL_FRAMES
             state.doubt[row] = 0
             state.kept_left[row] = state.left[row]
@@ -201,7 +206,7 @@ class Watch:
         cross = (now * then.conj()).sum(0)
         size = np.abs(cross)
         total = np.sqrt((np.abs(now) ** 2).sum() * (np.abs(then) ** 2).sum())
-        if not size.sum() > 0.5 * total:
+        if not size.sum() > 0.3 * total:
             return  # too different for a drift: another room, or noise
         bins = np.arange(len(cross)) / (2 * self._reference.frame)
         turn = -np.angle(cross) / (2 * np.pi)
