@@ -4,6 +4,10 @@ No socket, thread, clock or logger in here: time comes in as ``now``, in seconds
 """
 
 from .dtmf import DtmfDigit, DtmfReceiver, DtmfSender
+from .echo import ECHO_CANCELLERS, EchoCanceller, EchoStage, EchoStatistics, NoEcho, create_echo
+from .echo_alignment import EchoAlignment
+from .echo_bank import KalmanEcho
+from .echo_nlms import NlmsEcho
 from .engine import PHASES, TICK_SECONDS, ActivityBank, Engine
 from .errors import (
     MalformedAudioError,
@@ -34,6 +38,7 @@ from .rtp import Datagram, HeaderExtension, RandomBits, RtpPacket, RtpSender, cl
 
 # Codecs and files are named with their module: ``g711.decode``, ``l16.encode``, ``wav.parse_wav``.
 __all__ = [
+    "ECHO_CANCELLERS",
     "FRAMES_PER_SECOND",
     "FRAME_MS",
     "PHASES",
@@ -45,6 +50,10 @@ __all__ = [
     "DtmfReceiver",
     "DtmfSender",
     "Ear",
+    "EchoAlignment",
+    "EchoCanceller",
+    "EchoStage",
+    "EchoStatistics",
     "Engine",
     "HeaderExtension",
     "Heard",
@@ -52,12 +61,15 @@ __all__ = [
     "JitterInlet",
     "JitterSettings",
     "JitterStatistics",
+    "KalmanEcho",
     "Lane",
     "Law",
     "MalformedAudioError",
     "MalformedMediaError",
     "MalformedRtcpError",
     "MalformedRtpError",
+    "NlmsEcho",
+    "NoEcho",
     "Outlet",
     "Playout",
     "RandomBits",
@@ -73,6 +85,7 @@ __all__ = [
     "WavError",
     "Window",
     "classify",
+    "create_echo",
     "frame_samples",
     "level_dbov",
     "levels_dbov",

@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 __all__ = ["FilterState", "KalmanFilter"]
 
-_FORGET = np.float32(0.999**2)  # of the path a frame: a time constant of 10 s
+_FORGET = np.float32(0.994)  # of the path a frame: a time constant of 3 s
 _UNCERTAIN = 0.02  # at first, of a path as loud as the far end
 _DECAY = 0.8  # of that, a partition
-_NOISE_SHARE = np.float32(0.4)  # smoothing of the power that is not echo
+_NOISE_SHARE = np.float32(0.2)  # smoothing of the power that is not echo
 _CONSTRAINED = 2  # partitions a frame
 _SPARE = 6  # ring places beyond the partitions: moved back once in as many frames
 _FAR_ACTIVE = np.float32(1e-7)  # mean power of -70 dBov

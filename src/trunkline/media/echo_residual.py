@@ -25,6 +25,7 @@ _MOVES_SHARE = np.float32(0.1)
 _LEAK_SHARE = np.float32(0.03)
 _LEAST_LEAK, _MOST_LEAK = np.float32(0.005), np.float32(1.5)
 _RISE = np.float32(0.5)
+_EXPECTED = np.float32(0.5)
 _NOISE_FIRST = np.float32(1e-4)
 _NOISE_RISE, _NOISE_FALL = np.float32(10 ** (0.6 / 100)), np.float32(0.1)  # 6 dB a second up
 _NOISE_OVER = np.float32(4)  # the tracker follows the quieter half of the noise
@@ -100,7 +101,7 @@ class ResidualSuppressor:
         of a frame without window.
         """
         out = np.empty_like(error)
-        expected = np.float32(0.5) * expected[:, ::2]  # half the bins, half the energy
+        expected = _EXPECTED * expected[:, ::2]  # half the bins, half the energy
         for begin in (0, self.hop):
             hop = slice(begin, begin + self.hop)
             out[:, hop] = self._hop(state, error[:, hop], echo[:, hop], expected)

@@ -24,12 +24,13 @@ _ENERGY_SHARE = np.float32(0.1)
 _FAR_ACTIVE = np.float32(1e-6)  # mean power of -60 dBov
 _NEAR_ACTIVE = np.float32(10 ** -5.5)  # -55 dBov: what is quieter proves nothing
 _FAILS = np.float32(0.35)  # less than 4.5 dB taken away
-_WORKS, _TRUSTED = np.float32(0.1), np.float32(0.15)
+_POOR = np.float32(0.15)  # a tail that reaches the echo with its end gets to 10 dB
+_WORKS, _TRUSTED = np.float32(0.1), np.float32(0.3)
 _TRIAL_FRAMES, _REST_FRAMES, _DOUBT_FRAMES = 50, 25, 8
 _USELESS = np.float32(0.8)
-_BETTER = np.float32(0.85)
+_BETTER = np.float32(0.75)
 _DRIFT_FRAMES = 25  # between two looks at the filter's phase: 100 ppm are 0.4 samples
-_DRIFT_LIMIT, _DRIFT_SHARE = 150e-6, 0.5
+_DRIFT_LIMIT, _DRIFT_SHARE = 150e-6, 0.4
 
 _Floats = NDArray[np.float32]
 _Flags = NDArray[np.bool_]
@@ -92,9 +93,9 @@ class Watch:
         target = np.maximum(delay.candidate - _GUARD_FRAMES, 0)
         now = np.rint(reference.delay / frame).astype(np.int32)
         needed = np.where(state.locked, _MOVE_FRAMES, _LOCK_FRAMES)
-        fails = state.left > _FAILS * state.given
+        poor = ~state.locked | (state.left > _POOR * state.given)
         covered = (delay.candidate >= now) & (delay.candidate <= now + _COVERED_FRAMES)
-        moves = clear & fails & (delay.steady >= needed) & ~covered & (target != now)
+        moves = clear & poor & (delay.steady >= needed) & ~covered & (target != now)
         for row in np.flatnonzero(moves):
             here = delay.cost[row, now[row] : now[row] + _GUARD_FRAMES + 3].min()
             if delay.cost[row].min() < here - (2 if state.locked[row] else 1):
@@ -126,7 +127,7 @@ class Watch:
         state.since += 1
         due = (state.since >= _DRIFT_FRAMES) & (state.trial <= 0)
         for row in np.flatnonzero(due):
-            good = state.worked[row] and state.looks[row] >= _DRIFT_FRAMES // 2
+            good = state.looks[row] >= _DRIFT_FRAMES // 2
             if good and state.left[row] < _TRUSTED * state.given[row]:
                 self._correct(state, reference, path, int(row))
             path.kept_re[row], path.kept_im[row] = path.h_re[row], path.h_im[row]
@@ -171,7 +172,8 @@ class Watch:
         left = near[rows] - before
         mean = (left * left).mean(1)
         state.kept_left[rows] += share[rows] * (mean - state.kept_left[rows])
-        worse = state.left[rows] > state.kept_left[rows]
+        # In double talk both leave about the same: only clearly less is better.
+        worse = state.left[rows] > _BETTER * state.kept_left[rows]
         chosen = echo.copy()
         chosen[rows[worse]] = before[worse]
         for row in rows[state.trial[rows] == 1]:

@@ -20,7 +20,7 @@ __all__ = ["ENTRY_POINT_GROUP", "KINDS", "Factory", "create", "names", "register
 
 Factory = Callable[..., Any]
 
-KINDS = ("activity", "stt", "tts", "llm")
+KINDS = ("activity", "stt", "tts", "llm", "echo")
 ENTRY_POINT_GROUP = "trunkline.speech"
 
 _BUILT_IN: dict[tuple[str, str], str] = {
@@ -37,6 +37,8 @@ _BUILT_IN: dict[tuple[str, str], str] = {
     ("tts", "tone"): "trunkline.speech.standins:ToneVoice",
     ("llm", "scripted"): "trunkline.speech.scripted:ScriptedModel",
     ("llm", "openai"): "trunkline.speech.openai:OpenAIModel",
+    ("echo", "speex"): "trunkline.speech.enhancement_echo:SpeexEcho",
+    ("echo", "aec3"): "trunkline.speech.enhancement_echo:Aec3Echo",
 }
 
 # Import name of an optional package -> the command that installs it.
