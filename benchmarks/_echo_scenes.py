@@ -108,13 +108,13 @@ def make(scene: Scene, rate_hz: int) -> Material:
     first, last = (second * rate_hz for second in DOUBLE_TALK)
     near[first:last] = talk(scene.texts, scene.voices[1], last - first, rate_hz, 3)
     sent = _law(far) if scene.ulaw else far
-    played = np.tanh(scene.saturation * 3 * sent) / 3 / scene.saturation if scene.saturation else sent
+    played = (
+        np.tanh(scene.saturation * 3 * sent) / 3 / scene.saturation if scene.saturation else sent
+    )
     before = _room(rng, scene, rate_hz, 0)
     after = _room(rng, scene, rate_hz, 30)
     cut = CHANGE * rate_hz
-    echo = np.concatenate(
-        [_convolve(played, before)[:cut], _convolve(played, after)[cut:samples]]
-    )
+    echo = np.concatenate([_convolve(played, before)[:cut], _convolve(played, after)[cut:samples]])
     echo *= 10 ** (-scene.return_loss_db / 20)
     echo = _warp(echo, scene.drift_ppm)
     tone = 10 ** (ROOM_DBOV / 20) * rng.standard_normal(samples)
@@ -153,12 +153,16 @@ def _sentence(text: str, voice: str, rate_hz: int) -> NDArray[np.float64]:
         pcm = np.concatenate((resampler.push(pcm), resampler.flush()))
     audio = pcm / 32768
     block = rate_hz // 100
-    levels = 10 * np.log10((audio[: len(audio) // block * block].reshape(-1, block) ** 2).mean(1) + 1e-12)
+    levels = 10 * np.log10(
+        (audio[: len(audio) // block * block].reshape(-1, block) ** 2).mean(1) + 1e-12
+    )
     loud = audio[: len(levels) * block].reshape(-1, block)[levels > -45]
     return np.asarray(audio * 10 ** (SPEECH_DBOV / 20) / np.sqrt((loud**2).mean()))
 
 
-def _room(rng: np.random.Generator, scene: Scene, rate_hz: int, later_ms: int) -> NDArray[np.float64]:
+def _room(
+    rng: np.random.Generator, scene: Scene, rate_hz: int, later_ms: int
+) -> NDArray[np.float64]:
     """A direct path and a tail 3 dB below it, of total power one, after the delay."""
     at = np.arange(int(scene.reverb_seconds * rate_hz)) / rate_hz
     tail = rng.standard_normal(len(at)) * np.exp(-6.9 * at / scene.reverb_seconds)

@@ -66,7 +66,9 @@ def seconds_to(mic: Audio, out: Audio, rate_hz: int, target_db: float) -> float:
     return float("nan")
 
 
-def double_talk(name: str, rate_hz: int, scene: Material, out: Audio, alone: Audio) -> tuple[float, float]:
+def double_talk(
+    name: str, rate_hz: int, scene: Material, out: Audio, alone: Audio
+) -> tuple[float, float]:
     """PESQ-NB and STOI lost against a silent far end; NaN where the packages are missing."""
     try:
         from pesq import pesq
@@ -130,7 +132,9 @@ def cost(name: str, rate_hz: int, calls: int) -> float:
     far = (0.1 * rng.standard_normal((calls, stage.frame_samples))).astype(np.float32)
     near = (0.05 * rng.standard_normal((calls, stage.frame_samples))).astype(np.float32)
     repeats = max(2, 200 // calls)
-    return 1e6 * min(_timed(lambda: stage.process(near, far, rows), repeats) for _ in range(5)) / calls
+    return (
+        1e6 * min(_timed(lambda: stage.process(near, far, rows), repeats) for _ in range(5)) / calls
+    )
 
 
 def _timed(work: Callable[[], object], repeats: int) -> float:
@@ -154,13 +158,25 @@ def main() -> None:
     if not options.cost:
         chosen = HELD_OUT if options.held_out else DEV
         scenes = [make(scene, options.rate) for scene in chosen]
-        heads = ("15dB s", "1-3s", "8s-", "after dt", "chg 0-3", "chg 3-", "dPESQ", "dSTOI", "false%")
+        heads = (
+            "15dB s",
+            "1-3s",
+            "8s-",
+            "after dt",
+            "chg 0-3",
+            "chg 3-",
+            "dPESQ",
+            "dSTOI",
+            "false%",
+        )
         print(f"{'':13} " + " ".join(f"{head:>8}" for head in heads))
     for name in names:
         try:
             if options.cost:
                 figures = [cost(name, options.rate, calls) for calls in (1, 64, 100, 500)]
-                print(f"{name:8} us a call at 1/64/100/500: " + " ".join(f"{f:.1f}" for f in figures))
+                print(
+                    f"{name:8} us a call at 1/64/100/500: " + " ".join(f"{f:.1f}" for f in figures)
+                )
             else:
                 report(name, options.rate, scenes)
         except MissingDependencyError as error:

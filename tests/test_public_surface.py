@@ -41,13 +41,14 @@ SURFACE: dict[str, str] = {
         main
     """,
     "trunkline.media": """
-        ActivityBank Datagram DtmfDigit DtmfReceiver DtmfSender Ear Engine
+        ActivityBank Datagram DtmfDigit DtmfReceiver DtmfSender ECHO_CANCELLERS Ear
+        EchoAlignment EchoCanceller EchoStage EchoStatistics Engine
         FRAMES_PER_SECOND FRAME_MS HeaderExtension Heard JitterBank JitterInlet
-        JitterSettings JitterStatistics Lane Law MalformedAudioError MalformedMediaError
-        MalformedRtcpError MalformedRtpError Outlet PHASES Playout QUIETEST_DBOV
+        JitterSettings JitterStatistics KalmanEcho Lane Law MalformedAudioError MalformedMediaError
+        MalformedRtcpError MalformedRtpError NlmsEcho NoEcho Outlet PHASES Playout QUIETEST_DBOV
         RandomBits ReceptionCounters Resampler RtcpCompound RtcpSession RtpPacket
         RtpSender StreamInlet StreamResampler TICK_SECONDS Tap WavError Window classify
-        frame_samples level_dbov levels_dbov silence to_float to_int16
+        create_echo frame_samples level_dbov levels_dbov silence to_float to_int16
     """,
     "trunkline.server": """
         Node Ports load_board run_node

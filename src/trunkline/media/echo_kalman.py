@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 __all__ = ["FilterState", "KalmanFilter"]
 
 _FORGET = np.float32(0.994)  # of the path a frame: a time constant of 3 s
-_UNCERTAIN = 0.02  # at first, of a path as loud as the far end
+_UNCERTAIN = 0.03  # at first, of a path as loud as the far end
 _DECAY = 0.8  # of that, a partition
 _NOISE_SHARE = np.float32(0.2)  # smoothing of the power that is not echo
 _CONSTRAINED = 2  # partitions a frame
@@ -131,8 +131,14 @@ class KalmanFilter:
         step = live / (expected + state.noise + _TINY)
         gain = state.uncertainty * step[:, np.newaxis]
         e_re, e_im = e_re[:, np.newaxis], e_im[:, np.newaxis]
-        state.h_re += gain * (x_re * e_re + x_im * e_im)
-        state.h_im += gain * (x_re * e_im - x_im * e_re)
+        change = x_re * e_re
+        change += x_im * e_im
+        change *= gain
+        state.h_re += change
+        np.multiply(x_re, e_im, out=change)
+        change -= x_im * e_re
+        change *= gain
+        state.h_im += change
         self._spread(state, gain, x_power, live)
         self._constrain(state)
         return expected
@@ -140,9 +146,7 @@ class KalmanFilter:
     def distrust(self, state: FilterState, row: int, *, anew: bool) -> None:
         """Begin a trial: keep the path, be as uncertain as at first; ``anew`` from nothing."""
         state.kept_re[row], state.kept_im[row] = state.h_re[row], state.h_im[row]
-        np.maximum(
-            state.uncertainty[row], self.fresh_uncertainty, out=state.uncertainty[row]
-        )
+        np.maximum(state.uncertainty[row], self.fresh_uncertainty, out=state.uncertainty[row])
         if anew:
             state.h_re[row] = state.h_im[row] = 0
 

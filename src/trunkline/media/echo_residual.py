@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 __all__ = ["ResidualState", "ResidualSuppressor"]
 
-_OVER = np.float32(1.6)  # over-estimation of the residual next to near-end speech
-_OVER_ALONE = np.float32(6.0)  # and without any
+_OVER = np.float32(0.6)  # of the residual's power is taken next to near-end speech
+_OVER_ALONE = np.float32(10.0)  # and without any
 _FLOOR = np.float32(10 ** (-30 / 20))
 _FLOOR_ALONE = np.float32(10 ** (-45 / 20))
 _REVERB = np.float32(0.8)  # how slowly the room forgets the prediction, a hop
@@ -25,12 +25,12 @@ _MOVES_SHARE = np.float32(0.1)
 _LEAK_SHARE = np.float32(0.03)
 _LEAST_LEAK, _MOST_LEAK = np.float32(0.005), np.float32(1.5)
 _RISE = np.float32(0.5)
-_EXPECTED = np.float32(0.5)
+_EXPECTED = np.float32(0.3)
 _NOISE_FIRST = np.float32(1e-4)
 _NOISE_RISE, _NOISE_FALL = np.float32(10 ** (0.6 / 100)), np.float32(0.1)  # 6 dB a second up
 _NOISE_OVER = np.float32(4)  # the tracker follows the quieter half of the noise
 _NEAR_OVER = np.float32(4)
-_NEAR_LEAST, _NEAR_MOST = np.float32(0.2), np.float32(0.6)
+_NEAR_LEAST, _NEAR_MOST = np.float32(0.1), np.float32(0.4)
 _NEAR_HOLD = np.float32(0.96)
 _TINY = np.float32(1e-12)
 
@@ -101,7 +101,7 @@ class ResidualSuppressor:
         of a frame without window.
         """
         out = np.empty_like(error)
-        expected = _EXPECTED * expected[:, ::2]  # half the bins, half the energy
+        expected = _EXPECTED * expected[:, ::2]  # half the bins, half the energy, less
         for begin in (0, self.hop):
             hop = slice(begin, begin + self.hop)
             out[:, hop] = self._hop(state, error[:, hop], echo[:, hop], expected)

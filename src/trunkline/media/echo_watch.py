@@ -22,7 +22,7 @@ _COVERED_FRAMES = 5  # a direct path so late leaves half of the tail for the roo
 _LOCK_FRAMES, _MOVE_FRAMES = 8, 40  # a minimum must be as steady, at first and later
 _ENERGY_SHARE = np.float32(0.1)
 _FAR_ACTIVE = np.float32(1e-6)  # mean power of -60 dBov
-_NEAR_ACTIVE = np.float32(10 ** -5.5)  # -55 dBov: what is quieter proves nothing
+_NEAR_ACTIVE = np.float32(10**-5.5)  # -55 dBov: what is quieter proves nothing
 _FAILS = np.float32(0.35)  # less than 4.5 dB taken away
 _POOR = np.float32(0.15)  # a tail that reaches the echo with its end gets to 10 dB
 _WORKS, _TRUSTED = np.float32(0.1), np.float32(0.3)
@@ -149,8 +149,7 @@ class Watch:
             drift=reference.drift[row : row + 1],
         )
         blocks = [
-            self._reference.read(one, back)[0]
-            for back in range(1, self._kalman.partitions + 2)
+            self._reference.read(one, back)[0] for back in range(1, self._kalman.partitions + 2)
         ]
         self._kalman.forget(path, row, np.stack(blocks))
         state.trial[row] = -_REST_FRAMES

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from trunkline.errors import MissingDependencyError, UsageError
 from trunkline.media import EchoAlignment
 from trunkline.media.frames import frame_samples, to_float, to_int16
+from trunkline.media.resample import Resampler
 from trunkline.media.rows import Rows
 from trunkline.media.stage import check_block, grown, silence_faults
 
@@ -24,6 +25,7 @@ __all__ = ["Aec3Echo", "SpeexEcho"]
 _Pcm = NDArray[np.int16]
 _Block = NDArray[np.float32]
 _TAIL_MS = 200
+_AEC3_LEAST_HZ = 16000
 # speex_echo.h and speex_preprocess.h; 8 would be dereverberation, not noise.
 _ECHO_SET_SAMPLING_RATE = 24
 _SET_DENOISE, _SET_NOISE_SUPPRESS = 0, 18
@@ -156,7 +158,9 @@ class Aec3Echo(_OneByOne):
         """
         if rate_hz not in (8000, 16000, 32000, 48000):
             raise UsageError(f"AEC3 works at 8000, 16000, 32000 or 48000 Hz, not {rate_hz}")
-        super().__init__(rate_hz, capacity, align=False, delay_samples=0)
+        # 3 ms of each of the two resamplers.
+        delay = 6 * rate_hz // 1000 if rate_hz < _AEC3_LEAST_HZ else 0
+        super().__init__(rate_hz, capacity, align=False, delay_samples=delay)
         try:
             import pywebrtc_audio
         except ImportError as error:
@@ -167,7 +171,31 @@ class Aec3Echo(_OneByOne):
         self._package: Any = pywebrtc_audio
 
     def _fresh(self) -> _State:
-        return _Aec3(self._package.EchoCanceller(sample_rate=self.rate_hz), self.rate_hz // 100)
+        inside_hz = max(self.rate_hz, _AEC3_LEAST_HZ)
+        canceller = self._package.EchoCanceller(sample_rate=inside_hz)
+        if inside_hz == self.rate_hz:
+            return _Aec3(canceller, inside_hz // 100)
+        return _ResampledAec3(canceller, self.rate_hz, inside_hz)
+
+
+class _ResampledAec3:
+    """AEC3 at a higher rate than the call's."""
+
+    def __init__(self, canceller: Any, rate_hz: int, inside_hz: int) -> None:
+        self._inside = _Aec3(canceller, inside_hz // 100)
+        self._up = Resampler(rate_hz, inside_hz, 2)
+        self._down = Resampler(inside_hz, rate_hz, 1)
+        self._rows = np.array([self._up.open(), self._up.open()], np.intp)
+        self._row = np.array([self._down.open()], np.intp)
+
+    def cancel(self, near: _Pcm, far: _Pcm) -> _Pcm:
+        wide = self._up.process(np.stack([near, far]), self._rows)
+        out = self._inside.cancel(*wide.astype(np.int16, copy=False))
+        narrow = self._down.process(out[np.newaxis], self._row)[0]
+        return narrow.astype(np.int16, copy=False)
+
+    def close(self) -> None:
+        self._inside.close()
 
 
 class _Aec3:
@@ -194,9 +222,7 @@ class _Speex:
         self._preprocess: int | None = library.speex_preprocess_state_init(frame, rate_hz)
         rate = ctypes.c_int(rate_hz)
         library.speex_echo_ctl(self._echo, _ECHO_SET_SAMPLING_RATE, ctypes.byref(rate))
-        library.speex_preprocess_ctl(
-            self._preprocess, _SET_ECHO_STATE, ctypes.c_void_p(self._echo)
-        )
+        library.speex_preprocess_ctl(self._preprocess, _SET_ECHO_STATE, ctypes.c_void_p(self._echo))
         # Without DENOISE the residual suppression is silently off.
         for request, value in (
             (_SET_DENOISE, 1),
