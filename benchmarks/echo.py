@@ -14,10 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from _echo_scenes import CHANGE, DEV, DOUBLE_TALK, HELD_OUT, Material, make
-from _machine import describe
 from numpy.typing import NDArray
 
+from _echo_scenes import CHANGE, DEV, DOUBLE_TALK, HELD_OUT, Material, make
+from _machine import describe
 from trunkline.errors import MissingDependencyError
 from trunkline.media.echo import create_echo
 from trunkline.media.frames import to_int16
@@ -60,7 +60,7 @@ def erle_db(mic: Audio, out: Audio, rate_hz: int, begin: float, end: float) -> f
 
 def seconds_to(mic: Audio, out: Audio, rate_hz: int, target_db: float) -> float:
     """When half a second of ERLE first reaches the target: that half second's end."""
-    for tenth in range(0, 90):
+    for tenth in range(90):
         if erle_db(mic, out, rate_hz, tenth / 10, tenth / 10 + 0.5) >= target_db:
             return tenth / 10 + 0.5
     return float("nan")

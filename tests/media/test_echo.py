@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from echo_calls import echo_of, erle_db, speechlike
 
 from trunkline.errors import UsageError
 from trunkline.media import ECHO_CANCELLERS, EchoCanceller, KalmanEcho, create_echo
+
+from .echo_calls import echo_of, erle_db, speechlike
 
 
 @pytest.mark.parametrize("name", sorted(ECHO_CANCELLERS))

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from echo_calls import FRAME, echo_of, erle_db, run, speechlike
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trunkline.errors import UsageError
 from trunkline.media.echo_bank import KalmanEcho
+
+from .echo_calls import FRAME, echo_of, erle_db, run, speechlike
 
 
 def call(seed, seconds=6.0, **how):

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from echo_calls import echo_of, erle_db, run, speechlike
 
 from trunkline.errors import UsageError
 from trunkline.media.echo_nlms import NlmsEcho
+
+from .echo_calls import echo_of, erle_db, run, speechlike
 
 
 def sample_by_sample(near, far, taps=1024, step=0.1, regularisation=1e-6):

@@ -159,7 +159,8 @@ class EchoCanceller:
         self._levels = (_level(far), _level(near), _level(left))
         if near_end.dtype == np.int16:
             return to_int16(left[0])
-        return np.asarray(left[0], near_end.dtype)
+        out: NDArray[np.float32] = left[0].astype(near_end.dtype, copy=False)
+        return out
 
     def reset(self) -> None:
         """Forget path, delay and counts."""
@@ -192,7 +193,9 @@ class EchoCanceller:
     def _frame(self, audio: _Audio) -> Block:
         if audio.ndim != 1 or (audio.dtype != np.int16 and audio.dtype.kind != "f"):
             raise UsageError(f"mono int16 or float audio, not {audio.dtype} of {audio.shape}")
-        samples = to_float(audio) if audio.dtype == np.int16 else audio.astype(np.float32)
+        samples = audio.astype(np.float32, copy=False)
+        if audio.dtype == np.int16:
+            samples = to_float(audio.astype(np.int16, copy=False))
         if len(samples) != self.frame_samples:
             self._resized += 1
             missing = max(0, self.frame_samples - len(samples))

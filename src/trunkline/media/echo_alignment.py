@@ -25,24 +25,23 @@ class EchoAlignment:
         frame, lags = frame_samples(rate_hz), _DELAY_MS // FRAME_MS + 3
         self._reference = Reference(frame, lags + 5)
         self._delays = DelayTracker(rate_hz, frame, lags)
-        self._fresh = (self._reference.state(1), self._delays.state(1))
-        self._states = (self._reference.state(capacity), self._delays.state(capacity))
+        self._sent, self._lags = self._reference.state(capacity), self._delays.state(capacity)
         self._locked = np.zeros(capacity, np.bool_)
         self._frame, self._rate_hz = frame, rate_hz
 
     def reset(self, row: int) -> None:
         """Forget a row; makes room for it if there is none."""
         while row >= len(self._locked):
-            for state in self._states:
-                grow(state, 2 * len(self._locked))
+            grow(self._sent, 2 * len(self._locked))
+            grow(self._lags, 2 * len(self._locked))
             self._locked = np.concatenate([self._locked, np.zeros_like(self._locked)])
-        for state, fresh in zip(self._states, self._fresh, strict=True):
-            reset_row(state, row, fresh)
+        reset_row(self._sent, row, self._reference.state(1))
+        reset_row(self._lags, row, self._delays.state(1))
         self._locked[row] = False
 
     def process(self, far: Block, near: Block, rows: NDArray[np.intp]) -> Block:
         """The far end as it is to be given to the canceller, (n, frame)."""
-        reference, delay = (select(state, rows) for state in self._states)
+        reference, delay = select(self._sent, rows), select(self._lags, rows)
         self._reference.push(reference, far)
         clear = self._delays.update(delay, far, near)
         now = np.rint(reference.delay / self._frame).astype(np.int32)
@@ -56,10 +55,10 @@ class EchoAlignment:
                 reference.delay[index] = min(target[index] * self._frame, self._reference.latest)
         self._locked[rows] |= clear & (delay.steady >= _LOCK_FRAMES)
         aligned = self._reference.read(reference)
-        for state, part in zip(self._states, (reference, delay), strict=True):
-            store(state, rows, part)
+        store(self._sent, rows, reference)
+        store(self._lags, rows, delay)
         return aligned
 
     def delay_ms(self, row: int) -> float:
         """By how much the far end of a row is delayed."""
-        return float(self._states[0].delay[row]) * 1000 / self._rate_hz
+        return float(self._sent.delay[row]) * 1000 / self._rate_hz

@@ -5,12 +5,12 @@ from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
 
-from .echo_delay import DelayTracker
-from .echo_kalman import KalmanFilter
-from .echo_reference import Reference
-from .echo_residual import ResidualSuppressor
+from .echo_delay import DelayState, DelayTracker
+from .echo_kalman import FilterState, KalmanFilter
+from .echo_reference import Reference, ReferenceState
+from .echo_residual import ResidualState, ResidualSuppressor
 from .echo_state import Selection, grow, move, reset_row, select, selection, store
-from .echo_watch import Watch
+from .echo_watch import Watch, WatchState
 from .frames import FRAME_MS, frame_samples
 from .rows import Rows
 from .stage import Block, RowNumbers, check_block, grown, shards, silence_faults
@@ -21,6 +21,8 @@ _RATES_HZ = (8000, 16000)
 _TAIL_MS, _DELAY_MS = 200, 500
 _SHARD = 64  # rows at once: a row's path and spectra are 60 KB at 8 kHz
 _MOVE_CALLS = 100  # blocks between two tidyings of the rows, at least
+
+_States = tuple[ReferenceState, DelayState, FilterState, ResidualState, WatchState]
 
 
 class KalmanEcho:
@@ -58,9 +60,8 @@ class KalmanEcho:
         self._kalman = KalmanFilter(frame, partitions)
         self._residual = ResidualSuppressor(frame)
         self._watch = Watch(self._reference, self._delays, self._kalman)
-        self._parts = (self._reference, self._delays, self._kalman, self._residual, self._watch)
-        self._fresh = [part.state(1) for part in self._parts]
-        self._states = [part.state(capacity) for part in self._parts]
+        self._fresh = self._state(1)
+        self._states = self._state(capacity)
         self._rows = Rows(capacity)
         # Where each row is kept, and when it was last used: rows that come together are
         # put side by side, because only those can be worked on without a copy.
@@ -137,11 +138,22 @@ class KalmanEcho:
         given, left = float(watch.given[place]), float(watch.left[place])
         return float(10 * np.log10(given / left)) if given > 0 and left > 0 else 0.0
 
+    def _state(self, rows: int) -> _States:
+        return (
+            self._reference.state(rows),
+            self._delays.state(rows),
+            self._kalman.state(rows),
+            self._residual.state(rows),
+            self._watch.state(rows),
+        )
+
     def _shard(
         self, near: Block, far: Block, chosen: Selection, frozen: NDArray[np.bool_]
     ) -> Block:
-        parts = [select(state, chosen) for state in self._states]
-        reference, delay, path, residual, watch = parts
+        all_reference, all_delay, all_path, all_residual, all_watch = self._states
+        reference, delay = select(all_reference, chosen), select(all_delay, chosen)
+        path, residual = select(all_path, chosen), select(all_residual, chosen)
+        watch = select(all_watch, chosen)
         self._reference.push(reference, far)
         clear = self._delays.update(delay, far, near)
         self._watch.realign(watch, delay, reference, path, clear)
@@ -154,7 +166,9 @@ class KalmanEcho:
         out = near - echo
         if self._suppress:
             out = self._residual.process(residual, out, echo, expected)
-        for state, part in zip(self._states, parts, strict=True):
+        for state, part in zip(
+            self._states, (reference, delay, path, residual, watch), strict=True
+        ):
             store(state, chosen, part)
         return out
 

@@ -172,6 +172,21 @@ class KalmanFilter:
         state.x_power[row, place] = state.x_re[row, place] ** 2 + state.x_im[row, place] ** 2
         state.last[row] = references[0]
 
+    def advance(self, state: FilterState, row: int, last: _Floats) -> None:
+        """The reference is read one frame later from now on: the path begins a frame earlier.
+
+        ``last`` is what the reference before this one would have been, (frame,).
+        """
+        for path in (state.h_re, state.h_im, state.kept_re, state.kept_im, state.uncertainty):
+            path[row, :-1] = path[row, 1:].copy()
+            path[row, -1] = 0
+        state.uncertainty[row, -1] = self.fresh_uncertainty[-1]
+        at, end = int(state.head[row]), int(state.head[row]) + self.partitions
+        for ring in (state.x_re, state.x_im, state.x_power):
+            ring[row, at : end - 1] = ring[row, at + 1 : end].copy()
+            ring[row, end - 1] = 0
+        state.last[row] = last
+
     def _predict(self, state: FilterState, h_re: _Floats, h_im: _Floats) -> _Floats:
         x_re, x_im, _ = self._window(state)
         return self._echo(h_re, h_im, x_re, x_im)

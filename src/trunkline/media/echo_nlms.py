@@ -4,8 +4,8 @@ The textbook's time-domain filter (Haykin, Adaptive Filter Theory, 6) with the s
 regularisation and length that are customary for it: 0.1, 1e-6 and 1024 taps. Blocks of
 16 samples: within one, the echo is predicted with the taps of its beginning and the 16
 updates are added at its end. Per sample it would be 16 times as many passes of numpy; the
-step is small enough that the two differ by less than 0.5 dB of ERLE in the tests. It finds no delay,
-does not see near-end speech coming, and diverges in it: that is what it is.
+step is small enough that the two differ by less than 0.5 dB of ERLE in the tests. It finds no
+delay, does not see near-end speech coming, and diverges in it: that is what it is.
 """
 
 import numpy as np

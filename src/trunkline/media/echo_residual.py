@@ -160,8 +160,8 @@ class ResidualSuppressor:
         near = state.near[:, np.newaxis]
         over = _OVER_ALONE + near * (_OVER - _OVER_ALONE)
         floor = _FLOOR_ALONE + near * (_FLOOR - _FLOOR_ALONE)
-        ratio = np.maximum(error_power / (over * residual + _TINY) - 1, 0)
-        gain = ratio / (1 + ratio)
+        gain = np.maximum(1 - over * residual / (error_power + _TINY), np.float32(0))
         rising = state.gain + _RISE * (gain - state.gain)
         state.gain[:] = np.where(gain < state.gain, gain, rising)
-        return np.maximum(state.gain, floor)
+        applied: _Floats = np.maximum(state.gain, floor)
+        return applied

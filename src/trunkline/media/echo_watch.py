@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from .echo_delay import DelayState, DelayTracker
 from .echo_kalman import FilterState, KalmanFilter
 from .echo_reference import Reference, ReferenceState
+from .echo_state import select
 
 __all__ = ["Watch", "WatchState"]
 
 _GUARD_FRAMES = 2  # the reference is read so much before the delay that was found
 _COVERED_FRAMES = 5  # a direct path so late leaves half of the tail for the room
+_ROOM_SAMPLES = 16.0
 _LOCK_FRAMES, _MOVE_FRAMES = 8, 40  # a minimum must be as steady, at first and later
 _ENERGY_SHARE = np.float32(0.1)
 _FAR_ACTIVE = np.float32(1e-6)  # mean power of -60 dBov
@@ -30,7 +32,9 @@ _TRIAL_FRAMES, _REST_FRAMES, _DOUBT_FRAMES = 50, 25, 8
 _USELESS = np.float32(0.8)
 _BETTER = np.float32(0.75)
 _DRIFT_FRAMES = 25  # between two looks at the filter's phase: 100 ppm are 0.4 samples
-_DRIFT_LIMIT, _DRIFT_SHARE = 150e-6, 0.4
+_DRIFT_LIMIT = 150e-6
+# Boldly at first, then slowly: one look errs by 10 to 20 ppm, clocks hardly change.
+_DRIFT_SHARE, _DRIFT_SHARE_LATER = 0.5, 0.08
 
 _Floats = NDArray[np.float32]
 _Flags = NDArray[np.bool_]
@@ -58,6 +62,8 @@ class WatchState:
     """(n,): active frames since the last look for drift."""
     since: NDArray[np.int32]
     """(n,): all frames since then."""
+    corrections: NDArray[np.int32]
+    """(n,): how often the drift was corrected since the delay was found."""
 
 
 class Watch:
@@ -78,6 +84,7 @@ class Watch:
             worked=np.zeros(rows, np.bool_),
             looks=np.zeros(rows, np.int32),
             since=np.zeros(rows, np.int32),
+            corrections=np.zeros(rows, np.int32),
         )
 
     def realign(
@@ -101,6 +108,12 @@ class Watch:
             if delay.cost[row].min() < here - (2 if state.locked[row] else 1):
                 self._move(state, reference, path, int(row), int(target[row]) * frame)
         state.locked |= clear & (delay.steady >= _LOCK_FRAMES)
+        # A fraction of a sample is read with half a millisecond to spare on both sides, and
+        # a drift may go either way: away from zero while the echo leaves a frame for it.
+        tight = state.locked & clear & (reference.delay < _ROOM_SAMPLES)
+        for row in np.flatnonzero(tight & (delay.candidate >= _GUARD_FRAMES)):
+            reference.delay[row] += frame
+            self._kalman.advance(path, int(row), self._before(reference, int(row), 1))
 
     def judge(
         self, state: WatchState, path: FilterState, far: _Floats, near: _Floats, echo: _Floats
@@ -130,6 +143,7 @@ class Watch:
             good = state.looks[row] >= _DRIFT_FRAMES // 2
             if good and state.left[row] < _TRUSTED * state.given[row]:
                 self._correct(state, reference, path, int(row))
+                state.corrections[row] += 1
             path.kept_re[row], path.kept_im[row] = path.h_re[row], path.h_im[row]
             state.looks[row] = state.since[row] = 0
 
@@ -142,20 +156,20 @@ class Watch:
         delay: int,
     ) -> None:
         reference.delay[row] = min(float(delay), self._reference.latest)
-        one = ReferenceState(
-            history=reference.history[row : row + 1],
-            newest=reference.newest[row : row + 1],
-            delay=reference.delay[row : row + 1],
-            drift=reference.drift[row : row + 1],
-        )
         blocks = [
-            self._reference.read(one, back)[0] for back in range(1, self._kalman.partitions + 2)
+            self._before(reference, row, back) for back in range(1, self._kalman.partitions + 2)
         ]
         self._kalman.forget(path, row, np.stack(blocks))
         state.trial[row] = -_REST_FRAMES
         state.doubt[row] = state.since[row] = state.looks[row] = 0
         state.worked[row] = False
+        state.corrections[row] = 0
         state.given[row] = state.left[row] = 0
+
+    def _before(self, reference: ReferenceState, row: int, back: int) -> _Floats:
+        """One row's reference as it would have been ``back`` frames ago."""
+        one = select(reference, slice(row, row + 1))
+        return self._reference.read(one, back)[0]
 
     def _compare(
         self,
@@ -213,5 +227,6 @@ class Watch:
         turn = -np.angle(cross) / (2 * np.pi)
         later = float((size * bins * turn).sum() / ((size * bins * bins).sum() + 1e-20))
         rate = later / (state.since[row] * self._reference.frame)
-        drift = reference.drift[row] + _DRIFT_SHARE * rate
+        share = max(_DRIFT_SHARE_LATER, _DRIFT_SHARE / (1 + state.corrections[row] / 8))
+        drift = reference.drift[row] + share * rate
         reference.drift[row] = min(max(drift, -_DRIFT_LIMIT), _DRIFT_LIMIT)

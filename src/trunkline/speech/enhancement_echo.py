@@ -183,16 +183,16 @@ class _ResampledAec3:
 
     def __init__(self, canceller: Any, rate_hz: int, inside_hz: int) -> None:
         self._inside = _Aec3(canceller, inside_hz // 100)
-        self._up = Resampler(rate_hz, inside_hz, 2)
-        self._down = Resampler(inside_hz, rate_hz, 1)
+        self._up = Resampler(rate_hz, inside_hz, capacity=2)
+        self._down = Resampler(inside_hz, rate_hz, capacity=1)
         self._rows = np.array([self._up.open(), self._up.open()], np.intp)
         self._row = np.array([self._down.open()], np.intp)
 
     def cancel(self, near: _Pcm, far: _Pcm) -> _Pcm:
-        wide = self._up.process(np.stack([near, far]), self._rows)
-        out = self._inside.cancel(*wide.astype(np.int16, copy=False))
-        narrow = self._down.process(out[np.newaxis], self._row)[0]
-        return narrow.astype(np.int16, copy=False)
+        wide = self._up.process(np.stack([near, far]), self._rows).astype(np.int16, copy=False)
+        out = self._inside.cancel(wide[0], wide[1])
+        narrow: _Pcm = self._down.process(out[np.newaxis], self._row)[0]
+        return narrow
 
     def close(self) -> None:
         self._inside.close()
@@ -207,7 +207,8 @@ class _Aec3:
             np.asarray(self._canceller.process(near[at : at + self._hop], far[at : at + self._hop]))
             for at in range(0, len(near), self._hop)
         ]
-        return np.concatenate(hops).astype(np.int16, copy=False)
+        out: _Pcm = np.concatenate(hops).astype(np.int16, copy=False)
+        return out
 
     def close(self) -> None:
         self._canceller = None
