@@ -169,7 +169,8 @@ class Watch:
     def _before(self, reference: ReferenceState, row: int, back: int) -> _Floats:
         """One row's reference as it would have been ``back`` frames ago."""
         one = select(reference, slice(row, row + 1))
-        return self._reference.read(one, back)[0]
+        block: _Floats = self._reference.read(one, back)[0]
+        return block
 
     def _compare(
         self,
