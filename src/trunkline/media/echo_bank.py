@@ -161,7 +161,7 @@ class KalmanEcho:
         self._kalman.push(path, aligned)
         echo = self._kalman.predict(path)
         expected = self._kalman.adapt(path, near - echo, frozen)
-        echo = self._watch.judge(watch, path, aligned, near, echo)
+        echo = self._watch.judge(watch, path, aligned, near, echo, frozen)
         self._watch.look_for_drift(watch, reference, path, aligned)
         out = near - echo
         if self._suppress:

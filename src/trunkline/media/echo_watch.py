@@ -116,11 +116,17 @@ class Watch:
             self._kalman.advance(path, int(row), self._before(reference, int(row), 1))
 
     def judge(
-        self, state: WatchState, path: FilterState, far: _Floats, near: _Floats, echo: _Floats
+        self,
+        state: WatchState,
+        path: FilterState,
+        far: _Floats,
+        near: _Floats,
+        echo: _Floats,
+        frozen: _Flags,
     ) -> _Floats:
         """Follow how well the filter does; give the echo that is to be taken out."""
         power = (near * near).mean(1)
-        heard = ((far * far).mean(1) > _FAR_ACTIVE) & (power > _NEAR_ACTIVE)
+        heard = ((far * far).mean(1) > _FAR_ACTIVE) & (power > _NEAR_ACTIVE) & ~frozen
         share = _ENERGY_SHARE * heard
         left = near - echo
         state.given += share * (power - state.given)
