@@ -4,6 +4,10 @@ No socket, thread, clock or logger in here: time comes in as ``now``, in seconds
 """
 
 from .dtmf import DtmfDigit, DtmfReceiver, DtmfSender
+from .echo import ECHO_CANCELLERS, EchoCanceller, EchoStage, EchoStatistics, NoEcho, create_echo
+from .echo_alignment import EchoAlignment
+from .echo_bank import KalmanEcho
+from .echo_nlms import NlmsEcho
 from .engine import PHASES, TICK_SECONDS, ActivityBank, Engine
 from .errors import (
     MalformedAudioError,
@@ -37,37 +41,44 @@ from .stage import Bypass, Stage
 
 # Codecs and files are named with their module: ``g711.decode``, ``l16.encode``, ``wav.parse_wav``.
 __all__ = [
-    "FRAMES_PER_SECOND",
-    "FRAME_MS",
-    "PHASES",
-    "QUIETEST_DBOV",
-    "TICK_SECONDS",
     "ActivityBank",
     "Bypass",
     "Datagram",
     "DtmfDigit",
     "DtmfReceiver",
     "DtmfSender",
+    "ECHO_CANCELLERS",
     "Ear",
+    "EchoAlignment",
+    "EchoCanceller",
+    "EchoStage",
+    "EchoStatistics",
     "Engine",
+    "FRAMES_PER_SECOND",
+    "FRAME_MS",
     "HeaderExtension",
     "Heard",
     "JitterBank",
     "JitterInlet",
     "JitterSettings",
     "JitterStatistics",
+    "KalmanEcho",
     "Lane",
     "Law",
     "MalformedAudioError",
     "MalformedMediaError",
     "MalformedRtcpError",
     "MalformedRtpError",
+    "NlmsEcho",
+    "NoEcho",
     "NoiseBank",
     "NoiseSettings",
     "NoiseStatistics",
     "NoiseSuppressor",
     "Outlet",
+    "PHASES",
     "Playout",
+    "QUIETEST_DBOV",
     "RandomBits",
     "ReceptionCounters",
     "Resampler",
@@ -78,10 +89,12 @@ __all__ = [
     "Stage",
     "StreamInlet",
     "StreamResampler",
+    "TICK_SECONDS",
     "Tap",
     "WavError",
     "Window",
     "classify",
+    "create_echo",
     "frame_samples",
     "level_dbov",
     "levels_dbov",

@@ -21,7 +21,7 @@ __all__ = ["ENTRY_POINT_GROUP", "KINDS", "Factory", "create", "names", "register
 
 Factory = Callable[..., Any]
 
-KINDS = ("activity", "stt", "tts", "llm", "noise")
+KINDS = ("activity", "stt", "tts", "llm", "noise", "echo")
 ENTRY_POINT_GROUP = "trunkline.speech"
 
 _BUILT_IN: dict[tuple[str, str], str] = {
@@ -41,6 +41,8 @@ _BUILT_IN: dict[tuple[str, str], str] = {
     ("noise", "noisereduce"): "trunkline.speech.noise_engines:Noisereduce",
     ("noise", "rnnoise"): "trunkline.speech.noise_engines:Rnnoise",
     ("noise", "webrtc"): "trunkline.speech.noise_engines:Webrtc",
+    ("echo", "speex"): "trunkline.speech.enhancement_echo:SpeexEcho",
+    ("echo", "aec3"): "trunkline.speech.enhancement_echo:Aec3Echo",
 }
 
 # Import name of an optional package -> the command that installs it.

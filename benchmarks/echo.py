@@ -1,0 +1,187 @@
+"""Echo cancellation: how fast, how deep, and what it costs the near end and the CPU.
+
+    python benchmarks/echo.py [--held-out] [--rate 8000] [--only kalman,speex] [--cost]
+
+Needs flite; pesq and pystoi for the scores of double talk, silero-vad for false barge-in
+(else the sub-band detector); cancellers that are not installed are left out.
+"""
+
+import argparse
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from _echo_scenes import CHANGE, DEV, DOUBLE_TALK, HELD_OUT, Material, make
+from _machine import describe
+from trunkline.errors import MissingDependencyError
+from trunkline.media.echo import create_echo
+from trunkline.media.frames import to_int16
+from trunkline.speech import registry
+
+PURE = ("kalman", "nlms", "off")
+OUTSIDE = ("speex", "aec3")
+Audio = NDArray[np.float32]
+
+
+def bank(name: str, rate_hz: int) -> Any:
+    if name in PURE:
+        return create_echo(name, rate_hz)
+    return registry.create("echo", name, rate_hz=rate_hz)
+
+
+def run(stage: Any, far: Audio, mic: Audio) -> Audio:
+    """All scenes at once, (n, samples); what comes out is moved back by the stage's delay."""
+    frame = stage.frame_samples
+    rows = np.array([stage.open() for _ in far], np.intp)
+    blocks = [
+        stage.process(
+            np.ascontiguousarray(mic[:, at : at + frame]),
+            np.ascontiguousarray(far[:, at : at + frame]),
+            rows,
+        )
+        for at in range(0, mic.shape[1], frame)
+    ]
+    for row in rows:
+        stage.close(int(row))
+    out = np.concatenate(blocks, axis=1)
+    delay = stage.delay_samples
+    return np.concatenate([out[:, delay:], np.zeros((len(out), delay), np.float32)], axis=1)
+
+
+def erle_db(mic: Audio, out: Audio, rate_hz: int, begin: float, end: float) -> float:
+    part = slice(int(begin * rate_hz), int(end * rate_hz))
+    return float(10 * np.log10((mic[part] ** 2).sum() / ((out[part] ** 2).sum() + 1e-9)))
+
+
+def seconds_to(mic: Audio, out: Audio, rate_hz: int, target_db: float) -> float:
+    """When half a second of ERLE first reaches the target: that half second's end."""
+    for tenth in range(90):
+        if erle_db(mic, out, rate_hz, tenth / 10, tenth / 10 + 0.5) >= target_db:
+            return tenth / 10 + 0.5
+    return float("nan")
+
+
+def double_talk(
+    name: str, rate_hz: int, scene: Material, out: Audio, alone: Audio
+) -> tuple[float, float]:
+    """PESQ-NB and STOI lost against a silent far end; NaN where the packages are missing."""
+    try:
+        from pesq import pesq
+        from pystoi import stoi
+    except ImportError:
+        return float("nan"), float("nan")
+    part = slice(DOUBLE_TALK[0] * rate_hz, DOUBLE_TALK[1] * rate_hz)
+    near = scene.near[part]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quality = [pesq(rate_hz, near, audio[part], "nb") for audio in (alone, out)]
+        clear = [100 * stoi(near, audio[part], rate_hz) for audio in (alone, out)]
+    return quality[0] - quality[1], float(clear[0] - clear[1])
+
+
+def barge_in(out: Audio, rate_hz: int) -> NDArray[np.float64]:
+    """Percent of windows taken for speech while there is only echo, from 3 s on."""
+    detector = registry.create("activity", "best", rate_hz=rate_hz)
+    rows = np.array([detector.open() for _ in out], np.intp)
+    frame = rate_hz // 50
+    hits, counts = np.zeros(len(out)), np.zeros(len(out))
+    for at in range(0, out.shape[1] - frame + 1, frame):
+        found = detector.process(to_int16(out[:, at : at + frame]), rows)
+        second = at / rate_hz
+        if 3 <= second < DOUBLE_TALK[0] or DOUBLE_TALK[1] + 0.5 <= second < CHANGE:
+            np.add.at(hits, found.index, found.probability > 0.5)
+            np.add.at(counts, found.index, 1)
+    return 100 * hits / np.maximum(counts, 1)
+
+
+def report(name: str, rate_hz: int, scenes: list[Material]) -> None:
+    mic = np.stack([scene.mic for scene in scenes])
+    far = np.stack([scene.far for scene in scenes])
+    quiet = np.stack([scene.quiet for scene in scenes])
+    out = run(bank(name, rate_hz), far, mic)
+    alone = run(bank(name, rate_hz), np.zeros_like(far), quiet)
+    rows = []
+    false = barge_in(out, rate_hz)
+    for index, scene in enumerate(scenes):
+        one = [
+            seconds_to(mic[index], out[index], rate_hz, 15),
+            erle_db(mic[index], out[index], rate_hz, 1, 3),
+            erle_db(mic[index], out[index], rate_hz, 8, DOUBLE_TALK[0]),
+            erle_db(mic[index], out[index], rate_hz, DOUBLE_TALK[1] + 0.5, CHANGE),
+            erle_db(mic[index], out[index], rate_hz, CHANGE, CHANGE + 3),
+            erle_db(mic[index], out[index], rate_hz, CHANGE + 3, CHANGE + 8),
+            *double_talk(name, rate_hz, scene, out[index], alone[index]),
+            false[index],
+        ]
+        rows.append(one)
+        print(f"{name:8}{index:5} " + " ".join(f"{value:8.2f}" for value in one), flush=True)
+    mean = np.nanmean(np.array(rows), axis=0)
+    print(f"{name:8} mean " + " ".join(f"{value:8.2f}" for value in mean), flush=True)
+
+
+def cost(name: str, rate_hz: int, calls: int) -> float:
+    """Microseconds of CPU a call for 20 ms: the least of five runs."""
+    stage = bank(name, rate_hz)
+    rows = np.array([stage.open() for _ in range(calls)], np.intp)
+    rng = np.random.default_rng(1)
+    far = (0.1 * rng.standard_normal((calls, stage.frame_samples))).astype(np.float32)
+    near = (0.05 * rng.standard_normal((calls, stage.frame_samples))).astype(np.float32)
+    repeats = max(2, 200 // calls)
+    return (
+        1e6 * min(_timed(lambda: stage.process(near, far, rows), repeats) for _ in range(5)) / calls
+    )
+
+
+def _timed(work: Callable[[], object], repeats: int) -> float:
+    work()
+    before = time.process_time()
+    for _ in range(repeats):
+        work()
+    return (time.process_time() - before) / repeats
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--rate", type=int, default=8000)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--cost", action="store_true")
+    options = parser.parse_args()
+    print(describe(), file=sys.stderr)
+    names = options.only.split(",") if options.only else [*PURE, *OUTSIDE]
+    scenes: list[Material] = []
+    if not options.cost:
+        chosen = HELD_OUT if options.held_out else DEV
+        scenes = [make(scene, options.rate) for scene in chosen]
+        heads = (
+            "15dB s",
+            "1-3s",
+            "8s-",
+            "after dt",
+            "chg 0-3",
+            "chg 3-",
+            "dPESQ",
+            "dSTOI",
+            "false%",
+        )
+        print(f"{'':13} " + " ".join(f"{head:>8}" for head in heads))
+    for name in names:
+        try:
+            if options.cost:
+                figures = [cost(name, options.rate, calls) for calls in (1, 64, 100, 500)]
+                print(
+                    f"{name:8} us a call at 1/64/100/500: " + " ".join(f"{f:.1f}" for f in figures)
+                )
+            else:
+                report(name, options.rate, scenes)
+        except MissingDependencyError as error:
+            print(f"{name:8} left out: {error}")
+
+
+if __name__ == "__main__":
+    main()

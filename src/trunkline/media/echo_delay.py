@@ -1,0 +1,103 @@
+"""How late the echo is: binary spectra of both directions, compared at every lag.
+
+The idea is that of WebRTC's delay estimator: a frame becomes 32 bits, each saying
+whether a band is louder than its own mean of late; the echo's bits resemble those of the
+far end some frames before, whatever the room does to the spectrum. The mean number of
+differing bits at every lag is a cost with one sharp minimum at the bulk delay.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["DelayState", "DelayTracker"]
+
+_BANDS = 32
+_LOW_HZ, _HIGH_HZ = 300, 3400
+_MEAN_SHARE = np.float32(0.05)  # a band's mean forgets in 20 frames, 0.4 s
+_COST_SHARE = np.float32(0.04)  # a lag's cost in 25 active frames, 0.5 s
+_FEWEST_BITS = 4  # a far frame with fewer bits resembles anything
+_NEAR_ACTIVE = np.float32(10**-5.5)  # mean power of -55 dBov
+_UNKNOWN = np.float32(_BANDS / 2)
+_FLOOR = np.float32(1e-7)
+# Bits set in each 16-bit number: np.bitwise_count is younger than the oldest numpy we allow.
+_COUNT = np.array([bin(number).count("1") for number in range(1 << 16)], np.uint8)
+
+_Floats = NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class DelayState:
+    """Everything a tracker remembers of n rows."""
+
+    far_tail: _Floats
+    """(n, frame): the frame before, of each direction."""
+    near_tail: _Floats
+    far_mean: _Floats
+    """(n, 32): mean log power of each band."""
+    near_mean: _Floats
+    bits: NDArray[np.uint32]
+    """(n, lags): far end's binary spectra, newest first."""
+    cost: _Floats
+    """(n, lags): mean differing bits."""
+    candidate: NDArray[np.int32]
+    """The lag that has been best, and for how many frames."""
+    steady: NDArray[np.int32]
+
+
+class DelayTracker:
+    """Lags in frames of 20 ms, for many rows at once."""
+
+    def __init__(self, rate_hz: int, frame: int, lags: int) -> None:
+        self._frame, self._lags = frame, lags
+        self._window = np.hanning(2 * frame).astype(np.float32)
+        bins_hz = np.fft.rfftfreq(2 * frame, 1 / rate_hz)
+        edges = np.linspace(_LOW_HZ, _HIGH_HZ, _BANDS + 1)
+        # Bins are 25 Hz apart and bands 97 Hz wide, so a band is a run of 3 or 4 bins.
+        self._starts = np.searchsorted(bins_hz, edges)
+        self._weights = np.uint32(1) << np.arange(_BANDS, dtype=np.uint32)
+
+    def state(self, rows: int) -> DelayState:
+        """A state that knows nothing yet."""
+        return DelayState(
+            far_tail=np.zeros((rows, self._frame), np.float32),
+            near_tail=np.zeros((rows, self._frame), np.float32),
+            far_mean=np.full((rows, _BANDS), np.log(_FLOOR), np.float32),
+            near_mean=np.full((rows, _BANDS), np.log(_FLOOR), np.float32),
+            bits=np.zeros((rows, self._lags), np.uint32),
+            cost=np.full((rows, self._lags), _UNKNOWN, np.float32),
+            candidate=np.zeros(rows, np.int32),
+            steady=np.zeros(rows, np.int32),
+        )
+
+    def update(self, state: DelayState, far: _Floats, near: _Floats) -> NDArray[np.bool_]:
+        """Hear one frame of both directions, (n, frame); which rows have a clear minimum."""
+        far_bits = self._binary(state.far_tail, state.far_mean, far)
+        near_bits = self._binary(state.near_tail, state.near_mean, near)
+        state.bits[:, 1:] = state.bits[:, :-1].copy()
+        state.bits[:, 0] = far_bits
+        active = (near * near).mean(1) > _NEAR_ACTIVE
+        differing = _bits_set(state.bits ^ near_bits[:, np.newaxis])
+        told = active[:, np.newaxis] & (_bits_set(state.bits) >= _FEWEST_BITS)
+        state.cost += np.where(told, _COST_SHARE, np.float32(0)) * (differing - state.cost)
+        best = state.cost.argmin(1).astype(np.int32)
+        clear = state.cost.min(1) < np.sort(state.cost, axis=1)[:, self._lags // 2] - np.float32(1)
+        same = clear & (np.abs(best - state.candidate) <= 1)
+        state.steady[:] = np.where(same & active, state.steady + 1, np.where(same, state.steady, 0))
+        state.candidate[:] = np.where(clear & ~same, best, state.candidate)
+        return np.asarray(clear)
+
+    def _binary(self, tail: _Floats, mean: _Floats, frame: _Floats) -> NDArray[np.uint32]:
+        spectrum = np.fft.rfft(np.concatenate([tail, frame], axis=1) * self._window, axis=1)
+        power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)
+        bands = np.log(np.add.reduceat(power, self._starts, axis=1)[:, :_BANDS] + _FLOOR)
+        tail[:] = frame
+        louder = bands > mean
+        mean += _MEAN_SHARE * (bands - mean)
+        return np.asarray((louder * self._weights).sum(1, dtype=np.uint32))
+
+
+def _bits_set(words: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    halves = words & np.uint32(0xFFFF)
+    return np.asarray(_COUNT[halves] + _COUNT[words >> np.uint32(16)])

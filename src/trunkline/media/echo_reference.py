@@ -1,0 +1,99 @@
+"""The far end as the echo path saw it: delayed by whole frames, and by a drifting fraction.
+
+What was sent is kept for as long as an echo may be late. A frame of reference is read
+from it at a position of its own in every row, which moves when the bulk delay is found
+and creeps when the two clocks differ: 100 ppm are 0.016 samples a frame at 8 kHz, so one
+fraction a frame is enough. Fractions are read through a windowed sinc of 16 taps.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+__all__ = ["Reference", "ReferenceState"]
+
+_TAPS = 16
+_PHASES = 512  # a step of 1/512 sample is an error of -50 dB at 3.4 kHz of 8
+_BETA = 6.0
+
+_Floats = NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class ReferenceState:
+    """What was sent of n rows, and from where it is read."""
+
+    history: _Floats
+    """(n, frames, frame): what was sent, a ring of frames."""
+    newest: NDArray[np.intp]
+    """(n,): the ring's place of the newest frame."""
+    delay: NDArray[np.float64]
+    """(n,): by how many samples the reference is read late."""
+    drift: NDArray[np.float64]
+    """(n,): how much that grows, in samples a sample."""
+
+
+class Reference:
+    """Reads delayed and resampled frames, for many rows at once."""
+
+    def __init__(self, frame: int, frames: int) -> None:
+        self.frame, self.frames = frame, frames
+        self.latest = float(frame * (frames - 3))
+        """The largest delay that leaves a frame and its taps in the history."""
+        offsets = np.arange(_TAPS) - (_TAPS // 2 - 1)
+        fractions = np.arange(_PHASES + 1)[:, np.newaxis] / _PHASES
+        # Tap k weighs history[t - delay + offset]; a fraction reads earlier by that much.
+        position = offsets[np.newaxis] + fractions
+        window = np.i0(_BETA * np.sqrt(np.clip(1 - (position / (_TAPS / 2)) ** 2, 0, 1)))
+        taps = np.sinc(position) * window / np.i0(_BETA)
+        self._taps = (taps / taps.sum(1, keepdims=True)).astype(np.float32)
+
+    def state(self, rows: int) -> ReferenceState:
+        """Silence, read at once."""
+        return ReferenceState(
+            history=np.zeros((rows, self.frames, self.frame), np.float32),
+            newest=np.zeros(rows, np.intp),
+            delay=np.zeros(rows),
+            drift=np.zeros(rows),
+        )
+
+    def push(self, state: ReferenceState, far: _Floats) -> None:
+        """Remember the frame that was sent, (n, frame); delays creep by their drift."""
+        state.newest[:] = (state.newest + 1) % self.frames
+        state.history[np.arange(len(far)), state.newest] = far
+        np.clip(state.delay + state.drift * self.frame, 0, self.latest, out=state.delay)
+
+    def read(self, state: ReferenceState, back: int = 0) -> _Floats:
+        """The reference for the newest frame, or that of ``back`` frames before: (n, frame)."""
+        whole = np.floor(state.delay).astype(np.intp)
+        phase = np.rint((state.delay - whole) * _PHASES).astype(np.intp)
+        phase[whole < _TAPS // 2] = 0  # half of the taps would be in the future
+        samples = self._stretch(state, whole + back * self.frame)
+        plain = samples[:, _TAPS // 2 : _TAPS // 2 + self.frame]
+        if not phase.any():
+            return plain
+        out = plain.copy()
+        odd = np.flatnonzero(phase)
+        windows = sliding_window_view(samples[odd, 1:], _TAPS, axis=1)
+        out[odd] = np.einsum("nst,nt->ns", windows, self._taps[phase[odd]])
+        return out
+
+    def _stretch(self, state: ReferenceState, whole: NDArray[np.intp]) -> _Floats:
+        """A frame delayed by whole samples, with half of the taps on each side of it.
+
+        What would lie in the future (the delay is shorter than half of the taps) is silence.
+        """
+        frame, half = self.frame, _TAPS // 2
+        rows = np.arange(len(whole))
+        behind = (whole + frame - 1 + half) // frame  # frames back where the stretch begins
+        span = 3 if frame >= _TAPS else 2 + _TAPS // frame
+        index = behind[:, np.newaxis] - np.arange(span)
+        places = (state.newest[:, np.newaxis] - np.maximum(index, 0)) % self.frames
+        blocks = state.history[rows[:, np.newaxis], places]
+        blocks[(index < 0) | (index >= self.frames)] = 0
+        flat = blocks.reshape(len(whole), span * frame)
+        starts = behind * frame - whole - half
+        columns = starts[:, np.newaxis] + np.arange(frame + 2 * half)
+        return np.asarray(flat[rows[:, np.newaxis], columns])

@@ -1,0 +1,167 @@
+"""Residual echo suppression: a gain in every bin for the echo the filter left over.
+
+The residual is taken for a share of the predicted echo's power (its leakage), found as
+in Speex (Valin, "On adjusting the learning rate in frequency domain echo cancellation
+with double-talk", IEEE TASLP 15, 2007) by regressing how the error's power moves on how
+the prediction's moves. What is louder than that is near-end speech and stays; where
+nothing of it is heard for a while, the suppression is stronger.
+
+Hops of 10 ms in windows of 20 ms: a delay of 10 ms.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ResidualState", "ResidualSuppressor"]
+
+_OVER = np.float32(0.6)  # of the residual's power is taken next to near-end speech
+_OVER_ALONE = np.float32(10.0)  # and without any
+_FLOOR = np.float32(10 ** (-30 / 20))
+_FLOOR_ALONE = np.float32(10 ** (-45 / 20))
+_REVERB = np.float32(0.8)  # how slowly the room forgets the prediction, a hop
+_MOVES_SHARE = np.float32(0.1)
+_LEAK_SHARE = np.float32(0.03)
+_LEAST_LEAK, _MOST_LEAK = np.float32(0.005), np.float32(1.5)
+_RISE = np.float32(0.5)
+_EXPECTED = np.float32(0.3)
+_NOISE_FIRST = np.float32(1e-4)
+_NOISE_RISE, _NOISE_FALL = np.float32(10 ** (0.6 / 100)), np.float32(0.1)  # 6 dB a second up
+_NOISE_OVER = np.float32(4)  # the tracker follows the quieter half of the noise
+_NEAR_OVER = np.float32(4)
+_NEAR_LEAST, _NEAR_MOST = np.float32(0.1), np.float32(0.4)
+_NEAR_HOLD = np.float32(0.96)
+_TINY = np.float32(1e-12)
+
+_Floats = NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class ResidualState:
+    """Everything a suppressor remembers of n rows; F bins."""
+
+    error_tail: _Floats
+    """(n, hop): the hop before, of what was left and of the predicted echo."""
+    echo_tail: _Floats
+    overlap: _Floats
+    """(n, hop): what the last window adds to this hop."""
+    error_mean: _Floats
+    """(n, F): slow mean powers, from which moves are counted."""
+    echo_mean: _Floats
+    covariance: _Floats
+    """(n,): of the error's and the prediction's moves."""
+    variance: _Floats
+    """(n,): of the prediction's moves."""
+    reverberant: _Floats
+    """(n, F): power of the prediction, falling slowly."""
+    gain: _Floats
+    """(n, F): applied in the hop before."""
+    near: _Floats
+    """(n,): 0 to 1, how much near-end speech there is."""
+    leak: _Floats
+    """(n,): share of the predicted echo's power that is left."""
+    noise: _Floats
+    """(n, F): power of what is always there."""
+
+
+class ResidualSuppressor:
+    """Takes the rest of the echo out of frames of many rows."""
+
+    def __init__(self, frame: int) -> None:
+        self.hop = frame // 2
+        self.bins = self.hop + 1
+        self._bands = np.arange(0, self.bins - 4, 8)  # of 400 Hz
+        self._window = np.sqrt(np.hanning(2 * self.hop + 1)[:-1]).astype(np.float32)
+
+    def state(self, rows: int) -> ResidualState:
+        """Nothing heard."""
+        hops, bins = (rows, self.hop), (rows, self.bins)
+        return ResidualState(
+            error_tail=np.zeros(hops, np.float32),
+            echo_tail=np.zeros(hops, np.float32),
+            overlap=np.zeros(hops, np.float32),
+            error_mean=np.zeros(bins, np.float32),
+            echo_mean=np.zeros(bins, np.float32),
+            covariance=np.zeros(rows, np.float32),
+            variance=np.full(rows, 1e-9, np.float32),
+            reverberant=np.zeros(bins, np.float32),
+            gain=np.ones(bins, np.float32),
+            near=np.zeros(rows, np.float32),
+            leak=np.full(rows, 0.5, np.float32),
+            noise=np.full(bins, _NOISE_FIRST, np.float32),
+        )
+
+    def process(
+        self, state: ResidualState, error: _Floats, echo: _Floats, expected: _Floats
+    ) -> _Floats:
+        """What was left and what was predicted, (n, frame): what is heard, a hop later.
+
+        ``expected`` is the residual's power by the filter's own uncertainty, (n, frame + 1),
+        of a frame without window.
+        """
+        out = np.empty_like(error)
+        expected = _EXPECTED * expected[:, ::2]  # half the bins, half the energy, less
+        for begin in (0, self.hop):
+            hop = slice(begin, begin + self.hop)
+            out[:, hop] = self._hop(state, error[:, hop], echo[:, hop], expected)
+        return out
+
+    def _hop(
+        self, state: ResidualState, error: _Floats, echo: _Floats, expected: _Floats
+    ) -> _Floats:
+        spectrum, error_power = self._analyse(state.error_tail, error)
+        _, echo_power = self._analyse(state.echo_tail, echo)
+        self._regress(state, error_power, echo_power)
+        np.maximum(echo_power, _REVERB * state.reverberant, out=state.reverberant)
+        residual = np.maximum(state.leak[:, np.newaxis] * state.reverberant, expected)
+        self._listen(state, error_power, residual)
+        gain = self._gains(state, error_power, residual)
+        spectrum *= gain
+        audio = np.fft.irfft(spectrum, axis=1).astype(np.float32, copy=False) * self._window
+        heard = state.overlap + audio[:, : self.hop]
+        state.overlap[:] = audio[:, self.hop :]
+        return np.asarray(heard)
+
+    def _analyse(self, tail: _Floats, hop: _Floats) -> tuple[NDArray[np.complex64], _Floats]:
+        both = np.concatenate([tail, hop], axis=1)
+        tail[:] = hop
+        spectrum = np.fft.rfft(both * self._window, axis=1).astype(np.complex64, copy=False)
+        power = spectrum.real * spectrum.real + spectrum.imag * spectrum.imag
+        return spectrum, power
+
+    def _regress(self, state: ResidualState, error_power: _Floats, echo_power: _Floats) -> None:
+        state.error_mean += _MOVES_SHARE * (error_power - state.error_mean)
+        state.echo_mean += _MOVES_SHARE * (echo_power - state.echo_mean)
+        error_moves = error_power - state.error_mean
+        echo_moves = echo_power - state.echo_mean
+        covariance = np.einsum("nf,nf->n", error_moves, echo_moves)
+        variance = np.einsum("nf,nf->n", echo_moves, echo_moves)
+        ratio = echo_power.sum(1) / (error_power.sum(1) + _TINY)
+        share = np.minimum(ratio, np.float32(1)) * _LEAK_SHARE
+        state.covariance += share * (covariance - state.covariance)
+        state.variance += share * (variance - state.variance)
+        leak = np.maximum(state.covariance, 0) / (state.variance + np.float32(1e-20))
+        np.clip(leak, _LEAST_LEAK, _MOST_LEAK, out=state.leak)
+
+    def _listen(self, state: ResidualState, error_power: _Floats, residual: _Floats) -> None:
+        """How much near-end speech there is: power above the residual's and the noise's."""
+        state.noise *= _NOISE_RISE
+        falls = state.noise + _NOISE_FALL * (error_power - state.noise)
+        np.copyto(state.noise, falls, where=error_power < state.noise)
+        known = _NEAR_OVER * residual + _NOISE_OVER * state.noise
+        excess = np.add.reduceat(error_power - known, self._bands, axis=1)
+        whole = np.add.reduceat(error_power, self._bands, axis=1)
+        now = np.maximum(excess, 0).sum(1) / (whole.sum(1) + _TINY)
+        now = np.clip((now - _NEAR_LEAST) / (_NEAR_MOST - _NEAR_LEAST), 0, 1)
+        state.near[:] = np.maximum(now, _NEAR_HOLD * state.near)
+
+    def _gains(self, state: ResidualState, error_power: _Floats, residual: _Floats) -> _Floats:
+        near = state.near[:, np.newaxis]
+        over = _OVER_ALONE + near * (_OVER - _OVER_ALONE)
+        floor = _FLOOR_ALONE + near * (_FLOOR - _FLOOR_ALONE)
+        gain = np.maximum(1 - over * residual / (error_power + _TINY), np.float32(0))
+        rising = state.gain + _RISE * (gain - state.gain)
+        state.gain[:] = np.where(gain < state.gain, gain, rising)
+        applied: _Floats = np.maximum(state.gain, floor)
+        return applied

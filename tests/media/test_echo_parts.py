@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+
+from trunkline.media.echo_alignment import EchoAlignment
+from trunkline.media.echo_delay import DelayTracker
+from trunkline.media.echo_reference import Reference
+from trunkline.media.echo_residual import ResidualSuppressor
+from trunkline.media.echo_state import select, selection, store
+
+from .echo_calls import FRAME, speechlike
+
+
+@pytest.mark.parametrize("lag", [0, 1, 7, 25])
+def test_the_delay_tracker_finds_the_lag_in_a_second_and_a_half(lag):
+    far = speechlike(np.random.default_rng(lag), 1.5)
+    near = np.concatenate([np.zeros(lag * FRAME, np.float32), 0.3 * far])[: len(far)]
+    tracker = DelayTracker(8000, FRAME, 28)
+    state = tracker.state(1)
+    for at in range(0, len(far), FRAME):
+        part = slice(at, at + FRAME)
+        clear = tracker.update(state, far[None, part], near[None, part])
+    assert clear[0] and abs(int(state.candidate[0]) - lag) <= 1
+
+
+def test_silence_gives_no_delay():
+    tracker = DelayTracker(8000, FRAME, 28)
+    state = tracker.state(1)
+    silent = np.zeros((1, FRAME), np.float32)
+    assert not any(tracker.update(state, silent, silent)[0] for _ in range(200))
+
+
+@pytest.mark.parametrize("delay", [0, 8, 100, 160, 1000.25, 2500.5])
+def test_the_reference_is_read_late_by_any_part_of_a_sample(delay):
+    reference = Reference(FRAME, 24)
+    state = reference.state(1)
+    state.delay[:] = delay
+    at = np.arange(40 * FRAME)
+    tone = np.sin(0.7 * at).astype(np.float32)
+    out = []
+    for begin in range(0, len(tone), FRAME):
+        reference.push(state, tone[None, begin : begin + FRAME])
+        out.append(reference.read(state)[0])
+    expected = np.sin(0.7 * (at - delay))
+    settled = slice(20 * FRAME, None)
+    np.testing.assert_allclose(np.concatenate(out)[settled], expected[settled], atol=0.01)
+
+
+def test_an_earlier_frame_is_what_was_read_then():
+    reference = Reference(FRAME, 24)
+    state = reference.state(2)
+    state.delay[:] = (200.5, 320)
+    rng = np.random.default_rng(1)
+    read = []
+    for _ in range(20):
+        reference.push(state, rng.standard_normal((2, FRAME)).astype(np.float32))
+        read.append(reference.read(state).copy())
+    for back in range(4):
+        np.testing.assert_array_equal(reference.read(state, back), read[-1 - back])
+
+
+def test_without_echo_the_suppressor_only_delays():
+    suppressor = ResidualSuppressor(FRAME)
+    state = suppressor.state(1)
+    audio = speechlike(np.random.default_rng(2), 1.0)[None]
+    none = np.zeros((1, FRAME), np.float32)
+    expected = np.zeros((1, FRAME + 1), np.float32)
+    out = [
+        suppressor.process(state, audio[:, at : at + FRAME], none, expected)
+        for at in range(0, 8000, FRAME)
+    ]
+    np.testing.assert_allclose(np.concatenate(out, 1)[:, 80:], audio[:, :-80], atol=1e-5)
+
+
+def test_rows_side_by_side_are_used_in_place_and_others_written_back():
+    state = DelayTracker(8000, FRAME, 5).state(6)
+    assert selection(np.array([2, 3, 4])) == slice(2, 5)
+    for rows in (np.array([2, 3]), np.array([5, 1])):
+        chosen = selection(rows)
+        part = select(state, chosen)
+        part.steady += 1
+        store(state, chosen, part)
+    assert state.steady.tolist() == [0, 1, 1, 1, 0, 1]
+
+
+def test_an_alignment_grows_and_moves_only_the_row_with_the_echo():
+    alignment = EchoAlignment(8000, capacity=1)
+    for row in range(3):
+        alignment.reset(row)
+    rng = np.random.default_rng(3)
+    far = np.stack([speechlike(rng, 4.0) for _ in range(3)])
+    near = np.zeros_like(far)
+    near[1, 2400:] = 0.5 * far[1, :-2400]
+    for at in range(0, far.shape[1], FRAME):
+        part = slice(at, at + FRAME)
+        alignment.process(far[:, part], near[:, part], np.arange(3))
+    assert [alignment.delay_ms(row) for row in (0, 2)] == [0, 0]
+    assert 240 <= alignment.delay_ms(1) <= 280
