@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
-from trunkline.media.concealment import CONTINUATIONS, Concealer, Simple
+from trunkline.media.concealment import CONTINUATIONS, ConcealmentBank, Simple
 from trunkline.media.sample_ring import HOLE
 
 FRAME = 160
@@ -27,7 +27,7 @@ def missing(rows: int = 1) -> NDArray[np.int16]:
 
 def run(frames: NDArray[np.int16], lost: set[int], method: str = "simple") -> NDArray[np.int16]:
     """One row hears these frames, some of them lost."""
-    concealer = Concealer(method=method)
+    concealer = ConcealmentBank(method=method)
     rows = np.array([concealer.open()])
     heard = []
     for index, frame in enumerate(frames):
@@ -93,7 +93,7 @@ def test_only_holes_are_filled_and_the_samples_about_them_kept(
     method: str, start: int, stop: int
 ) -> None:
     frames = tone(5, 330.0)
-    concealer = Concealer(method=method)
+    concealer = ConcealmentBank(method=method)
     rows = np.array([concealer.open()])
     for frame in frames[:4]:
         concealer.update(frame[np.newaxis].copy(), rows)
@@ -101,14 +101,14 @@ def test_only_holes_are_filled_and_the_samples_about_them_kept(
     block[0, start:stop] = HOLE
     concealer.conceal(block, rows)
     assert np.array_equal(block[0, :start], frames[4, :start])
-    kept = min(stop + (FADE if method == "simple" else 0), FRAME)
+    kept = min(stop + (0 if method == "silence" else FADE), FRAME)
     assert np.array_equal(block[0, kept:], frames[4, kept:])
     assert block.min() > HOLE
 
 
 def test_concealment_continues_from_where_the_hole_begins() -> None:
     frames = tone(5, 100.0)
-    concealer = Concealer()
+    concealer = ConcealmentBank()
     rows = np.array([concealer.open()])
     for frame in frames[:4]:
         concealer.update(frame[np.newaxis].copy(), rows)
@@ -121,7 +121,7 @@ def test_concealment_continues_from_where_the_hole_begins() -> None:
 
 
 def test_a_hole_in_the_middle_of_a_frame_is_no_longer_loss_at_its_end() -> None:
-    concealer = Concealer()
+    concealer = ConcealmentBank()
     rows = np.array([concealer.open()])
     block = tone(1)
     block[0, 40:80] = HOLE
@@ -136,7 +136,7 @@ def test_a_hole_in_the_middle_of_a_frame_is_no_longer_loss_at_its_end() -> None:
 
 
 def test_a_reset_row_has_silence_behind_it() -> None:
-    concealer = Concealer()
+    concealer = ConcealmentBank()
     rows = np.array([concealer.open()])
     concealer.update(tone(1), rows)
     concealer.conceal(missing(), rows)
@@ -147,7 +147,7 @@ def test_a_reset_row_has_silence_behind_it() -> None:
 
 
 def test_a_row_opened_again_remembers_nothing_and_the_bank_grows() -> None:
-    concealer = Concealer(capacity=1)
+    concealer = ConcealmentBank(capacity=1)
     row = concealer.open()
     concealer.update(tone(1), np.array([row]))
     others = [concealer.open() for _ in range(10)]
@@ -160,7 +160,7 @@ def test_a_row_opened_again_remembers_nothing_and_the_bank_grows() -> None:
 
 
 def test_growing_keeps_what_rows_remember() -> None:
-    concealer = Concealer(capacity=1)
+    concealer = ConcealmentBank(capacity=1)
     rows = np.array([concealer.open()])
     concealer.update(tone(1), rows)
     for _ in range(5):
@@ -172,11 +172,11 @@ def test_growing_keeps_what_rows_remember() -> None:
 
 def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="silence, simple"):
-        Concealer(method="magic")
+        ConcealmentBank(method="magic")
 
 
 def test_closing_a_row_twice_is_an_error() -> None:
-    concealer = Concealer()
+    concealer = ConcealmentBank()
     row = concealer.open()
     concealer.close(row)
     with pytest.raises(UsageError):
@@ -185,7 +185,7 @@ def test_closing_a_row_twice_is_an_error() -> None:
 
 @pytest.mark.parametrize("rate_hz", [8000, 16000, 48000])
 def test_fading_takes_the_same_time_at_every_rate(rate_hz: int) -> None:
-    concealer = Concealer(rate_hz)
+    concealer = ConcealmentBank(rate_hz)
     rows = np.array([concealer.open()])
     frame = rate_hz // 50
     at = np.arange(frame) / rate_hz
@@ -223,7 +223,7 @@ def test_a_row_fades_to_the_bit_as_it_does_alone(rate_hz: int, before: int) -> N
 
 def test_some_rows_of_a_block_are_updated_and_the_others_left_alone() -> None:
     rng = np.random.default_rng(2)
-    some, each = Concealer(capacity=4), Concealer(capacity=4)
+    some, each = ConcealmentBank(capacity=4), ConcealmentBank(capacity=4)
     rows = np.array([some.open() for _ in range(4)])
     assert [each.open() for _ in range(4)] == rows.tolist()
     for concealer in (some, each):
@@ -246,7 +246,7 @@ def test_some_rows_of_a_block_are_updated_and_the_others_left_alone() -> None:
 @settings(max_examples=25, deadline=None)
 def test_rows_do_not_affect_each_other(seed: int, loss: float) -> None:
     rng = np.random.default_rng(seed)
-    together, alone = Concealer(capacity=8), Concealer(capacity=1)
+    together, alone = ConcealmentBank(capacity=8), ConcealmentBank(capacity=1)
     rows = np.array([together.open() for _ in range(8)])
     mine = np.array([alone.open()])
     for _ in range(12):

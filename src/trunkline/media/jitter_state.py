@@ -7,7 +7,7 @@ import numpy as np
 
 from trunkline.errors import UsageError
 
-from .concealment import Concealer
+from .concealment import ConcealmentBank
 from .delay_estimate import DelayEstimate
 from .frames import FRAME_MS, frame_samples
 from .g711 import Law
@@ -123,7 +123,7 @@ class JitterRows:
             least_ms=settings.min_ms - FRAME_MS / 2,
             most_ms=settings.max_ms,
         )
-        self.concealer = Concealer(rate_hz, settings.concealment, capacity)
+        self.concealer = ConcealmentBank(rate_hz, settings.concealment, capacity)
         self.law = np.full(capacity, CLOSED)
         self.playing = np.zeros(capacity, np.bool_)
         self.read = np.zeros(capacity, np.int64)
