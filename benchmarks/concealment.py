@@ -16,6 +16,7 @@ import ctypes
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from subprocess import run
 
@@ -28,6 +29,7 @@ from trunkline.media.g711 import DECODE, Law, encode
 from trunkline.media.resample import StreamResampler
 from trunkline.media.sample_ring import HOLE
 from trunkline.media.wav import parse_wav
+from trunkline.speech.espeak import Espeak, is_installed
 
 RATE_HZ, FRAME = 8000, 160
 AHEAD_FRAMES = 3
@@ -42,8 +44,8 @@ HELD_OUT_TEXTS = (
     "Help the woman get back to her feet. A pot of tea helps to pass the evening.",
     "My account number is four seven two nine one. What time does the store close tonight?",
 )
-DEV_VOICES = ("flite slt", "flite rms", "espeak-ng en-us", "espeak-ng en-gb+f3")
-HELD_OUT_VOICES = ("flite awb", "flite kal16", "espeak-ng en-us+m3", "espeak-ng en-gb-scotland+f2")
+DEV_VOICES = ("flite slt", "flite rms", "espeak-ng en-us", "espeak-ng en-us+Annie")
+HELD_OUT_VOICES = ("flite awb", "flite kal16", "espeak-ng en-us+Reed", "espeak-ng en-us+Alicia")
 
 Pcm = NDArray[np.int16]
 Lost = NDArray[np.bool_]
@@ -52,16 +54,9 @@ Lost = NDArray[np.bool_]
 def speak(voice: str, text: str) -> Pcm:
     """An utterance at -26 dBov of active speech, 8 kHz, whole frames, over room tone."""
     tool, name = voice.split()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "clip.wav")
-        command = [tool, "-voice", name, "-t", text, "-o", str(path)]
-        if tool == "espeak-ng":
-            command = [tool, "-v", name, "-s", "160", "-w", str(path), text]
-        run(command, check=True, capture_output=True)
-        wav = parse_wav(path.read_bytes())
-    pcm = wav.mono()
-    if wav.rate_hz != RATE_HZ:
-        resampler = StreamResampler(wav.rate_hz, RATE_HZ)
+    pcm, rate_hz = flite(name, text) if tool == "flite" else espeak(name, text)
+    if rate_hz != RATE_HZ:
+        resampler = StreamResampler(rate_hz, RATE_HZ)
         pcm = np.concatenate((resampler.push(pcm), resampler.flush()))
     audio = np.pad(pcm.astype(float), (FRAME * 15, FRAME * 15 - len(pcm) % FRAME))
     power = np.mean(audio.reshape(-1, FRAME) ** 2, axis=1)
@@ -71,6 +66,34 @@ def speak(voice: str, text: str) -> Pcm:
     rounded = np.clip(np.rint(audio), -32767, 32767).astype(np.int16)
     coded = np.frombuffer(encode(rounded, Law.ULAW).tobytes(), np.uint8)
     return DECODE[Law.ULAW][coded]
+
+
+def flite(voice: str, text: str) -> tuple[Pcm, int]:
+    """An utterance by flite, and its rate."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "clip.wav")
+        run(["flite", "-voice", voice, "-t", text, "-o", str(path)], check=True)
+        wav = parse_wav(path.read_bytes())
+    return wav.mono(), wav.rate_hz
+
+
+def espeak(voice: str, text: str) -> tuple[Pcm, int]:
+    """An utterance by espeak-ng, and its rate."""
+    pieces: list[bytes] = []
+    library = speaker()
+    library.speak(text, {"voice": voice, "speed": 160}, lambda pcm, _: not pieces.append(pcm))
+    return np.frombuffer(b"".join(pieces), np.int16), library.rate_hz
+
+
+@cache
+def speaker() -> Espeak:
+    """The library has one state for the whole process."""
+    return Espeak()
+
+
+def there(voice: str) -> bool:
+    """Whether a voice's synthesiser is installed."""
+    return is_installed() if voice.startswith("espeak-ng") else bool(shutil.which("flite"))
 
 
 def losses(frames: int, share: float, burst: int, seed: int) -> Lost:
@@ -142,7 +165,7 @@ def main() -> None:
     texts, voices = (DEV_TEXTS, DEV_VOICES)
     if options.held_out:
         texts, voices = HELD_OUT_TEXTS, HELD_OUT_VOICES
-    voices = tuple(voice for voice in voices if shutil.which(voice.split()[0]))
+    voices = tuple(voice for voice in voices if there(voice))
     if options.quick:
         texts = texts[:1]
     clips = [speak(voice, text) for voice in voices for text in texts]

@@ -1079,7 +1079,7 @@ def outcome(kind: str, *, seconds: int = 60, callers: int = 16, loss: float = 0.
         kinds += np.bincount(taken, minlength=4)
         played = rows[taken == Kind.PLAYED]
         if tick > 100 and played.size:
-            index = bank._state.read[played] // FRAME - 1 + first[played]
+            index = (bank._state.read[played] - 1) // FRAME + first[played]
             added.append(now - came[played, index])
             sent = index * TICK * (1 + ppm[played] / 1e6)
             whole.append(now - sent - fastest[played])

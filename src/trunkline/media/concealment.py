@@ -256,6 +256,12 @@ class ConcealmentBank:
         self._history[rows] = 0
         self.concealed[rows] = 0
 
+    def past(self, rows: _Rows) -> _Block:
+        """The history of each row, oldest sample first, (k, 80 ms)."""
+        frames = self._newest[rows][:, np.newaxis] + np.arange(1, _HISTORY_FRAMES + 1)
+        past: _Block = self._history[rows[:, np.newaxis], frames & _HISTORY_FRAMES - 1]
+        return past.reshape(len(rows), _HISTORY_FRAMES * self._frame)
+
     def update(self, block: _Block, rows: _Rows, where: _Rows | None = None) -> None:
         """Received frames; the first one after concealment is blended with it, in place.
 
@@ -286,7 +292,7 @@ class ConcealmentBank:
         if future is not None:
             known = np.concatenate([block, future], axis=1).astype(np.float32)
         follows = self._continuation.extend(
-            self._past(rows).astype(np.float32), concealed, frame + len(self._rise), known
+            self.past(rows).astype(np.float32), concealed, frame + len(self._rise), known
         )
         follows = self._continued(follows, rows)
         block[...] = _to_int16(follows[:, :frame])
@@ -304,7 +310,7 @@ class ConcealmentBank:
         self._blend(block, rows, back)
         before = np.where(lead > 0, 0, before)
         # The history ends where the hole begins.
-        past = np.concatenate([self._past(rows), block], axis=1).astype(np.float32)
+        past = np.concatenate([self.past(rows), block], axis=1).astype(np.float32)
         shifted = lead[:, np.newaxis] + np.arange(past.shape[1] - frame)
         past = np.take_along_axis(past, shifted, axis=1)
         known = None if future is None else _from(np.concatenate([block, future], axis=1), lead)
@@ -352,9 +358,3 @@ class ConcealmentBank:
         newest = self._newest[rows] + 1 & _HISTORY_FRAMES - 1
         self._newest[rows] = newest
         self._history[rows, newest] = block
-
-    def _past(self, rows: _Rows) -> _Block:
-        """The history of each row, oldest sample first, (k, 80 ms)."""
-        frames = self._newest[rows][:, np.newaxis] + np.arange(1, _HISTORY_FRAMES + 1)
-        past: _Block = self._history[rows[:, np.newaxis], frames & _HISTORY_FRAMES - 1]
-        return past.reshape(len(rows), _HISTORY_FRAMES * self._frame)

@@ -325,7 +325,7 @@ class Intake:
         thrown = state.ring.count(row, start, stop)
         state.counts[row, Count.OVERFLOW] += -(-thrown // state.last_length.item(row))
         state.ring.clear_span(row, start, stop)
-        state.counts[row, Count.DROPPED] += frames
+        state.counts[row, Count.DROPPED] += frames * state.frame
         state.read[row] = stop
         state.held[row] = 0
         if not playing or state.onset[row] < stop:

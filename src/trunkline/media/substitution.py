@@ -170,7 +170,7 @@ class Pitch:
         source, at = source.select(chosen), at[chosen]
         length = (concealed[chosen, np.newaxis] + gap).astype(np.float32)
         pace = self._pace(source, length, mirror)
-        behind = self._behind(source, mirror, known, pace)
+        behind, usable = self._behind(source, mirror, known, pace)
         theirs = pace * behind.period / source.period
         ahead = np.maximum(length - 1 - at, 0)
         forward = self._repeat(source, at, pace) * self._gain(at)
@@ -178,7 +178,6 @@ class Pitch:
         width = np.minimum(length, self._bridged)
         part = np.clip((at + 0.5 - (length - width)) / width, 0, 1)
         rise = part * part * (3 - 2 * part)
-        usable = behind.most > 0
         blended = forward + (backward - forward) * rise
         # From the gap's end on it is what was received.
         beyond = np.clip(at - length, 0, future.shape[1] - 1).astype(np.int64)
@@ -205,8 +204,8 @@ class Pitch:
 
     def _behind(
         self, source: _Source, mirror: _Audio, known: _Integers, pace: _Audio
-    ) -> _Source:
-        """The audio after the gap, backwards, with a period near the one before it."""
+    ) -> tuple[_Source, NDArray[np.bool_]]:
+        """The audio after the gap, backwards, and whether it is as long as its period, (k, 1)."""
         about = np.rint(source.period / pace).astype(np.int64)
         span = mirror[:, -2 * self._short - int(LONGEST_MS * self._rate_hz / 1000) :]
         period, alike = pitch_periods(
@@ -214,4 +213,4 @@ class Pitch:
         )
         period = np.where(alike[:, np.newaxis] >= _ALIKE, period[:, np.newaxis], about)
         most = np.clip((known - period // 4 - 1) // period, 0, _PERIODS)
-        return _Source(mirror, period, most)
+        return _Source(mirror, period, np.maximum(most, 1)), most > 0
