@@ -41,8 +41,9 @@ SURFACE: dict[str, str] = {
         main
     """,
     "trunkline.media": """
-        ActivityBank Datagram DtmfDigit DtmfReceiver DtmfSender Ear Engine
-        FRAMES_PER_SECOND FRAME_MS HeaderExtension Heard JitterBank JitterInlet
+        ActivityBank Concealer ConcealmentBank ConcealmentStatistics Datagram
+        DtmfDigit DtmfReceiver DtmfSender Ear Engine
+        FRAMES_PER_SECOND FRAME_MS HeaderExtension Heard JitterBank JitterBuffer JitterInlet
         JitterSettings JitterStatistics Lane Law MalformedAudioError MalformedMediaError
         MalformedRtcpError MalformedRtpError Outlet PHASES Playout QUIETEST_DBOV
         RandomBits ReceptionCounters Resampler RtcpCompound RtcpSession RtpPacket

@@ -3,6 +3,8 @@
 No socket, thread, clock or logger in here: time comes in as ``now``, in seconds.
 """
 
+from .concealer import Concealer, ConcealmentStatistics
+from .concealment import ConcealmentBank
 from .dtmf import DtmfDigit, DtmfReceiver, DtmfSender
 from .engine import PHASES, TICK_SECONDS, ActivityBank, Engine
 from .errors import (
@@ -25,6 +27,7 @@ from .frames import (
 )
 from .g711 import Law
 from .jitter import JitterBank, JitterSettings, JitterStatistics
+from .jitter_buffer import JitterBuffer
 from .lane import Ear, Heard, JitterInlet, Lane, Outlet, StreamInlet, Tap, Window
 from .playout import Playout
 from .resample import Resampler, StreamResampler
@@ -40,6 +43,9 @@ __all__ = [
     "QUIETEST_DBOV",
     "TICK_SECONDS",
     "ActivityBank",
+    "Concealer",
+    "ConcealmentBank",
+    "ConcealmentStatistics",
     "Datagram",
     "DtmfDigit",
     "DtmfReceiver",
@@ -49,6 +55,7 @@ __all__ = [
     "HeaderExtension",
     "Heard",
     "JitterBank",
+    "JitterBuffer",
     "JitterInlet",
     "JitterSettings",
     "JitterStatistics",

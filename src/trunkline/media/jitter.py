@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
 
-from .arrivals import Packet
+from .arrivals import Packet, Payload
 from .g711 import Law
 from .jitter_intake import Intake
 from .jitter_state import NEVER, Count, JitterRows, JitterSettings
@@ -148,7 +148,7 @@ class JitterBank:
         self._opened = self._rows.opened
         self._intake = Intake(self._state)
         self._pending: list[Packet] = []
-        self._longest_bytes = self._state.span // 4
+        self._longest = self._state.span // 4
         self._last_take = -np.inf
         per_ms = rate_hz / 1000
         # Delay is left alone as far as this from the middle of the band.
@@ -205,9 +205,38 @@ class JitterBank:
 
         Nothing a peer sends raises; a row that is not open raises `UsageError`.
         """
+        self._put(row, sequence, timestamp, ssrc, marker, payload, now)
+
+    def put_decoded(
+        self,
+        row: int,
+        sequence: int,
+        timestamp: int,
+        ssrc: int,
+        marker: bool,
+        pcm: NDArray[np.int16],
+        now: float,
+    ) -> None:
+        """`put` of a packet that is decoded already: its samples, which are copied.
+
+        Its sequence number is of 16 bits and its timestamp of 32, in samples.
+        """
+        payload = memoryview(np.maximum(pcm, np.int16(HOLE + 1)).data)
+        self._put(row, sequence, timestamp, ssrc, marker, payload, now)
+
+    def _put(
+        self,
+        row: int,
+        sequence: int,
+        timestamp: int,
+        ssrc: int,
+        marker: bool,
+        payload: Payload,
+        now: float,
+    ) -> None:
         if row not in self._opened:
             self._rows.check(row)
-        if len(payload) > self._longest_bytes:
+        if len(payload) > self._longest:
             self._state.counts[row, Count.OVERFLOW] += 1
             payload = b""
         self._pending.append((row, sequence, timestamp, ssrc, marker, payload, now))

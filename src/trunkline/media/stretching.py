@@ -37,6 +37,7 @@ _Rows = NDArray[np.intp]
 _Block = NDArray[np.int16]
 _Mask = NDArray[np.bool_]
 _Integers = NDArray[np.int64]
+_NONE = np.zeros(0, np.intp)
 
 
 def shortened(audio: _Block, periods: _Integers) -> _Block:
@@ -98,7 +99,7 @@ class Stretcher:
             for longer in (True, False)
             if np.count_nonzero(wanted.longer == longer)
         ]
-        return np.concatenate(changed) if changed else where[:0]
+        return np.concatenate(changed) if changed else _NONE
 
     def _wanted(
         self, pcm: _Block, rows: _Rows, where: _Rows, excess: NDArray[np.float64], now: float
@@ -121,13 +122,12 @@ class Stretcher:
         state.tried[those[tried]] = now
         return _Wanted(where[tried], longer[tried], quiet[tried], forced[tried])
 
-    def _change(
-        self, pcm: _Block, rows: _Rows, wanted: _Wanted, longer: bool, now: float
-    ) -> _Rows:
+    def _change(self, pcm: _Block, rows: _Rows, wanted: _Wanted, longer: bool, now: float) -> _Rows:
         """Repeat a period, or leave one out, in those of the frames that let it be."""
         state, frame = self._state, self._state.frame
         chosen = wanted.longer == longer
-        where, quiet, forced = wanted.index[chosen], wanted.quiet[chosen], wanted.forced[chosen]
+        where: _Rows = wanted.index[chosen]
+        quiet, forced = wanted.quiet[chosen], wanted.forced[chosen]
         read = state.read[rows[where]]
         if longer:
             past = state.concealer.past(rows[where])[:, -self._longest :]
@@ -136,14 +136,14 @@ class Stretcher:
             following = state.ring.read(rows[where], read + frame)
             whole = (following.min(axis=1) > HOLE).nonzero()[0]
             if not whole.size:
-                return where[:0]
+                return _NONE
             where, quiet, forced, read = where[whole], quiet[whole], forced[whole], read[whole]
             about = np.concatenate([pcm[where], following[whole]], axis=1)
         periods, alike = self._periods(about, longer)
         periods = np.where(quiet, self._longest, periods)
         may = (quiet | forced | (alike >= _PERIODIC)).nonzero()[0]
         if not may.size:
-            return where[:0]
+            return _NONE
         where, periods, about = where[may], periods[may], about[may]
         size = self._longest
         pcm[where] = (

@@ -30,8 +30,8 @@ _SHORT_TEMPLATE_MS = 10
 """Of one frame after a gap: its second half is what the first is compared with."""
 _BRIDGED_MS = 60
 """Gaps up to this are bridged in phase; beyond, audio after them fades in."""
-_SQUEEZED = 0.25
-_ALIKE = 0.4
+_SQUEEZED = 0.15
+_ALIKE = 0.6
 """Correlation with what follows from which on phase means something."""
 
 _Audio = NDArray[np.float32]
@@ -80,9 +80,7 @@ class Pitch:
         """Go on by pitch periods, towards ``future`` if there is some."""
         k, size = history.shape
         back = np.minimum(concealed, size - self._past)[:, np.newaxis]
-        past = np.take_along_axis(
-            history, size - self._past - back + np.arange(self._past), axis=1
-        )
+        past = np.take_along_axis(history, size - self._past - back + np.arange(self._past), axis=1)
         period, _ = pitch_periods(past, self._template, self._rate_hz)
         source = _Source(past, period[:, np.newaxis], np.full((k, 1), _PERIODS))
         at = (concealed[:, np.newaxis] + np.arange(samples)).astype(np.float32)
@@ -139,9 +137,7 @@ class Pitch:
         """A sample of the cycle, its end overlapped with what precedes its beginning."""
         index = (audio.shape[1] - cycle + place).astype(np.int64)
         value = np.take_along_axis(audio, index, axis=1)
-        earlier = np.take_along_axis(
-            audio, np.maximum(index - cycle.astype(np.int64), 0), axis=1
-        )
+        earlier = np.take_along_axis(audio, np.maximum(index - cycle.astype(np.int64), 0), axis=1)
         rise = np.maximum((place - cycle + quarter + 1) / (quarter + 1), 0)
         mixed: _Audio = value + (earlier - value) * rise
         return mixed
@@ -154,9 +150,7 @@ class Pitch:
         """Blend with what leads backwards from the audio after the gap, in place."""
         present = future != HOLE
         gap = present.argmax(axis=1)
-        after = np.where(
-            np.arange(future.shape[1]) >= gap[:, np.newaxis], ~present, np.False_
-        )
+        after = np.where(np.arange(future.shape[1]) >= gap[:, np.newaxis], ~present, np.False_)
         known = np.where(after.any(axis=1), after.argmax(axis=1), future.shape[1]) - gap
         chosen = (present.any(axis=1) & (known >= 2 * self._short)).nonzero()[0]
         if not chosen.size:
@@ -171,7 +165,7 @@ class Pitch:
         length = (concealed[chosen, np.newaxis] + gap).astype(np.float32)
         pace = self._pace(source, length, mirror)
         behind, usable = self._behind(source, mirror, known, pace)
-        theirs = pace * behind.period / source.period
+        theirs = (pace * (behind.period / source.period)).astype(np.float32)
         ahead = np.maximum(length - 1 - at, 0)
         forward = self._repeat(source, at, pace) * self._gain(at)
         backward = self._repeat(behind, ahead, theirs) * self._gain(ahead)
