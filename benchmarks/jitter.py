@@ -157,11 +157,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--rows", type=int, default=32)
+    parser.add_argument("--networks", nargs="*", default=("good", "wifi", "stalls"))
     parser.add_argument("--cost", action="store_true", help="CPU time at 1, 100 and 500 calls")
     options = parser.parse_args()
     print(f"{options.rows} calls of {options.seconds} s, seed {options.seed}")
     print("network  buffer     delay ms  never played  concealed  stretched")
-    for network in ("good", "wifi", "stalls"):
+    for network in options.networks:
         size = (network, options.rows, options.seconds, options.seed)
         found = {
             "ours": ours(*size),

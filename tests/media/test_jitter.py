@@ -1099,16 +1099,21 @@ def outcome(kind: str, *, seconds: int = 60, callers: int = 16, loss: float = 0.
 
 
 @pytest.mark.parametrize(
-    ("kind", "added_ms", "never_played"),
-    [("good", 50, 0.022), ("wifi", 80, 0.04), ("bursty", 80, 0.03), ("drift", 50, 0.022)],
+    ("kind", "added_ms", "never_played", "changed"),
+    [
+        ("good", 50, 0.022, 0.01),
+        ("wifi", 80, 0.03, 0.02),
+        ("bursty", 60, 0.025, 0.04),
+        ("drift", 50, 0.022, 0.01),
+    ],
 )
 def test_added_delay_and_losses_are_small_on_each_kind_of_network(
-    kind: str, added_ms: float, never_played: float
+    kind: str, added_ms: float, never_played: float, changed: float
 ) -> None:
     result = outcome(kind, seconds=30, callers=8)
     assert result.added_ms <= added_ms
     assert result.never_played <= never_played
-    assert result.changed <= 0.03
+    assert result.changed <= changed
 
 
 if __name__ == "__main__":
