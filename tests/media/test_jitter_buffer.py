@@ -30,8 +30,7 @@ def hear(
         if index not in lost:
             buffer.put(packet, first + index & 0xFFFF, index * TICK + 0.001)
         heard.append(buffer.take(index * TICK + 0.01))
-    for index in range(len(packets), len(packets) + 10):
-        heard.append(buffer.take(index * TICK + 0.01))
+    heard += [buffer.take((len(packets) + tick) * TICK + 0.01) for tick in range(10)]
     return np.concatenate(heard)
 
 

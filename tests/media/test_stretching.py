@@ -55,9 +55,9 @@ def test_full_scale_is_not_wrapped() -> None:
     assert shortened(audio, np.array([41])).min() > -32768
 
 
-def call(hertz: float, delays: NDArray[np.float64], level: float = 1.0) -> tuple[
-    JitterBank, NDArray[np.int16], NDArray[np.uint8]
-]:
+def call(
+    hertz: float, delays: NDArray[np.float64], level: float = 1.0
+) -> tuple[JitterBank, NDArray[np.int16], NDArray[np.uint8]]:
     """A steady voice over a network with these delays, in seconds: what is heard, and kinds."""
     count = len(delays)
     payload = encode((voice(count * FRAME, hertz) * level).astype(np.int16), Law.ULAW).tobytes()

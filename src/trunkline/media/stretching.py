@@ -20,7 +20,7 @@ from .sample_ring import HOLE
 
 __all__ = ["Stretcher", "lengthened", "shortened"]
 
-_AGAIN_SECONDS, _FORCED_SECONDS = 0.04, 0.1
+_AGAIN_SECONDS, _FORCED_SECONDS = 0.06, 0.1
 """Least time between attempts on a row, and between changes that audio does not lend itself to."""
 _PERIODIC = 0.8
 """Correlation of a frame with itself a period off from which on it may be stretched. NetEq has
