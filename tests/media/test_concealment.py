@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
-from trunkline.media.concealment import CONTINUATIONS, ConcealmentBank, Simple
+from trunkline.media.concealment import CONTINUATIONS, ConcealmentBank, Linear, Simple
 from trunkline.media.sample_ring import HOLE
 
 FRAME = 160
@@ -242,22 +242,106 @@ def test_some_rows_of_a_block_are_updated_and_the_others_left_alone() -> None:
     assert np.array_equal(more, same)
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
-@settings(max_examples=25, deadline=None)
-def test_rows_do_not_affect_each_other(seed: int, loss: float) -> None:
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.sampled_from(METHODS), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_rows_do_not_affect_each_other(seed: int, loss: float, method: str, ahead: bool) -> None:
     rng = np.random.default_rng(seed)
-    together, alone = ConcealmentBank(capacity=8), ConcealmentBank(capacity=1)
+    together, alone = ConcealmentBank(8000, method, 8), ConcealmentBank(8000, method, 1)
     rows = np.array([together.open() for _ in range(8)])
     mine = np.array([alone.open()])
     for _ in range(12):
         block = rng.integers(-32767, 32768, (8, FRAME)).astype(np.int16)
+        future = rng.integers(-32767, 32768, (8, 3 * FRAME)).astype(np.int16)
+        future[rng.random(8) < 0.3, : rng.integers(3 * FRAME)] = HOLE
         lost = rng.random(8) < loss
         block[lost, : rng.integers(1, FRAME + 1)] = HOLE
+        # The row looked at alone is here or missing otherwise than its neighbours.
+        if lost[3]:
+            block[3] = rng.integers(-32767, 32768, FRAME)
+            block[3, rng.integers(FRAME) :] = HOLE
         single = block[3:4].copy()
-        for which, method in ((lost, together.conceal), (~lost, together.update)):
-            part = block[which]
-            method(part, rows[which])
-            block[which] = part
-        (alone.conceal if lost[3] else alone.update)(single, mine)
+        if lost.any():
+            part = block[lost]
+            together.conceal(part, rows[lost], future[lost] if ahead else None)
+            block[lost] = part
+        if not lost.all():
+            part = block[~lost]
+            together.update(part, rows[~lost])
+            block[~lost] = part
+        if lost[3]:
+            alone.conceal(single, mine, future[3:4] if ahead else None)
+        else:
+            alone.update(single, mine)
         assert np.array_equal(single[0], block[3])
         assert block.min() > HOLE
+
+
+def test_what_follows_a_gap_makes_its_concealment_better() -> None:
+    frames = tone(10, 130.0)
+
+    def off(ahead: int) -> float:
+        bank = ConcealmentBank(8000, "pitch")
+        rows = np.array([bank.open()])
+        for frame in frames[:6]:
+            bank.update(frame[np.newaxis].copy(), rows)
+        block = missing()
+        future = frames[7 : 7 + ahead].reshape(1, -1) if ahead else None
+        bank.conceal(block, rows, future)
+        return energy(block[0].astype(np.int32) - frames[6])
+
+    assert off(1) < off(0)
+
+
+@pytest.mark.parametrize("lead", [1, 60, 159])
+def test_a_gap_over_two_frames_is_bridged_to_what_is_known_after_it(lead: int) -> None:
+    # Packets that do not lie on frames: the end of one frame and the beginning of the next.
+    frames = tone(10, 125.0)
+    bank = ConcealmentBank(8000, "pitch")
+    rows = np.array([bank.open()])
+    for frame in frames[:6]:
+        bank.update(frame[np.newaxis].copy(), rows)
+    first, second = frames[6:7].copy(), frames[7:8].copy()
+    first[0, lead:] = HOLE
+    second[0, :lead] = HOLE
+    bank.conceal(first, rows, np.concatenate([second, frames[8:9]], axis=1))
+    bank.conceal(second, rows, frames[8:10].reshape(1, -1))
+    heard = np.concatenate([first, second], axis=1)[0].astype(np.int32)
+    meant = frames[6:8].reshape(-1)
+    assert np.array_equal(heard[:lead], meant[:lead])
+    assert energy(heard - meant) < 0.15 * energy(meant)
+    assert np.array_equal(heard[lead + FRAME + FADE :], meant[lead + FRAME + FADE :])
+
+
+def test_a_line_goes_straight_to_what_follows_or_to_zero() -> None:
+    line = Linear(8000)
+    past = np.full((1, 4 * FRAME), 1600, np.float32)
+    falls = line.extend(past, np.array([0]), FRAME)
+    assert np.allclose(np.diff(falls[0]), -10)
+    future = np.full((1, 2 * FRAME), HOLE, np.float32)
+    future[:, FRAME:] = -1600
+    crosses = line.extend(past, np.array([0]), FRAME + 1, future)
+    assert crosses[0, -1] == -1600
+    assert np.allclose(np.diff(crosses[0]), -3200 / (FRAME + 1), atol=0.1)
+
+
+def test_spectral_noise_is_as_loud_as_what_it_stands_for_and_fades() -> None:
+    frames = tone(8, 200.0)
+    heard = run(frames, {4, 5, 6}, "spectral")
+    assert energy(heard[4]) == pytest.approx(energy(frames[3]) * 0.73, rel=0.25)
+    assert energy(heard[5]) < 0.7 * energy(heard[4])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("rate_hz", [8000, 16000, 48000])
+def test_a_long_loss_ends_in_silence_and_clipped_audio_in_range(method: str, rate_hz: int) -> None:
+    bank = ConcealmentBank(rate_hz, method)
+    rows = np.array([bank.open()])
+    frame = rate_hz // 50
+    square = np.where(np.arange(frame) // 40 % 2, 32767, -32767).astype(np.int16)[np.newaxis]
+    for _ in range(8):
+        bank.update(square.copy(), rows)
+    for _ in range(500):
+        block = np.full((1, frame), HOLE, np.int16)
+        bank.conceal(block, rows)
+        assert block.min() > HOLE
+    assert np.abs(block).max() <= 1
