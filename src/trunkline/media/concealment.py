@@ -231,7 +231,10 @@ class ConcealmentBank:
         self._sink = 1 - self._rise
         self._history = np.zeros((capacity, _HISTORY_FRAMES, self._frame), np.int16)
         self._newest = np.zeros(capacity, np.intp)
-        self._tail = np.zeros((capacity, size), np.float32)
+        self._tail = np.zeros((capacity, self._frame + size), np.float32)
+        """How each row's concealment goes on after its last frame; 4 ms of it at least."""
+        self._planned = np.zeros(capacity, np.int64)
+        """And how many samples of it are missing for sure; 0: nobody knows."""
         self.concealed = np.zeros(capacity, np.int64)
         """Samples of concealment each row's history ends with, (rows,)."""
 
@@ -240,7 +243,7 @@ class ConcealmentBank:
         row = self.rows.open()
         more = self.rows.capacity - len(self._history)
         if more:
-            for name in ("_history", "_newest", "_tail", "concealed"):
+            for name in ("_history", "_newest", "_tail", "_planned", "concealed"):
                 array = getattr(self, name)
                 fresh = np.zeros((more, *array.shape[1:]), array.dtype)
                 setattr(self, name, np.concatenate([array, fresh]))
@@ -296,7 +299,8 @@ class ConcealmentBank:
         )
         follows = self._continued(follows, rows)
         block[...] = _to_int16(follows[:, :frame])
-        self._tail[rows] = follows[:, frame:]
+        self._tail[rows, : len(self._rise)] = follows[:, frame:]
+        self._planned[rows] = 0
         self.concealed[rows] = concealed + frame
         self._remember(block, rows)
 
@@ -309,13 +313,7 @@ class ConcealmentBank:
         back = ((lead > 0) & (before > 0)).nonzero()[0]
         self._blend(block, rows, back)
         before = np.where(lead > 0, 0, before)
-        # The history ends where the hole begins.
-        past = np.concatenate([self.past(rows), block], axis=1).astype(np.float32)
-        shifted = lead[:, np.newaxis] + np.arange(past.shape[1] - frame)
-        past = np.take_along_axis(past, shifted, axis=1)
-        known = None if future is None else _from(np.concatenate([block, future], axis=1), lead)
-        follows = self._continuation.extend(past, before, frame + fade, known)
-        follows = self._continued(follows, rows, before > 0)
+        follows = self._follow(block, rows, lead, before, future)
         at = np.arange(frame)
         synthetic = np.take_along_axis(follows, np.maximum(at - lead[:, np.newaxis], 0), axis=1)
         # Received samples after a hole rise out of the concealment.
@@ -328,11 +326,39 @@ class ConcealmentBank:
         block[hole] = 0
         mixed = block * gain + synthetic * (1 - gain)
         block[...] = _to_int16(mixed)
-        rest = (frame - lead)[:, np.newaxis] + np.arange(fade)
-        self._tail[rows] = np.take_along_axis(follows, rest, axis=1)
         ends_received = last_hole[:, -1] < frame - 1
         self.concealed[rows] = np.where(ends_received, 0, before + frame - lead)
         self._remember(block, rows)
+
+    def _follow(
+        self, block: _Block, rows: _Rows, lead: _Rows, before: _Rows, future: _Block | None
+    ) -> _Audio:
+        """What follows each row's audio from its first hole on, a frame and 4 ms."""
+        frame, samples = self._frame, self._frame + len(self._rise)
+        known = None if future is None else _from(np.concatenate([block, future], axis=1), lead)
+        present = block != HOLE
+        missing = np.where(present.any(axis=1), present.argmax(axis=1), frame)
+        # A packet's gap often ends in the next frame, and was bridged when it began.
+        planned = (lead == 0) & (before > 0) & (missing == self._planned[rows])
+        follows = self._tail[rows]
+        fresh = (~planned).nonzero()[0]
+        if fresh.size:
+            # The history ends where the hole begins.
+            past = np.concatenate([self.past(rows[fresh]), block[fresh]], axis=1)
+            past = _from(past, lead[fresh])[:, :-frame]
+            made = self._continuation.extend(
+                past, before[fresh], samples, None if known is None else known[fresh]
+            )
+            follows[fresh] = self._continued(made, rows[fresh], before[fresh] > 0)
+        rest = (frame - lead)[:, np.newaxis] + np.arange(samples)
+        self._tail[rows] = np.take_along_axis(follows, np.minimum(rest, samples - 1), axis=1)
+        self._planned[rows] = 0
+        if known is not None:
+            ahead = known != HOLE
+            gap = ahead.argmax(axis=1)
+            sure = (gap <= frame) & ahead.any(axis=1) & (gap > frame - lead)
+            self._planned[rows] = np.where(sure, gap - (frame - lead), 0)
+        return follows
 
     def _continued(self, follows: _Audio, rows: _Rows, again: _Mask | None = None) -> _Audio:
         """A concealment that goes on does so smoothly, though more is known of the future now."""
@@ -341,7 +367,7 @@ class ConcealmentBank:
         again = self.concealed[rows] > 0 if again is None else again
         if np.count_nonzero(again):
             fade = len(self._rise)
-            mixed = follows[:, :fade] * self._rise + self._tail[rows] * self._sink
+            mixed = follows[:, :fade] * self._rise + self._tail[rows, :fade] * self._sink
             follows[:, :fade] = np.where(again[:, np.newaxis], mixed, follows[:, :fade])
         return follows
 
@@ -350,7 +376,7 @@ class ConcealmentBank:
         if not self._continuation.crossfades or not back.size:
             return
         fade = len(self._rise)
-        mixed = block[back, :fade] * self._rise + self._tail[rows[back]] * self._sink
+        mixed = block[back, :fade] * self._rise + self._tail[rows[back], :fade] * self._sink
         block[back, :fade] = _to_int16(mixed)
 
     def _remember(self, block: _Block, rows: _Rows) -> None:
