@@ -198,14 +198,21 @@ class JitterBank:
         timestamp: int,
         ssrc: int,
         marker: bool,
-        payload: bytes,
+        payload: Payload,
         now: float,
     ) -> None:
         """File a packet that arrived ``now``. An empty payload is a packet without audio.
 
         Nothing a peer sends raises; a row that is not open raises `UsageError`.
         """
-        self._put(row, sequence, timestamp, ssrc, marker, payload, now)
+        if row not in self._opened:
+            self._rows.check(row)
+        if len(payload) > self._longest:
+            self._state.counts[row, Count.OVERFLOW] += 1
+            payload = b""
+        self._pending.append((row, sequence, timestamp, ssrc, marker, payload, now))
+        if len(self._pending) >= _PENDING:
+            self._absorb()
 
     def put_decoded(
         self,
@@ -222,26 +229,7 @@ class JitterBank:
         Its sequence number is of 16 bits and its timestamp of 32, in samples.
         """
         payload = memoryview(np.maximum(pcm, np.int16(HOLE + 1)).data)
-        self._put(row, sequence, timestamp, ssrc, marker, payload, now)
-
-    def _put(
-        self,
-        row: int,
-        sequence: int,
-        timestamp: int,
-        ssrc: int,
-        marker: bool,
-        payload: Payload,
-        now: float,
-    ) -> None:
-        if row not in self._opened:
-            self._rows.check(row)
-        if len(payload) > self._longest:
-            self._state.counts[row, Count.OVERFLOW] += 1
-            payload = b""
-        self._pending.append((row, sequence, timestamp, ssrc, marker, payload, now))
-        if len(self._pending) >= _PENDING:
-            self._absorb()
+        self.put(row, sequence, timestamp, ssrc, marker, payload, now)
 
     def put_other(self, row: int, sequence: int, ssrc: int, now: float) -> None:
         """A packet of the stream that carries no audio arrived: a digit, comfort noise.
