@@ -41,16 +41,17 @@ SURFACE: dict[str, str] = {
         main
     """,
     "trunkline.media": """
-        ActivityBank Bypass Datagram DtmfDigit DtmfReceiver DtmfSender
-        ECHO_CANCELLERS Ear EchoAlignment EchoCanceller EchoStage EchoStatistics
-        Engine FRAMES_PER_SECOND FRAME_MS HeaderExtension Heard JitterBank
-        JitterInlet JitterSettings JitterStatistics KalmanEcho Lane Law
-        MalformedAudioError MalformedMediaError MalformedRtcpError MalformedRtpError
-        NlmsEcho NoEcho NoiseBank NoiseSettings NoiseStatistics NoiseSuppressor
-        Outlet PHASES Playout QUIETEST_DBOV RandomBits ReceptionCounters Resampler
-        RtcpCompound RtcpSession RtpPacket RtpSender Stage StreamInlet
-        StreamResampler TICK_SECONDS Tap WavError Window classify create_echo
-        frame_samples level_dbov levels_dbov noise_stage silence to_float to_int16
+        ActivityBank Bypass Concealer ConcealmentBank ConcealmentStatistics Datagram
+        DtmfDigit DtmfReceiver DtmfSender ECHO_CANCELLERS Ear EchoAlignment
+        EchoCanceller EchoStage EchoStatistics Engine FRAMES_PER_SECOND FRAME_MS
+        HeaderExtension Heard JitterBank JitterBuffer JitterInlet JitterSettings
+        JitterStatistics KalmanEcho Lane Law MalformedAudioError MalformedMediaError
+        MalformedRtcpError MalformedRtpError NlmsEcho NoEcho NoiseBank NoiseSettings
+        NoiseStatistics NoiseSuppressor Outlet PHASES Playout QUIETEST_DBOV
+        RandomBits ReceptionCounters Resampler RtcpCompound RtcpSession RtpPacket
+        RtpSender Stage StreamInlet StreamResampler TICK_SECONDS Tap WavError Window
+        classify create_echo frame_samples level_dbov levels_dbov noise_stage
+        silence to_float to_int16
     """,
     "trunkline.server": """
         Node Ports load_board run_node

@@ -172,6 +172,25 @@ def test_rows_of_both_laws_are_decoded_in_one_batch() -> None:
     assert np.array_equal(both[1][both[1] != 0], samples(packets, Law.ALAW))
 
 
+def test_packets_decoded_already_are_filed_beside_those_that_are_not() -> None:
+    # Once they play, packets of several rows at once are filed in arrays.
+    bank, packets = JitterBank(settings=EXACT), stream(20)
+    rows = np.array([bank.open(Law.ULAW) for _ in range(8)])
+    heard = []
+    for tick in range(30):
+        for row in rows.tolist() if tick < 20 else ():
+            packet = packets[tick]
+            said = (packet.sequence, packet.timestamp, SSRC, False)
+            if row % 2:
+                bank.put_decoded(row, *said, packet.pcm(), packet.arrives)
+            else:
+                bank.put(row, *said, packet.payload, packet.arrives)
+        heard.append(bank.take(rows, 0.01 + tick * TICK).pcm)
+    pcm = np.concatenate(heard, axis=1)
+    for row in range(8):
+        assert np.array_equal(pcm[row][pcm[row] != 0], samples(packets))
+
+
 def test_a_law_changed_in_a_call_counts_for_packets_from_then_on() -> None:
     packets = stream(20)
     heard = Listener().hear(packets[:10], until=0.2)
@@ -1123,7 +1142,7 @@ def outcome(kind: str, *, seconds: int = 60, callers: int = 16, loss: float = 0.
         kinds += np.bincount(taken, minlength=4)
         played = rows[taken == Kind.PLAYED]
         if tick > 100 and played.size:
-            index = bank._state.read[played] // FRAME - 1 + first[played]
+            index = (bank._state.read[played] - 1) // FRAME + first[played]
             added.append(now - came[played, index])
             sent = index * TICK * (1 + ppm[played] / 1e6)
             whole.append(now - sent - fastest[played])
@@ -1143,16 +1162,21 @@ def outcome(kind: str, *, seconds: int = 60, callers: int = 16, loss: float = 0.
 
 
 @pytest.mark.parametrize(
-    ("kind", "added_ms", "never_played"),
-    [("good", 50, 0.022), ("wifi", 80, 0.04), ("bursty", 80, 0.03), ("drift", 50, 0.022)],
+    ("kind", "added_ms", "never_played", "changed"),
+    [
+        ("good", 50, 0.022, 0.01),
+        ("wifi", 80, 0.03, 0.02),
+        ("bursty", 60, 0.025, 0.04),
+        ("drift", 50, 0.022, 0.01),
+    ],
 )
 def test_added_delay_and_losses_are_small_on_each_kind_of_network(
-    kind: str, added_ms: float, never_played: float
+    kind: str, added_ms: float, never_played: float, changed: float
 ) -> None:
     result = outcome(kind, seconds=30, callers=8)
     assert result.added_ms <= added_ms
     assert result.never_played <= never_played
-    assert result.changed <= 0.03
+    assert result.changed <= changed
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 No socket, thread, clock or logger in here: time comes in as ``now``, in seconds.
 """
 
+from .concealer import Concealer, ConcealmentStatistics
+from .concealment import ConcealmentBank
 from .dtmf import DtmfDigit, DtmfReceiver, DtmfSender
 from .echo import ECHO_CANCELLERS, EchoCanceller, EchoStage, EchoStatistics, NoEcho, create_echo
 from .echo_alignment import EchoAlignment
@@ -29,6 +31,7 @@ from .frames import (
 )
 from .g711 import Law
 from .jitter import JitterBank, JitterSettings, JitterStatistics
+from .jitter_buffer import JitterBuffer
 from .lane import Ear, Heard, JitterInlet, Lane, Outlet, StreamInlet, Tap, Window
 from .noise import NoiseBank, NoiseSettings, noise_stage
 from .noise_suppressor import NoiseStatistics, NoiseSuppressor
@@ -43,6 +46,9 @@ from .stage import Bypass, Stage
 __all__ = [
     "ActivityBank",
     "Bypass",
+    "Concealer",
+    "ConcealmentBank",
+    "ConcealmentStatistics",
     "Datagram",
     "DtmfDigit",
     "DtmfReceiver",
@@ -59,6 +65,7 @@ __all__ = [
     "HeaderExtension",
     "Heard",
     "JitterBank",
+    "JitterBuffer",
     "JitterInlet",
     "JitterSettings",
     "JitterStatistics",

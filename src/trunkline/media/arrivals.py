@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Arrivals", "Packet", "first_of_each_row"]
+__all__ = ["Arrivals", "Packet", "Payload", "first_of_each_row"]
 
-Packet = tuple[int, int, int, int, bool, bytes, float]
+Payload = bytes | memoryview
+"""Codes of G.711; or samples that are decoded already, a memoryview of int16."""
+
+Packet = tuple[int, int, int, int, bool, Payload, float]
 """Row, sequence, timestamp, SSRC, marker, payload (empty: no audio), arrival in seconds."""
 
 
@@ -34,8 +37,8 @@ class Arrivals:
 
     rows: NDArray[np.intp]
     said: NDArray[np.int64]
-    """(4, n): sequence numbers, timestamps, SSRCs, and bytes of audio."""
-    payloads: Sequence[bytes]
+    """(4, n): sequence numbers, timestamps, SSRCs, and samples of audio."""
+    payloads: Sequence[Payload]
     times: NDArray[np.float64]
 
     @classmethod

@@ -1,10 +1,10 @@
 """Packet-loss concealment: what a leg hears while its audio is missing.
 
-A bank: `Concealer` keeps the last 80 ms of each row and how long it has been
-concealing; a `Continuation` says what follows. "simple" repeats the last 20 ms,
-each repetition half as loud;
-"silence" plays nothing and alters nothing. Methods that follow the pitch, and
-those that look at audio after the gap, are further continuations.
+A bank: `ConcealmentBank` keeps the last 160 ms of each row and how long it has been
+concealing; a `Continuation` says what follows. "pitch" goes on by pitch periods,
+from both sides if it can (`substitution`); "simple" repeats the last 20 ms, each
+repetition half as loud; "linear" and "spectral" are there to compare with;
+"silence" plays nothing and alters nothing.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,21 @@ from trunkline.errors import UsageError
 from .frames import frame_samples
 from .rows import Rows
 from .sample_ring import HOLE
+from .substitution import Pitch
 
-__all__ = ["CONTINUATIONS", "Concealer", "Continuation", "Silence", "Simple"]
+__all__ = [
+    "CONTINUATIONS",
+    "ConcealmentBank",
+    "Continuation",
+    "Linear",
+    "Silence",
+    "Simple",
+    "Spectral",
+]
 
-_HISTORY_FRAMES = 4
-"""80 ms: what a search for pitch periods of up to 20 ms wants (G.711 Appendix I keeps 48.75).
-A power of two."""
+_HISTORY_FRAMES = 8
+"""160 ms: 80 ms to find pitch periods in (G.711 Appendix I keeps 48.75), before up to 80 ms of
+concealment. A power of two."""
 _CROSSFADE_MS = 4
 _JOINT_MS = 4
 _LOUDEST = 32767
@@ -31,6 +40,7 @@ _LOUDEST = 32767
 _Rows = NDArray[np.intp]
 _Block = NDArray[np.int16]
 _Audio = NDArray[np.float32]
+_Mask = NDArray[np.bool_]
 
 
 class Continuation(Protocol):
@@ -39,11 +49,19 @@ class Continuation(Protocol):
     crossfades: bool
     """Whether received audio is blended with the concealment it ends."""
 
-    def extend(self, history: _Audio, concealed: NDArray[np.int64], samples: int) -> _Audio:
+    def extend(
+        self,
+        history: _Audio,
+        concealed: NDArray[np.int64],
+        samples: int,
+        future: _Audio | None = None,
+    ) -> _Audio:
         """What follows ``history``: (k, h) to (k, samples), at the scale of int16.
 
         ``concealed`` says how many samples at the end of each history are concealment
-        already, so that a long loss fades and is not faded twice.
+        already, so that a long loss fades and is not faded twice. ``future``, (k, f), is
+        what is known of the time from the end of each history on, and `HOLE` where
+        nothing is; the samples it begins with are missing.
         """
 
 
@@ -52,7 +70,13 @@ class Silence:
 
     crossfades = False
 
-    def extend(self, history: _Audio, concealed: NDArray[np.int64], samples: int) -> _Audio:
+    def extend(
+        self,
+        history: _Audio,
+        concealed: NDArray[np.int64],
+        samples: int,
+        future: _Audio | None = None,
+    ) -> _Audio:
         """Zeros."""
         return np.zeros((len(history), samples), np.float32)
 
@@ -71,7 +95,13 @@ class Simple:
         self._fall = np.array([2 ** (-age / self._frame) for age in range(self._frame)], np.float32)
         self._fresh = self._gain(np.arange(2 * self._frame))
 
-    def extend(self, history: _Audio, concealed: NDArray[np.int64], samples: int) -> _Audio:
+    def extend(
+        self,
+        history: _Audio,
+        concealed: NDArray[np.int64],
+        samples: int,
+        future: _Audio | None = None,
+    ) -> _Audio:
         """Repeat the last frame; its jump from end to beginning is spread over 4 ms."""
         frame, ramp = self._frame, self._ramp
         period = history[:, -frame:].copy()
@@ -94,9 +124,74 @@ class Simple:
         return gain
 
 
+class Linear:
+    """A straight line: to the first sample after the gap if it is near, or else to zero."""
+
+    crossfades = True
+
+    def __init__(self, rate_hz: int) -> None:
+        self._frame = frame_samples(rate_hz)
+
+    def extend(
+        self,
+        history: _Audio,
+        concealed: NDArray[np.int64],
+        samples: int,
+        future: _Audio | None = None,
+    ) -> _Audio:
+        """From the last sample, within 20 ms or up to the next one received."""
+        last = history[:, -1:]
+        length = np.full((len(history), 1), self._frame)
+        target = np.zeros_like(last)
+        if future is not None:
+            present = future != HOLE
+            found = present.any(axis=1, keepdims=True)
+            first = present.argmax(axis=1)[:, np.newaxis]
+            length = np.where(found, first + 1, length)
+            target = np.where(found, np.take_along_axis(future, first, axis=1), target)
+        part = np.minimum((np.arange(1, samples + 1) / length).astype(np.float32), 1)
+        line: _Audio = last + (target - last) * part
+        return line
+
+
+class Spectral:
+    """The last 20 ms with their spectrum's magnitudes and other phases, halving every 20 ms.
+
+    Phases are the same numbers for every row and loss, so that nothing here is random.
+    """
+
+    crossfades = True
+
+    def __init__(self, rate_hz: int) -> None:
+        self._frame = frame_samples(rate_hz)
+        self._simple = Simple(rate_hz)
+        angles = np.random.default_rng(0).uniform(-np.pi, np.pi, self._frame // 2 + 1)
+        self._cosines, self._sines = np.cos(angles), np.sin(angles)
+
+    def extend(
+        self,
+        history: _Audio,
+        concealed: NDArray[np.int64],
+        samples: int,
+        future: _Audio | None = None,
+    ) -> _Audio:
+        """Noise coloured like the last frame received."""
+        # What is concealed already has these phases: it is only repeated.
+        fresh = concealed < self._frame
+        spectrum = np.fft.rfft(history[:, -self._frame :].astype(np.float64))
+        magnitude = np.sqrt(np.square(spectrum.real) + np.square(spectrum.imag))
+        spectrum.real, spectrum.imag = magnitude * self._cosines, magnitude * self._sines
+        noise = np.fft.irfft(spectrum, self._frame).astype(np.float32)
+        past = np.where(fresh[:, np.newaxis], noise, history[:, -self._frame :])
+        return self._simple.extend(past, concealed, samples)
+
+
 CONTINUATIONS: dict[str, Callable[[int], Continuation]] = {
+    "linear": Linear,
+    "pitch": Pitch,
     "silence": lambda rate_hz: Silence(),
     "simple": Simple,
+    "spectral": Spectral,
 }
 """Methods by name; each is made for a sample rate."""
 
@@ -109,7 +204,15 @@ def _to_int16(audio: _Audio) -> _Block:
     return rounded.astype(np.int16)
 
 
-class Concealer:
+def _from(block: _Block, starts: _Rows) -> _Audio:
+    """Rows from each its start on, `HOLE` beyond their end."""
+    size = block.shape[1]
+    at = starts[:, np.newaxis] + np.arange(size)
+    moved = np.take_along_axis(block, np.minimum(at, size - 1), axis=1)
+    return np.where(at < size, moved, HOLE).astype(np.float32)
+
+
+class ConcealmentBank:
     """Concealment for many rows. Blocks are (n, 20 ms) int16; a row comes once.
 
     Every frame a row plays goes through `update` (received) or `conceal` (with
@@ -128,7 +231,10 @@ class Concealer:
         self._sink = 1 - self._rise
         self._history = np.zeros((capacity, _HISTORY_FRAMES, self._frame), np.int16)
         self._newest = np.zeros(capacity, np.intp)
-        self._tail = np.zeros((capacity, size), np.float32)
+        self._tail = np.zeros((capacity, self._frame + size), np.float32)
+        """How each row's concealment goes on after its last frame; 4 ms of it at least."""
+        self._planned = np.zeros(capacity, np.int64)
+        """And how many samples of it are missing for sure; 0: nobody knows."""
         self.concealed = np.zeros(capacity, np.int64)
         """Samples of concealment each row's history ends with, (rows,)."""
 
@@ -137,7 +243,7 @@ class Concealer:
         row = self.rows.open()
         more = self.rows.capacity - len(self._history)
         if more:
-            for name in ("_history", "_newest", "_tail", "concealed"):
+            for name in ("_history", "_newest", "_tail", "_planned", "concealed"):
                 array = getattr(self, name)
                 fresh = np.zeros((more, *array.shape[1:]), array.dtype)
                 setattr(self, name, np.concatenate([array, fresh]))
@@ -153,6 +259,12 @@ class Concealer:
         self._history[rows] = 0
         self.concealed[rows] = 0
 
+    def past(self, rows: _Rows) -> _Block:
+        """The history of each row, oldest sample first, (k, 80 ms)."""
+        frames = self._newest[rows][:, np.newaxis] + np.arange(1, _HISTORY_FRAMES + 1)
+        past: _Block = self._history[rows[:, np.newaxis], frames & _HISTORY_FRAMES - 1]
+        return past.reshape(len(rows), _HISTORY_FRAMES * self._frame)
+
     def update(self, block: _Block, rows: _Rows, where: _Rows | None = None) -> None:
         """Received frames; the first one after concealment is blended with it, in place.
 
@@ -166,25 +278,33 @@ class Concealer:
             self.concealed[those[back]] = 0
         self._remember(block if where is None else block[where], those)
 
-    def conceal(self, block: _Block, rows: _Rows) -> None:
-        """Frames with holes (`HOLE` samples, some or all): fill them, in place."""
-        if (block == HOLE).all():
-            self._conceal_whole(block, rows)
-        else:
-            self._conceal_parts(block, rows)
+    def conceal(self, block: _Block, rows: _Rows, future: _Block | None = None) -> None:
+        """Frames with holes (`HOLE` samples, some or all): fill them, in place.
 
-    def _conceal_whole(self, block: _Block, rows: _Rows) -> None:
+        ``future``, (n, any length): what is here already of the time after the frames.
+        """
+        if (block == HOLE).all():
+            self._conceal_whole(block, rows, future)
+        else:
+            self._conceal_parts(block, rows, future)
+
+    def _conceal_whole(self, block: _Block, rows: _Rows, future: _Block | None) -> None:
         """Nothing of these frames came."""
         frame, concealed = self._frame, self.concealed[rows]
+        known = None
+        if future is not None:
+            known = np.concatenate([block, future], axis=1).astype(np.float32)
         follows = self._continuation.extend(
-            self._past(rows).astype(np.float32), concealed, frame + len(self._rise)
+            self.past(rows).astype(np.float32), concealed, frame + len(self._rise), known
         )
+        follows = self._continued(follows, rows)
         block[...] = _to_int16(follows[:, :frame])
-        self._tail[rows] = follows[:, frame:]
+        self._tail[rows, : len(self._rise)] = follows[:, frame:]
+        self._planned[rows] = 0
         self.concealed[rows] = concealed + frame
         self._remember(block, rows)
 
-    def _conceal_parts(self, block: _Block, rows: _Rows) -> None:
+    def _conceal_parts(self, block: _Block, rows: _Rows, future: _Block | None) -> None:
         """Something of these frames came, before the hole or after it."""
         frame, fade = self._frame, len(self._rise)
         hole = block == HOLE
@@ -192,13 +312,8 @@ class Concealer:
         before = self.concealed[rows]
         back = ((lead > 0) & (before > 0)).nonzero()[0]
         self._blend(block, rows, back)
-        block[hole] = 0
         before = np.where(lead > 0, 0, before)
-        # The history ends where the hole begins.
-        past = np.concatenate([self._past(rows), block], axis=1).astype(np.float32)
-        shifted = lead[:, np.newaxis] + np.arange(past.shape[1] - frame)
-        past = np.take_along_axis(past, shifted, axis=1)
-        follows = self._continuation.extend(past, before, frame + fade)
+        follows = self._follow(block, rows, lead, before, future)
         at = np.arange(frame)
         synthetic = np.take_along_axis(follows, np.maximum(at - lead[:, np.newaxis], 0), axis=1)
         # Received samples after a hole rise out of the concealment.
@@ -208,20 +323,60 @@ class Concealer:
             gain = rise[np.minimum(at - last_hole, fade + 1)]
         else:
             gain = np.where(hole, np.float32(0), np.float32(1))
+        block[hole] = 0
         mixed = block * gain + synthetic * (1 - gain)
         block[...] = _to_int16(mixed)
-        rest = (frame - lead)[:, np.newaxis] + np.arange(fade)
-        self._tail[rows] = np.take_along_axis(follows, rest, axis=1)
         ends_received = last_hole[:, -1] < frame - 1
         self.concealed[rows] = np.where(ends_received, 0, before + frame - lead)
         self._remember(block, rows)
+
+    def _follow(
+        self, block: _Block, rows: _Rows, lead: _Rows, before: _Rows, future: _Block | None
+    ) -> _Audio:
+        """What follows each row's audio from its first hole on, a frame and 4 ms."""
+        frame, samples = self._frame, self._frame + len(self._rise)
+        known = None if future is None else _from(np.concatenate([block, future], axis=1), lead)
+        present = block != HOLE
+        missing = np.where(present.any(axis=1), present.argmax(axis=1), frame)
+        # A packet's gap often ends in the next frame, and was bridged when it began.
+        planned = (lead == 0) & (before > 0) & (missing == self._planned[rows])
+        follows = self._tail[rows]
+        fresh = (~planned).nonzero()[0]
+        if fresh.size:
+            # The history ends where the hole begins.
+            past = np.concatenate([self.past(rows[fresh]), block[fresh]], axis=1)
+            past = _from(past, lead[fresh])[:, :-frame]
+            made = self._continuation.extend(
+                past, before[fresh], samples, None if known is None else known[fresh]
+            )
+            follows[fresh] = self._continued(made, rows[fresh], before[fresh] > 0)
+        rest = (frame - lead)[:, np.newaxis] + np.arange(samples)
+        self._tail[rows] = np.take_along_axis(follows, np.minimum(rest, samples - 1), axis=1)
+        self._planned[rows] = 0
+        if known is not None:
+            ahead = known != HOLE
+            gap = ahead.argmax(axis=1)
+            sure = (gap <= frame) & ahead.any(axis=1) & (gap > frame - lead)
+            self._planned[rows] = np.where(sure, gap - (frame - lead), 0)
+        return follows
+
+    def _continued(self, follows: _Audio, rows: _Rows, again: _Mask | None = None) -> _Audio:
+        """A concealment that goes on does so smoothly, though more is known of the future now."""
+        if not self._continuation.crossfades:
+            return follows
+        again = self.concealed[rows] > 0 if again is None else again
+        if np.count_nonzero(again):
+            fade = len(self._rise)
+            mixed = follows[:, :fade] * self._rise + self._tail[rows, :fade] * self._sink
+            follows[:, :fade] = np.where(again[:, np.newaxis], mixed, follows[:, :fade])
+        return follows
 
     def _blend(self, block: _Block, rows: _Rows, back: _Rows) -> None:
         """Crossfade from the concealment's continuation into what was received."""
         if not self._continuation.crossfades or not back.size:
             return
         fade = len(self._rise)
-        mixed = block[back, :fade] * self._rise + self._tail[rows[back]] * self._sink
+        mixed = block[back, :fade] * self._rise + self._tail[rows[back], :fade] * self._sink
         block[back, :fade] = _to_int16(mixed)
 
     def _remember(self, block: _Block, rows: _Rows) -> None:
@@ -229,9 +384,3 @@ class Concealer:
         newest = self._newest[rows] + 1 & _HISTORY_FRAMES - 1
         self._newest[rows] = newest
         self._history[rows, newest] = block
-
-    def _past(self, rows: _Rows) -> _Block:
-        """The history of each row, oldest sample first, (k, 80 ms)."""
-        frames = self._newest[rows][:, np.newaxis] + np.arange(1, _HISTORY_FRAMES + 1)
-        past: _Block = self._history[rows[:, np.newaxis], frames & _HISTORY_FRAMES - 1]
-        return past.reshape(len(rows), _HISTORY_FRAMES * self._frame)

@@ -22,8 +22,8 @@ enough. Playing, it finds a frame that is not complete:
   towards the gap. After 160 ms the row waits: the sender stopped, and what comes is
   a new talkspurt, started with the delay then wanted.
 - the gap is a pause: sequence numbers have no gap, only timestamps. The row waits.
-Delay that is too long or too short is put right where it is quiet, by leaving out or
-repeating a frame; when far too long, in speech as well; when hopeless, at once.
+Delay that is too long or too short is put right by leaving out or repeating a pitch
+period at a time (`stretching`); when hopeless, at once.
 """
 
 from dataclasses import dataclass
@@ -34,12 +34,13 @@ from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
 
-from .arrivals import Packet
+from .arrivals import Packet, Payload
 from .g711 import Law
 from .jitter_intake import Intake
 from .jitter_state import NEVER, Count, JitterRows, JitterSettings
 from .rtcp_session import ReceptionCounters
 from .sample_ring import HOLE
+from .stretching import Stretcher
 
 __all__ = ["JitterBank", "JitterSettings", "JitterStatistics", "Kind", "Taken"]
 
@@ -48,16 +49,10 @@ _PENDING = 4096
 _STALL_SECONDS = 0.1
 """Takes further apart than this mean that we were stopped, and arrivals teach nothing."""
 _LEVEL_GAIN = 1 / 16
-_UNSETTLED_MS = 5
-"""Tolerance about the 20 ms within which delay is left alone; steps are 20 ms."""
-_QUIET_SECONDS, _LOUD_SECONDS = 0.04, 0.1
-"""Least time between changes of delay: where it is quiet, and in speech."""
-_QUIET = 100.0
-"""A mean magnitude below this (-50 dBov) is quiet anywhere."""
-_QUIETER = 1 / 8
-"""So is one this much below the recent loudest (18 dB)."""
-_FADING = 0.99
-"""The recent loudest fades by this per frame: to a half in 1.4 s."""
+_SHORT_MS, _LONG_MS = 5, 20
+"""Delay is left alone from so much below what is wanted to so much above it."""
+_AHEAD_FRAMES = 3
+"""What concealment is given of the time after a gap."""
 
 _Rows = NDArray[np.intp]
 _Mask = NDArray[np.bool_]
@@ -84,7 +79,7 @@ class Kind(IntEnum):
     CONCEALED = 2
     """Missing, wholly or in part."""
     STRETCHED = 3
-    """Two frames in the time of one, or a repetition, to change the delay."""
+    """A pitch period shorter or longer than it was sent, to change the delay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +117,11 @@ class JitterStatistics:
     concealed_frames: int
     """Frames that were concealed, wholly or in part."""
     dropped_frames: int
-    """Frames left out to shorten the delay."""
+    """Audio left out to shorten the delay, in whole frames."""
     inserted_frames: int
-    """Frames added to lengthen the delay."""
+    """Audio added to lengthen the delay, in whole frames."""
     stretched_frames: int
-    """Frames stretched by pitch periods; none yet."""
+    """Frames that were made a pitch period shorter or longer for that."""
     jitter_ms: float
     """Interarrival jitter (RFC 3550 A.8)."""
     target_ms: float
@@ -153,14 +148,13 @@ class JitterBank:
         self._opened = self._rows.opened
         self._intake = Intake(self._state)
         self._pending: list[Packet] = []
-        self._longest_bytes = self._state.span // 4
+        self._longest = self._state.span // 4
         self._last_take = -np.inf
         per_ms = rate_hz / 1000
-        # Delay is left alone from 5 ms below what is wanted to a frame and 5 ms above it:
-        # this far from the middle between the two.
-        self._middle = self._state.frame / 2
-        self._band = self._middle + _UNSETTLED_MS * per_ms
-        self._far = self.settings.far_ms * per_ms
+        # Delay is left alone as far as this from the middle of the band.
+        self._middle = (_LONG_MS - _SHORT_MS) / 2 * per_ms
+        self._band = (_LONG_MS + _SHORT_MS) / 2 * per_ms
+        self._stretcher = Stretcher(self._state, self._middle, self.settings.far_ms * per_ms)
         self._hopeless = (self.settings.max_ms + self.settings.far_ms) * per_ms
         self._patience = int(self.settings.patience_ms * per_ms)
 
@@ -204,7 +198,7 @@ class JitterBank:
         timestamp: int,
         ssrc: int,
         marker: bool,
-        payload: bytes,
+        payload: Payload,
         now: float,
     ) -> None:
         """File a packet that arrived ``now``. An empty payload is a packet without audio.
@@ -213,12 +207,29 @@ class JitterBank:
         """
         if row not in self._opened:
             self._rows.check(row)
-        if len(payload) > self._longest_bytes:
+        if len(payload) > self._longest:
             self._state.counts[row, Count.OVERFLOW] += 1
             payload = b""
         self._pending.append((row, sequence, timestamp, ssrc, marker, payload, now))
         if len(self._pending) >= _PENDING:
             self._absorb()
+
+    def put_decoded(
+        self,
+        row: int,
+        sequence: int,
+        timestamp: int,
+        ssrc: int,
+        marker: bool,
+        pcm: NDArray[np.int16],
+        now: float,
+    ) -> None:
+        """`put` of a packet that is decoded already: its samples, which are copied.
+
+        Its sequence number is of 16 bits and its timestamp of 32, in samples.
+        """
+        payload = memoryview(np.maximum(pcm, np.int16(HOLE + 1)).data)
+        self.put(row, sequence, timestamp, ssrc, marker, payload, now)
 
     def put_other(self, row: int, sequence: int, ssrc: int, now: float) -> None:
         """A packet of the stream that carries no audio arrived: a digit, comfort noise.
@@ -254,13 +265,13 @@ class JitterBank:
         read = state.read[rows]
         pcm = state.ring.read(rows, read)
         complete = playing & _without_holes(pcm)
-        longer = shorter = _NONE
+        stretched = _NONE
         unsettled = np.abs(excess - self._middle) > self._band
         if np.count_nonzero(unsettled):
             where = (unsettled & complete).nonzero()[0]
-            longer, shorter = self._settle(pcm, rows, where, excess, now)
-        if longer.size or shorter.size or np.count_nonzero(complete) < len(rows):
-            return self._take_mixed(rows, pcm, playing, complete, longer, shorter)
+            stretched = self._stretcher.stretch(pcm, rows, where, excess, now)
+        if stretched.size or np.count_nonzero(complete) < len(rows):
+            return self._take_mixed(rows, pcm, playing, complete, stretched)
         self._pass(rows, read)
         state.concealer.update(pcm, rows)
         return Taken(pcm, np.ones(len(rows), np.uint8))  # Kind.PLAYED
@@ -334,32 +345,22 @@ class JitterBank:
             state.read[row] += frames * state.frame
             state.level[row] = now - frames * state.frame
             state.held[row] = 0
-            state.counts[row, Count.DROPPED] += frames
+            state.counts[row, Count.DROPPED] += frames * state.frame
 
     def _take_mixed(
-        self,
-        rows: _Rows,
-        pcm: _Block,
-        playing: _Mask,
-        complete: _Mask,
-        longer: _Rows,
-        shorter: _Rows,
+        self, rows: _Rows, pcm: _Block, playing: _Mask, complete: _Mask, stretched: _Rows
     ) -> Taken:
         """A tick at which not every row simply plays."""
         kind = complete.astype(np.uint8)  # Kind.PLAYED, or none known yet
         if np.count_nonzero(playing) < len(rows):
             pcm[~playing] = 0
-        if longer.size:
-            kind[longer] = Kind.STRETCHED
-            complete[longer] = False
+        kind[stretched] = Kind.STRETCHED
+        plain = rows[kind == Kind.PLAYED]
+        if plain.size:
+            self._pass(plain, self._state.read[plain])
         played = complete.nonzero()[0]
         if played.size:
-            those = rows[played]
-            self._pass(those, self._state.read[those])
-            self._omit(pcm, kind, rows, shorter)
             self._state.concealer.update(pcm, rows, played)
-        if longer.size:
-            pcm[longer] = self._repeat(rows[longer])
         gaps = (playing & (kind == Kind.SILENT)).nonzero()[0]
         if gaps.size:
             pcm[gaps], kind[gaps] = self._bridge(pcm[gaps], rows[gaps])
@@ -371,58 +372,6 @@ class JitterBank:
         state.ring.clear(rows, read)
         state.read[rows] = read + state.frame
         state.held[rows] = 0
-
-    # -- delay: accelerating and expanding by pitch periods will replace these -------------
-
-    def _settle(
-        self,
-        pcm: _Block,
-        rows: _Rows,
-        where: _Rows,
-        excess: NDArray[np.float64],
-        now: float,
-    ) -> tuple[_Rows, _Rows]:
-        """Of these frames, which to play twice and which to play with the next one as one."""
-        state, those = self._state, rows[where]
-        # Every fourth sample tells loudness well enough.
-        some = np.abs(pcm[where][:, ::4])
-        magnitude = some.sum(axis=1, dtype=np.int32) / some.shape[1]
-        loudest = np.maximum(state.loudness[those] * _FADING, magnitude)
-        state.loudness[those] = loudest
-        quiet = magnitude < np.maximum(loudest * _QUIETER, _QUIET)
-        since = now - state.changed[those]
-        too_long = excess[where] > self._middle
-        change = (quiet & (since >= _QUIET_SECONDS)) | (
-            too_long & (excess[where] > self._far) & (since >= _LOUD_SECONDS)
-        )
-        state.changed[those[change]] = now
-        return where[change & ~too_long], where[change & too_long]
-
-    def _omit(self, pcm: _Block, kind: NDArray[np.uint8], rows: _Rows, where: _Rows) -> None:
-        """Crossfade frames into the ones after them, where those are complete."""
-        if not where.size:
-            return
-        state = self._state
-        read = state.read[rows[where]]
-        following = state.ring.read(rows[where], read)
-        whole = (following.min(axis=1) > HOLE).nonzero()[0]
-        where, following, read = where[whole], following[whole], read[whole]
-        those = rows[where]
-        rise = np.linspace(0, 1, state.frame, dtype=np.float32)
-        pcm[where] = np.rint(pcm[where] * (1 - rise) + following * rise)
-        kind[where] = Kind.STRETCHED
-        self._pass(those, read)
-        state.level[those] -= state.frame
-        state.counts[those, Count.DROPPED] += 1
-
-    def _repeat(self, rows: _Rows) -> _Block:
-        """A frame that was not sent: what concealment makes of a quiet moment."""
-        state = self._state
-        block = np.full((len(rows), state.frame), HOLE, np.int16)
-        state.concealer.conceal(block, rows)
-        state.level[rows] += state.frame
-        state.counts[rows, Count.INSERTED] += 1
-        return block
 
     # -- gaps ------------------------------------------------------------------------------
 
@@ -441,7 +390,7 @@ class JitterBank:
         kind = np.full(len(rows), Kind.CONCEALED.value, np.uint8)
         if np.count_nonzero(plain) == len(rows):
             self._pass(rows, read)
-            state.concealer.conceal(block, rows)
+            state.concealer.conceal(block, rows, self._future(rows))
             state.counts[rows, Count.CONCEALED.value] += 1
             return block, kind
         lead = (block == HOLE).argmax(axis=1)
@@ -464,11 +413,19 @@ class JitterBank:
         self._pass(rows[lost], read[lost])
         filled = block[~rest]
         if filled.size:
-            # Strategies that look ahead will be given the frames after the gap here.
-            state.concealer.conceal(filled, rows[~rest])
+            state.concealer.conceal(filled, rows[~rest], self._future(rows[~rest]))
             block[~rest] = filled
             state.counts[rows[~rest], Count.CONCEALED] += 1
         return block, kind
+
+    def _future(self, rows: _Rows) -> _Block:
+        """What is here of the time from each read position on, (n, 60 ms), holes included."""
+        state = self._state
+        read = state.read[rows]
+        return np.concatenate(
+            [state.ring.read(rows, read + ahead * state.frame) for ahead in range(_AHEAD_FRAMES)],
+            axis=1,
+        )
 
     def _rest(self, rows: _Rows, at: NDArray[np.int64], beyond: _Mask) -> None:
         """Rows wait for the next talkspurt; ``beyond``: it is here, after a long loss."""
@@ -509,9 +466,9 @@ class JitterBank:
             ssrc_changes=counts[Count.SOURCES],
             restarts=counts[Count.RESTARTS],
             concealed_frames=counts[Count.CONCEALED],
-            dropped_frames=counts[Count.DROPPED],
-            inserted_frames=counts[Count.INSERTED],
-            stretched_frames=0,
+            dropped_frames=counts[Count.DROPPED] // state.frame,
+            inserted_frames=counts[Count.INSERTED] // state.frame,
+            stretched_frames=counts[Count.STRETCHED],
             jitter_ms=float(reception.jitter[row]) / per_ms,
             target_ms=float(state.delay.wanted[row]) / per_ms,
             delay_ms=float(state.level[row]) / per_ms if state.playing[row] else 0.0,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrivals import Arrivals, Packet, first_of_each_row
+from .arrivals import Arrivals, Packet, Payload, first_of_each_row
 from .g711 import DECODE
 from .jitter_state import NEVER, NOTHING, Count, JitterRows
 from .reception import NO_SOURCE
@@ -122,6 +122,9 @@ class Intake:
                 return
             batch, position = batch.select(chosen), position[chosen]
         codes = b"".join(batch.payloads)
+        if len(codes) != len(batch.payloads) * state.frame:
+            self._write_some_decoded(batch, position)
+            return
         laws = state.law[batch.rows]
         alaw = np.count_nonzero(laws)
         if alaw in (0, len(laws)):
@@ -132,7 +135,15 @@ class Intake:
             pcm = _CODES.take(of_law + np.frombuffer(codes, np.uint8))
         state.ring.write(batch.rows, position, pcm.reshape(-1, state.frame))
 
-    def _decode(self, row: int, payload: bytes) -> NDArray[np.int16]:
+    def _write_some_decoded(self, batch: Arrivals, position: _Integers) -> None:
+        """File samples of packets some of which are decoded already."""
+        for index, payload in enumerate(batch.payloads):
+            row = batch.rows.item(index)
+            self._rows.ring.write_piece(row, position.item(index), self._decode(row, payload))
+
+    def _decode(self, row: int, payload: Payload) -> NDArray[np.int16]:
+        if isinstance(payload, memoryview):
+            return np.frombuffer(payload, np.int16)
         pcm: NDArray[np.int16] = DECODE[self._rows.law.item(row)].take(
             np.frombuffer(payload, np.uint8)
         )
@@ -268,7 +279,7 @@ class Intake:
 
     # -- where it goes -------------------------------------------------------------------
 
-    def _place(self, row: int, payload: bytes, position: int, ahead: int, jump: int) -> None:
+    def _place(self, row: int, payload: Payload, position: int, ahead: int, jump: int) -> None:
         """Find out what is late, what begins a talkspurt and what is too much; file the rest."""
         state = self._rows
         length = len(payload)
@@ -325,7 +336,7 @@ class Intake:
         thrown = state.ring.count(row, start, stop)
         state.counts[row, Count.OVERFLOW] += -(-thrown // state.last_length.item(row))
         state.ring.clear_span(row, start, stop)
-        state.counts[row, Count.DROPPED] += frames
+        state.counts[row, Count.DROPPED] += frames * state.frame
         state.read[row] = stop
         state.held[row] = 0
         if not playing or state.onset[row] < stop:

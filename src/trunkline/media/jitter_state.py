@@ -7,7 +7,7 @@ import numpy as np
 
 from trunkline.errors import UsageError
 
-from .concealment import Concealer
+from .concealment import ConcealmentBank
 from .delay_estimate import DelayEstimate
 from .frames import FRAME_MS, frame_samples
 from .g711 import Law
@@ -53,7 +53,7 @@ class JitterSettings:
     """Concealment lasts this long; then the sender has stopped. It has faded out by then."""
     far_ms: int = 60
     """Excess of delay over the one wanted from which on it is cut in speech as well."""
-    concealment: str = "simple"
+    concealment: str = "pitch"
     """A method in `concealment.CONTINUATIONS`."""
 
     def __post_init__(self) -> None:
@@ -82,6 +82,7 @@ _INITIAL: dict[str, float] = {
     "level": 0,
     "loudness": 0,
     "changed": -np.inf,
+    "tried": -np.inf,
 }
 """What a new row begins with."""
 
@@ -99,8 +100,9 @@ class Count(IntEnum):
     SOURCES = 7
     RESTARTS = 8
     CONCEALED = 9
-    DROPPED = 10
+    DROPPED = 10  # samples, as the next
     INSERTED = 11
+    STRETCHED = 12
 
 
 class JitterRows:
@@ -123,7 +125,7 @@ class JitterRows:
             least_ms=settings.min_ms - FRAME_MS / 2,
             most_ms=settings.max_ms,
         )
-        self.concealer = Concealer(rate_hz, settings.concealment, capacity)
+        self.concealer = ConcealmentBank(rate_hz, settings.concealment, capacity)
         self.law = np.full(capacity, CLOSED)
         self.playing = np.zeros(capacity, np.bool_)
         self.read = np.zeros(capacity, np.int64)
@@ -148,6 +150,8 @@ class JitterRows:
         """Recent loudest mean magnitude; only kept while the delay is being changed."""
         self.changed = np.zeros(capacity)
         """When delay was last changed, in seconds."""
+        self.tried = np.zeros(capacity)
+        """When it was last tried."""
         self.expected = np.full((4, capacity), NOTHING)
         """What a row's next packet says if it is plain: its sequence number, timestamp, SSRC,
         and bytes of audio, (4, rows); follows from what else is known of the row."""
