@@ -2,7 +2,6 @@
 
 import ctypes
 import ctypes.util
-import importlib.util
 from functools import cache
 from typing import Any
 
@@ -84,9 +83,8 @@ def test_spandsp_decodes_to_the_same_samples(name: str) -> None:
     assert np.array_equal(G722Decoder().decode(payload), spandsp_decodes(payload))
 
 
-@pytest.mark.skipif(importlib.util.find_spec("av") is None, reason="PyAV is not installed")
 def test_ffmpeg_decodes_any_bytes_to_the_same_samples_overload_included() -> None:
-    import av
+    av = pytest.importorskip("av", reason="PyAV is not installed")
 
     noise = np.random.default_rng(2).integers(0, 256, SAMPLES // 2).astype(np.uint8).tobytes()
     for payload in (noise, G722Encoder().encode(overload())):

@@ -94,7 +94,7 @@ def test_a_wrong_block_or_row_is_refused_and_changes_nothing() -> None:
         with pytest.raises(UsageError, match="not coded"):
             bank.process(block, rows)
     with pytest.raises(UsageError, match="int16"):
-        bank.process(np.full((1, 4), np.nan), rows)  # type: ignore[arg-type]
+        bank.process(np.full((1, 4), np.nan), rows)
     with pytest.raises(UsageError, match="not open"):
         bank.process(np.zeros((1, 4), np.int16), rows + 1)
     with pytest.raises(UsageError, match="not open"):

@@ -63,10 +63,11 @@ def join_bands(
 ) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
     """The receive filter (section 5.2.2): (n, pairs, 2) of bands to (n, samples)."""
     low, high = bands[..., 0], bands[..., 1]
-    mixed = np.stack([low + high, low - high], axis=-1)
-    audio = np.concatenate([history, mixed.reshape(*low.shape[:-1], -1)], axis=-1)
+    rows, samples = len(low), 2 * low.shape[1]
+    mixed = np.stack([low + high, low - high], axis=-1).reshape(rows, samples)
+    audio = np.concatenate([history, mixed], axis=-1)
     pairs = np.clip(_filtered(audio, _JOIN, 11), -32768, 32767)
-    return pairs.reshape(*low.shape[:-1], -1).astype(np.int16), audio[..., -(TAPS - 2) :]
+    return pairs.reshape(rows, samples).astype(np.int16), audio[..., -(TAPS - 2) :]
 
 
 def no_history(rows: int) -> NDArray[np.float64]:
@@ -197,4 +198,5 @@ class G722Decoder:
             high.follow(two)
         limited = np.clip(np.array(bands, np.int32), -_HALF_BAND, _HALF_BAND - 1)
         pcm, self._history = join_bands(self._history, limited.reshape(1, -1, 2))
-        return pcm[0]
+        heard: NDArray[np.int16] = pcm[0]
+        return heard

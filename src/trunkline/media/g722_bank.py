@@ -6,8 +6,6 @@ small numpy calls whatever the number of rows: dear for one call (`G722Encoder` 
 a fifth), and from five or so on cheaper and cheaper.
 """
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -104,7 +102,8 @@ class _Coders:
         negative &= _RATIOS
         difference += negative
         difference += _CODE_OFFSET
-        return _CODES.take(difference)
+        codes: Ints = _CODES.take(difference)
+        return codes
 
     def follow(self, codes: Ints) -> None:
         """Adapt to (2, rows) codes."""
