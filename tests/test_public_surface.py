@@ -60,7 +60,8 @@ SURFACE: dict[str, str] = {
         Accepted AccessPolicy Account Acked Address AudioAgreement AudioCapabilities
         AudioNegotiation Authorizer ByeReceived CSeq Cancelled Challenge Challenger Codec
         Confirmed Credentials Dialog DigitReceived Direction Event Invitation Invited
-        MediaDescription Message NameAddress Origin Output ParseError Progress REASONS
+        MediaDescription Message NameAddress OpusParameters Origin Output ParseError Progress
+        REASONS
         Randomness ReInviteAnswered ReInvited Rejected Request Response SdpError Send
         Session SessionDescription SessionState Settings SipError StateError Terminated
         Timing Uri UserAgent Verdict Via parse_message

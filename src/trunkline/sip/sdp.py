@@ -65,6 +65,8 @@ class Codec:
     """RTP clock rate."""
     parameters: str = ""
     """The fmtp line's text."""
+    channels: int = 1
+    """What follows the clock rate on the rtpmap line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +119,15 @@ class MediaDescription:
         codecs = []
         for payload_type in self.formats:
             name, _, rest = mapped.get(payload_type, "").partition("/")
-            rate = rest.partition("/")[0]
+            rate, _, channels = rest.partition("/")
             if name and _small_number(payload_type, 127) and _small_number(rate, 10**6):
                 codecs.append(
                     Codec(
-                        name.upper(), int(payload_type), int(rate), parameters.get(payload_type, "")
+                        name.upper(),
+                        int(payload_type),
+                        int(rate),
+                        parameters.get(payload_type, ""),
+                        int(channels) if _small_number(channels, 255) else 1,
                     )
                 )
         return tuple(codecs)
