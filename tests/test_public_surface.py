@@ -41,7 +41,9 @@ SURFACE: dict[str, str] = {
         main
     """,
     "trunkline.media": """
-        ActivityBank Datagram DtmfDigit DtmfReceiver DtmfSender Ear Engine
+        ActivityBank AudioBuffer AudioChunk BufferMetrics Codec Datagram Decoder DtmfDigit
+        DtmfReceiver DtmfSender Ear Encoder Engine G711 G722 G722DecoderBank
+        G722EncoderBank L16 OpusBandwidth OpusMode OpusPacket
         FRAMES_PER_SECOND FRAME_MS HeaderExtension Heard JitterBank JitterInlet
         JitterSettings JitterStatistics Lane Law MalformedAudioError MalformedMediaError
         MalformedRtcpError MalformedRtpError Outlet PHASES Playout QUIETEST_DBOV
@@ -75,7 +77,7 @@ SURFACE: dict[str, str] = {
     "trunkline.transports": """
         Answered BrowserServer Digit Direction EarlyMedia Ended Held Leg LegEvent
         LegObserver LegReceiver MediaThread Party Resumed Ringing SipEndpoint SipOptions
-        TwilioServer WebSocketServer
+        TwilioServer WaitingBuffer WebSocketServer
     """,
     "trunkline.wire": """
         Clear Cleared Command Connected Dtmf Event Hangup Mark MarkReached Media SendDtmf

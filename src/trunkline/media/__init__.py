@@ -3,6 +3,8 @@
 No socket, thread, clock or logger in here: time comes in as ``now``, in seconds.
 """
 
+from .audio_buffer import AudioBuffer, AudioChunk, BufferMetrics
+from .codec import G711, G722, L16, Codec, Decoder, Encoder
 from .dtmf import DtmfDigit, DtmfReceiver, DtmfSender
 from .engine import PHASES, TICK_SECONDS, ActivityBank, Engine
 from .errors import (
@@ -24,8 +26,10 @@ from .frames import (
     to_int16,
 )
 from .g711 import Law
+from .g722_bank import G722DecoderBank, G722EncoderBank
 from .jitter import JitterBank, JitterSettings, JitterStatistics
 from .lane import Ear, Heard, JitterInlet, Lane, Outlet, StreamInlet, Tap, Window
+from .opus_packet import OpusBandwidth, OpusMode, OpusPacket
 from .playout import Playout
 from .resample import Resampler, StreamResampler
 from .rtcp import RtcpCompound
@@ -36,16 +40,27 @@ from .rtp import Datagram, HeaderExtension, RandomBits, RtpPacket, RtpSender, cl
 __all__ = [
     "FRAMES_PER_SECOND",
     "FRAME_MS",
+    "G711",
+    "G722",
+    "L16",
     "PHASES",
     "QUIETEST_DBOV",
     "TICK_SECONDS",
     "ActivityBank",
+    "AudioBuffer",
+    "AudioChunk",
+    "BufferMetrics",
+    "Codec",
     "Datagram",
+    "Decoder",
     "DtmfDigit",
     "DtmfReceiver",
     "DtmfSender",
     "Ear",
+    "Encoder",
     "Engine",
+    "G722DecoderBank",
+    "G722EncoderBank",
     "HeaderExtension",
     "Heard",
     "JitterBank",
@@ -58,6 +73,9 @@ __all__ = [
     "MalformedMediaError",
     "MalformedRtcpError",
     "MalformedRtpError",
+    "OpusBandwidth",
+    "OpusMode",
+    "OpusPacket",
     "Outlet",
     "Playout",
     "RandomBits",
