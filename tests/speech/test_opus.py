@@ -14,6 +14,8 @@ from trunkline.errors import MissingDependencyError, UsageError
 from trunkline.media.codec import Codec
 from trunkline.media.errors import MalformedAudioError
 from trunkline.media.opus_packet import OpusMode, OpusPacket
+from trunkline.media.packet_decoder import PacketDecoder, Source
+from trunkline.sip.opus_parameters import OpusParameters
 from trunkline.speech import opus as module
 from trunkline.speech.opus import (
     RATES_HZ,
@@ -114,6 +116,19 @@ def test_a_lost_packet_is_recovered_from_the_next(
     assert decoder.decode(payloads[12]).size == 320
 
 
+def test_a_gap_of_two_packets_is_concealed_and_then_recovered(library: OpusLibrary) -> None:
+    codec = Opus(library, settings=OpusSettings(expected_loss_percent=30))
+    encoder, decoder = codec.encoder(), PacketDecoder(codec)
+    payloads = [encoder.encode(frame) for frame in voiced(20)]
+    for payload in payloads[:10]:
+        decoder.decode(payload)
+    filled = decoder.fill(640, payloads[12])
+    assert np.all(filled.source[:320] == Source.CONCEALED)
+    assert np.all(filled.source[320:] == Source.RECOVERED)
+    assert np.std(filled.pcm[320:]) > 1000
+    assert decoder.decode(payloads[12]) is not None
+
+
 def test_without_a_copy_nothing_is_recovered(library: OpusLibrary, decoder: OpusDecoder) -> None:
     encoder = OpusEncoder(library, 16_000, OpusSettings(fec=False))
     payloads = [encoder.encode(frame) for frame in voiced(10)]
@@ -182,6 +197,34 @@ def test_a_bitrate_may_be_lowered_on_the_way(encoder: OpusEncoder) -> None:
 def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="Opus's"):
         OpusSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_far_end_lowers_what_it_is_sent_and_never_raises_it() -> None:
+    ours = OpusSettings(dtx=True)
+    assert ours.for_peer(OpusParameters(use_inband_fec=True, use_dtx=True)) == ours
+    asked = OpusParameters(
+        max_playback_rate_hz=8000, max_average_bitrate=12_000, constant_bitrate=True
+    )
+    assert ours.for_peer(asked) == OpusSettings(
+        bitrate=12_000, fec=False, dtx=False, bandwidth="narrow", constant_bitrate=True
+    )
+    generous = OpusParameters(max_average_bitrate=500_000, use_inband_fec=True, use_dtx=True)
+    modest = OpusSettings(fec=False, bandwidth="medium")
+    assert modest.for_peer(generous) == modest
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "bandwidth"),
+    [(8000, "narrow"), (9000, "medium"), (16_000, "wide"), (24_000, "superwide"), (44_100, "full")],
+)
+def test_a_playback_rate_is_a_bandwidth(rate_hz: int, bandwidth: str) -> None:
+    asked = OpusParameters(max_playback_rate_hz=rate_hz)
+    assert OpusSettings().for_peer(asked).bandwidth == bandwidth
+
+
+def test_packets_of_one_size_are_made_where_wanted(library: OpusLibrary) -> None:
+    encoder = OpusEncoder(library, 16_000, OpusSettings(constant_bitrate=True))
+    assert {len(encoder.encode(frame)) for frame in voiced(10)} == {60}
 
 
 def test_a_rate_opus_has_not_is_refused(library: OpusLibrary) -> None:

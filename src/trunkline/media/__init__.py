@@ -30,6 +30,7 @@ from .g722_bank import G722DecoderBank, G722EncoderBank
 from .jitter import JitterBank, JitterSettings, JitterStatistics
 from .lane import Ear, Heard, JitterInlet, Lane, Outlet, StreamInlet, Tap, Window
 from .opus_packet import OpusBandwidth, OpusMode, OpusPacket
+from .packet_decoder import Filled, PacketDecoder, Source
 from .playout import Playout
 from .resample import Resampler, StreamResampler
 from .rtcp import RtcpCompound
@@ -59,6 +60,7 @@ __all__ = [
     "Ear",
     "Encoder",
     "Engine",
+    "Filled",
     "G722DecoderBank",
     "G722EncoderBank",
     "HeaderExtension",
@@ -77,6 +79,7 @@ __all__ = [
     "OpusMode",
     "OpusPacket",
     "Outlet",
+    "PacketDecoder",
     "Playout",
     "RandomBits",
     "ReceptionCounters",
@@ -85,6 +88,7 @@ __all__ = [
     "RtcpSession",
     "RtpPacket",
     "RtpSender",
+    "Source",
     "StreamInlet",
     "StreamResampler",
     "Tap",

@@ -12,7 +12,7 @@ import ctypes
 import ctypes.util
 import importlib.util
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -24,6 +24,7 @@ from trunkline.errors import MissingDependencyError, UsageError
 from trunkline.media.codec import Decoder, Encoder
 from trunkline.media.errors import MalformedAudioError
 from trunkline.media.opus_packet import LONGEST_PACKET_US, OpusPacket
+from trunkline.sip.opus_parameters import OpusParameters
 
 from .errors import SpeechError
 
@@ -47,8 +48,12 @@ _APPLICATION_VOIP = 2048
 _BANDWIDTHS: Final[dict[str, int]] = {
     "narrow": 1101, "medium": 1102, "wide": 1103, "superwide": 1104, "full": 1105,
 }  # fmt: skip
+_PLAYBACK_HZ: Final[dict[Bandwidth, int]] = {
+    "narrow": 8000, "medium": 12_000, "wide": 16_000, "superwide": 24_000, "full": 48_000,
+}  # fmt: skip
+"""The rate at which nothing of a bandwidth is lost (RFC 7587 section 3.1.1)."""
 # opus_defines.h; requests with an argument, and the ones that ask.
-_SET_BITRATE, _SET_MAX_BANDWIDTH, _SET_COMPLEXITY = 4002, 4004, 4010
+_SET_BITRATE, _SET_MAX_BANDWIDTH, _SET_VBR, _SET_COMPLEXITY = 4002, 4004, 4006, 4010
 _SET_INBAND_FEC, _SET_PACKET_LOSS_PERC, _SET_DTX = 4012, 4014, 4016
 _RESET_STATE, _GET_LOOKAHEAD = 4028, 4027
 
@@ -173,6 +178,8 @@ class OpusSettings:
     """Send nothing in silence."""
     bandwidth: Bandwidth = "full"
     """The most that is encoded; the audio's own rate limits it too."""
+    constant_bitrate: bool = False
+    """Packets of one size, for a far end that asks for them."""
 
     def __post_init__(self) -> None:
         for name, least, most in (
@@ -183,6 +190,21 @@ class OpusSettings:
         if self.bandwidth not in _BANDWIDTHS:
             known = ", ".join(_BANDWIDTHS)
             raise UsageError(f"Opus's bandwidth is one of {known}, not {self.bandwidth!r}")
+
+    def for_peer(self, wanted: OpusParameters) -> "OpusSettings":
+        """These, no more than a far end wants to receive (RFC 7587 section 6.1)."""
+        most = wanted.max_average_bitrate or self.bitrate
+        heard = next(
+            name for name, rate_hz in _PLAYBACK_HZ.items() if rate_hz >= wanted.max_playback_rate_hz
+        )
+        return replace(
+            self,
+            bitrate=min(self.bitrate, most),
+            fec=self.fec and wanted.use_inband_fec,
+            dtx=self.dtx and wanted.use_dtx,
+            bandwidth=min(self.bandwidth, heard, key=lambda name: _BANDWIDTHS[name]),
+            constant_bitrate=self.constant_bitrate or wanted.constant_bitrate,
+        )
 
 
 class _State:
@@ -226,6 +248,7 @@ class OpusEncoder(_State):
         self._set(_SET_INBAND_FEC, int(settings.fec))
         self._set(_SET_PACKET_LOSS_PERC, settings.expected_loss_percent)
         self._set(_SET_DTX, int(settings.dtx))
+        self._set(_SET_VBR, int(not settings.constant_bitrate))
         self._set(_SET_MAX_BANDWIDTH, _BANDWIDTHS[settings.bandwidth])
         lookahead = ctypes.c_int32()
         self._control(_GET_LOOKAHEAD, ctypes.byref(lookahead))
