@@ -43,7 +43,8 @@ SURFACE: dict[str, str] = {
     "trunkline.media": """
         ActivityBank AudioBuffer AudioChunk BufferMetrics Codec Datagram Decoder DtmfDigit
         DtmfReceiver DtmfSender Ear Encoder Engine G711 G722 G722DecoderBank
-        Filled G722EncoderBank L16 OpusBandwidth OpusMode OpusPacket PacketDecoder Source
+        Filled G722EncoderBank L16 OpusBandwidth OpusMode OpusPacket PacketDecoder
+        FillSource
         FRAMES_PER_SECOND FRAME_MS HeaderExtension Heard JitterBank JitterInlet
         JitterSettings JitterStatistics Lane Law MalformedAudioError MalformedMediaError
         MalformedRtcpError MalformedRtpError Outlet PHASES Playout QUIETEST_DBOV

@@ -9,7 +9,7 @@ import pytest
 from trunkline.errors import UsageError
 from trunkline.media.codec import G711, G722, Codec, Decoder, Encoder
 from trunkline.media.errors import MalformedAudioError
-from trunkline.media.packet_decoder import PacketDecoder, Source
+from trunkline.media.packet_decoder import FillSource, PacketDecoder
 
 
 @dataclass
@@ -70,7 +70,7 @@ def test_a_single_loss_is_recovered_from_the_next_packet() -> None:
     decoder = PacketDecoder(ScriptedCodec(leg))
     filled = decoder.fill(160, bytes([5]))
     assert np.all(filled.pcm == 4)
-    assert np.all(filled.source == Source.RECOVERED)
+    assert np.all(filled.source == FillSource.RECOVERED)
     assert decoder.recovered == 160
     assert leg.calls == [("recover", 160)]
 
@@ -78,7 +78,11 @@ def test_a_single_loss_is_recovered_from_the_next_packet() -> None:
 def test_of_a_longer_gap_only_the_end_is_recovered() -> None:
     leg = Scripted()
     filled = PacketDecoder(ScriptedCodec(leg)).fill(480, bytes([5]))
-    assert sources(filled.source) == [Source.CONCEALED, Source.CONCEALED, Source.RECOVERED]
+    assert sources(filled.source) == [
+        FillSource.CONCEALED,
+        FillSource.CONCEALED,
+        FillSource.RECOVERED,
+    ]
     assert leg.calls == [("conceal", 160), ("conceal", 160), ("recover", 160)]
 
 
@@ -86,7 +90,7 @@ def test_without_the_next_packet_or_a_copy_in_it_the_codec_conceals() -> None:
     for following in (None, bytes([5])):
         decoder = PacketDecoder(ScriptedCodec(Scripted(copy=lambda payload: False)))
         filled = decoder.fill(320, following)
-        assert sources(filled.source) == [Source.CONCEALED] * 2
+        assert sources(filled.source) == [FillSource.CONCEALED] * 2
         assert (decoder.concealed, decoder.recovered) == (320, 0)
 
 
@@ -94,9 +98,9 @@ def test_ten_seconds_are_not_concealed_but_their_end_is_recovered() -> None:
     leg = Scripted()
     filled = PacketDecoder(ScriptedCodec(leg)).fill(80_000, bytes([5]))
     found = sources(filled.source)
-    assert found[:8] == [Source.CONCEALED] * 8
-    assert found[8:-1] == [Source.MISSING] * (len(found) - 9)
-    assert found[-1] == Source.RECOVERED
+    assert found[:8] == [FillSource.CONCEALED] * 8
+    assert found[8:-1] == [FillSource.MISSING] * (len(found) - 9)
+    assert found[-1] == FillSource.RECOVERED
     assert not filled.pcm[8 * 160 : -160].any()
     assert len(leg.calls) == 9
 
@@ -120,14 +124,14 @@ def test_g711_and_g722_leave_every_loss_to_others(codec: Codec) -> None:
 def test_a_gap_shorter_than_the_next_packet_is_not_filled_from_it() -> None:
     leg = Scripted()
     filled = PacketDecoder(ScriptedCodec(leg)).fill(80, bytes([5]))
-    assert np.all(filled.source == Source.CONCEALED)
+    assert np.all(filled.source == FillSource.CONCEALED)
     assert ("recover", 80) not in leg.calls
 
 
 def test_the_odd_end_of_a_gap_that_no_codec_conceals_is_missing() -> None:
     filled = PacketDecoder(ScriptedCodec(Scripted())).fill(167)
-    assert np.all(filled.source[:160] == Source.CONCEALED)
-    assert np.all(filled.source[160:] == Source.MISSING)
+    assert np.all(filled.source[:160] == FillSource.CONCEALED)
+    assert np.all(filled.source[160:] == FillSource.MISSING)
 
 
 def test_a_malformed_payload_is_counted_and_is_a_loss() -> None:
@@ -135,7 +139,7 @@ def test_a_malformed_payload_is_counted_and_is_a_loss() -> None:
     assert decoder.decode(b"") is None
     assert decoder.decode(b"ab") is None
     assert decoder.malformed == 2
-    assert sources(decoder.fill(160, b"ab").source) == [Source.CONCEALED]
+    assert sources(decoder.fill(160, b"ab").source) == [FillSource.CONCEALED]
     heard = decoder.decode(bytes([7]))
     assert heard is not None
     assert np.all(heard == 7)

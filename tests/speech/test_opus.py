@@ -14,7 +14,7 @@ from trunkline.errors import MissingDependencyError, UsageError
 from trunkline.media.codec import Codec
 from trunkline.media.errors import MalformedAudioError
 from trunkline.media.opus_packet import OpusMode, OpusPacket
-from trunkline.media.packet_decoder import PacketDecoder, Source
+from trunkline.media.packet_decoder import FillSource, PacketDecoder
 from trunkline.sip.opus_parameters import OpusParameters
 from trunkline.speech import opus as module
 from trunkline.speech.opus import (
@@ -123,8 +123,8 @@ def test_a_gap_of_two_packets_is_concealed_and_then_recovered(library: OpusLibra
     for payload in payloads[:10]:
         decoder.decode(payload)
     filled = decoder.fill(640, payloads[12])
-    assert np.all(filled.source[:320] == Source.CONCEALED)
-    assert np.all(filled.source[320:] == Source.RECOVERED)
+    assert np.all(filled.source[:320] == FillSource.CONCEALED)
+    assert np.all(filled.source[320:] == FillSource.RECOVERED)
     assert np.std(filled.pcm[320:]) > 1000
     assert decoder.decode(payloads[12]) is not None
 

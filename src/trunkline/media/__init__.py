@@ -30,7 +30,7 @@ from .g722_bank import G722DecoderBank, G722EncoderBank
 from .jitter import JitterBank, JitterSettings, JitterStatistics
 from .lane import Ear, Heard, JitterInlet, Lane, Outlet, StreamInlet, Tap, Window
 from .opus_packet import OpusBandwidth, OpusMode, OpusPacket
-from .packet_decoder import Filled, PacketDecoder, Source
+from .packet_decoder import Filled, FillSource, PacketDecoder
 from .playout import Playout
 from .resample import Resampler, StreamResampler
 from .rtcp import RtcpCompound
@@ -60,6 +60,7 @@ __all__ = [
     "Ear",
     "Encoder",
     "Engine",
+    "FillSource",
     "Filled",
     "G722DecoderBank",
     "G722EncoderBank",
@@ -88,7 +89,6 @@ __all__ = [
     "RtcpSession",
     "RtpPacket",
     "RtpSender",
-    "Source",
     "StreamInlet",
     "StreamResampler",
     "Tap",

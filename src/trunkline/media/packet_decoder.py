@@ -17,7 +17,7 @@ from trunkline.errors import UsageError
 from .codec import Codec
 from .errors import MalformedAudioError
 
-__all__ = ["Filled", "PacketDecoder", "Source"]
+__all__ = ["FillSource", "Filled", "PacketDecoder"]
 
 LONGEST_GAP_MS = 160
 """A codec conceals no more at once than the jitter buffer does before it waits; by then
@@ -26,7 +26,7 @@ STEP_MS = 20
 """Concealed at a time, so that a codec fades as it does packet by packet."""
 
 
-class Source(IntEnum):
+class FillSource(IntEnum):
     """Where a stretch of a gap comes from."""
 
     MISSING = 0
@@ -44,7 +44,7 @@ class Filled:
     pcm: NDArray[np.int16]
     """As long as the gap."""
     source: NDArray[np.uint8]
-    """Of each sample, a `Source`."""
+    """Of each sample, a `FillSource`."""
 
 
 class PacketDecoder:
@@ -107,7 +107,7 @@ class PacketDecoder:
         if audio is None:
             return False
         filled.pcm[at : at + samples] = audio
-        filled.source[at : at + samples] = Source.CONCEALED
+        filled.source[at : at + samples] = FillSource.CONCEALED
         self.concealed += samples
         return True
 
@@ -117,7 +117,7 @@ class PacketDecoder:
         audio = self._decoder.recover(following, size)
         if audio is not None:
             filled.pcm[begin:] = audio
-            filled.source[begin:] = Source.RECOVERED
+            filled.source[begin:] = FillSource.RECOVERED
             self.recovered += size
         elif begin < self._codec.rate_hz * LONGEST_GAP_MS // 1000:
             self._conceal(filled, begin, size)

@@ -1,9 +1,11 @@
 """Opus through libopus itself (RFC 6716, RFC 7587), loaded with ctypes.
 
 Looked for at the configured path; among the libraries of an installed PyAV wheel, which
-are newer than most systems' (1.5 and later recover far more from in-band FEC); then
-among the system's. Nothing is imported from PyAV. Without a library there is no Opus,
-and `find_opus` says so with None.
+are newer than most systems'; then among the system's. Nothing is imported from PyAV.
+Without a library there is no Opus, and `find_opus` says so with None.
+
+A coder belongs to one leg and must not be used by two threads at once; while libopus works,
+other threads run.
 
 What a far end sends is checked by ``media.opus_packet`` before it reaches the library.
 """
