@@ -1,7 +1,7 @@
 """A bot for stream_to_bot.py: waits until the caller has finished, and says the same again.
 
-pip install websockets
-python examples/bot.py
+.venv/bin/pip install websockets
+.venv/bin/python examples/bot.py
 """
 
 import array

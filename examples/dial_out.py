@@ -6,7 +6,7 @@ python examples/dial_out.py sip:reception@127.0.0.1:5070
 import asyncio
 import sys
 
-from trunkline import Call, DialError, Switchboard
+from trunkline import Call, DialError, OutboundDeniedError, Switchboard
 from trunkline.server import Node
 from trunkline.settings import Settings, Sip
 
@@ -32,11 +32,13 @@ async def main(target: str) -> None:
             call = await board.dial(target, app=remind, timeout=30)
             end = await call.wait_ended()
             print(f"{end.reason} by {end.by}")
-        except DialError as error:
+        except (DialError, OutboundDeniedError) as error:
             print(error)
         finally:
             node.stop()
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("who to call: python examples/dial_out.py sip:reception@127.0.0.1:5070")
     asyncio.run(main(sys.argv[1]))

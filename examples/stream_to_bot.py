@@ -1,6 +1,6 @@
 """Send every call to a bot of your own; bot.py beside this is one.
 
-python examples/bot.py &
+.venv/bin/python examples/bot.py &
 trunkline up examples/stream_to_bot.py
 """
 

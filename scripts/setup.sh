@@ -11,7 +11,7 @@ log=$venv/setup.log
 purpose=${1:-demo}
 case $purpose in
   demo) extras=speech,llm ;;
-  test) extras=speech,espeak,llm,web,dev
+  test) extras=speech,espeak,llm,dev
     echo "The tests let espeak-ng speak too (GPL-3.0-or-later, in a process of its own)." ;;
   *) echo "usage: scripts/setup.sh demo|test" >&2; exit 2 ;;
 esac
@@ -24,8 +24,10 @@ step() {
   shift
   printf '  %s ' "$what"
   { printf '\n$'; printf ' %q' "$@"; printf '\n'; } >>"$log"
+  set -m  # a process group of its own, to be stopped as a whole
   "$@" >>"$log" 2>&1 </dev/null &
-  local job=$!
+  job=$!
+  set +m
   while kill -0 "$job" 2>/dev/null; do
     sleep 0.2
     (( ++ticks % 10 )) || printf '.'
@@ -39,6 +41,16 @@ step() {
   fi
 }
 ticks=0
+job=
+
+# Ctrl-C does not reach a job in the background: without this it would go on by itself.
+stopped() {
+  trap '' INT TERM HUP
+  [[ -z $job ]] || { kill -- "-$job" 2>/dev/null && wait "$job" 2>/dev/null; } || true
+  printf '\nsetup: stopped; the next time goes on from here\n' >&2
+  exit 130
+}
+trap stopped INT TERM HUP
 
 is_enough() { "$1" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 can_seed() { "$1" -c 'import ensurepip; ensurepip.version()' >/dev/null 2>&1; }
@@ -53,6 +65,12 @@ find_python() {
     found=${found:-$each}
   done
   echo "$found"
+}
+
+install_pip() {
+  local wheel
+  wheel=$("$venv/bin/python" scripts/get_pip.py "$venv") || return
+  "$venv/bin/python" "$wheel/pip" install --no-index "$wheel"
 }
 
 make_venv() {
@@ -73,9 +91,9 @@ make_venv() {
   elif command -v uv >/dev/null; then
     step "$name" uv venv --allow-existing --seed --python "$python" "$venv"
   else
-    rm -rf "$venv"
-    fail "$python can neither make a virtual environment with pip nor has it pip itself.
-As root: apt-get install python3-venv; or without root: install uv (https://docs.astral.sh/uv)."
+    # Debian's python3 and nothing else: neither ensurepip nor pip. The wheel of pip runs as it is.
+    step "$name" "$python" -m venv --without-pip "$venv"
+    step "pip" install_pip
   fi
   pwd >"$venv/.place"
 }
@@ -109,6 +127,8 @@ try:
     after = setup.install(lambda line: print(f"    {line}") if "GPL" in line else None)
 except TrunklineError as error:
     sys.exit(f"setup: {error}")
+except KeyboardInterrupt:
+    sys.exit(130)
 missing = [part.name for part in after if not part.found and part.pip]
 if missing:
     sys.exit(f"setup: still missing: {', '.join(missing)}")

@@ -18,10 +18,10 @@ ROOT = Path(trunkline.__file__).parent
 
 SURFACE: dict[str, str] = {
     "trunkline": """
-        Agent Call CallEnded CallEndedError ConfigError Conversation DialError Limits
-        MissingDependencyError OutboundDeniedError PeerError Phrases Switchboard Tool
-        ToolError TrunklineError TurnSettings UsageError __version__ echo play record
-        stream tool
+        Agent Call CallEnded CallEndedError ConfigError Conversation DialError
+        HoldRefusedError Limits MissingDependencyError OutboundDeniedError PeerError
+        Phrases Switchboard Tool ToolError TrunklineError TurnSettings UsageError
+        __version__ echo play record stream tool
     """,
     "trunkline.agent": """
         Agent AgentEvent AgentFailed AgentSaying AgentSpoke AgentStarted BadSettingsError
@@ -34,7 +34,7 @@ SURFACE: dict[str, str] = {
     "trunkline.calls": """
         App Call CallAnswered CallDigit CallEarlyMedia CallEnded CallEndedError CallEvent
         CallHeld CallRecord CallResumed CallRinging CallStarted CallState DialError
-        OutboundDeniedError OutboundPolicy RecordStore Recorded Recorder Recording
+        HoldRefusedError OutboundDeniedError OutboundPolicy RecordStore Recorded Recorder Recording
         RecordingError RecordsError Route Switchboard ToolUse TurnRecord UnknownCallError
     """,
     "trunkline.cli": """
@@ -76,7 +76,8 @@ SURFACE: dict[str, str] = {
         UnknownWords Usage create names register
     """,
     "trunkline.transports": """
-        Answered BrowserServer Digit Direction EarlyMedia Ended Held Leg LegEvent
+        Answered BrowserServer Digit Direction EarlyMedia Ended Held HoldChanged
+        HoldableLeg Leg LegEvent
         LegObserver LegReceiver MediaThread Party Resumed Ringing SipEndpoint SipOptions
         TwilioServer WaitingBuffer WebSocketServer
     """,

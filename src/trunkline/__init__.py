@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from .agent.turns import TurnSettings
     from .calls.apps import echo, play, record, stream
     from .calls.call import Call
-    from .calls.errors import CallEndedError, DialError, OutboundDeniedError
+    from .calls.errors import (
+        CallEndedError,
+        DialError,
+        HoldRefusedError,
+        OutboundDeniedError,
+    )
     from .calls.events import CallEnded
     from .calls.switchboard import Switchboard
     from .errors import (
@@ -45,7 +50,12 @@ else:
             ".agent.turns": ("TurnSettings",),
             ".calls.apps": ("echo", "play", "record", "stream"),
             ".calls.call": ("Call",),
-            ".calls.errors": ("CallEndedError", "DialError", "OutboundDeniedError"),
+            ".calls.errors": (
+                "CallEndedError",
+                "DialError",
+                "HoldRefusedError",
+                "OutboundDeniedError",
+            ),
             ".calls.events": ("CallEnded",),
             ".calls.switchboard": ("Switchboard",),
             ".errors": (
@@ -68,6 +78,7 @@ __all__ = [
     "ConfigError",
     "Conversation",
     "DialError",
+    "HoldRefusedError",
     "Limits",
     "MissingDependencyError",
     "OutboundDeniedError",

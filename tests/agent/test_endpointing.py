@@ -111,3 +111,30 @@ def test_without_audio_the_model_less_its_lateness_counts() -> None:
     assert past.offset(8000, 9000) == 8000 - 840
     assert past.onset(-20, 300) == 0
     assert past.audio(0, 100).size == 0
+
+
+def test_a_murmur_below_what_a_telephone_carries_leaves_the_model_its_word() -> None:
+    murmur = np.zeros(4000)
+    murmur[1600:2800] = noise(1200, -75)
+    pcm = np.round(murmur * 32767).astype(np.int16)
+    assert first_speech(pcm[:2800], 1700, RATE) == 1700
+    assert last_speech(pcm, 3200, RATE) == 3200 - LATENESS_MS * 8
+
+
+def test_a_pause_of_forty_milliseconds_is_within_a_word_and_a_longer_one_before_it() -> None:
+    for gap_ms, start in ((30, 1000), (70, 2000 + 70 * 8)):
+        pcm = scene(1000, 1000, 0, -100)
+        pcm = np.concatenate((pcm, scene(gap_ms * 8, 1000, 0, -100)))
+        assert abs(first_speech(pcm, 2600, RATE) - start) <= 80
+
+
+def test_an_incomplete_block_at_the_end_of_the_audio_is_left_out() -> None:
+    pcm = scene(0, 2400, 1600)
+    ends = {last_speech(pcm[: 4000 - cut], 3200, RATE) for cut in (0, 1, 39)}
+    assert max(ends) - min(ends) <= 40
+
+
+def test_twenty_milliseconds_is_the_shortest_silence_to_end_a_turn() -> None:
+    assert SilenceEndpointer(20).minimum_ms == 20
+    with pytest.raises(BadSettingsError, match="at least one frame"):
+        SilenceEndpointer(19)

@@ -142,3 +142,25 @@ def test_closing_stops_waiting() -> None:
         assert future.result().text == ""
 
     run_virtual(main())
+
+
+def test_an_engine_that_cannot_begin_is_reported_and_its_text_still_comes() -> None:
+    class Unready(Slow):
+        def start(self, grammar: Grammar | None) -> None:
+            raise OSError("no engine")
+
+    async def main() -> None:
+        failures: list[Exception] = []
+        async with asyncio.TaskGroup() as group:
+            recogniser = Recogniser(Unready(), group, failures.append)
+            recogniser.start(None)
+            assert [str(error) for error in failures] == ["no engine"]
+            recogniser.feed(PIECE)
+            first = recogniser.finish()
+            await asyncio.sleep(0)
+            recogniser.start(None)  # kept until the text has come, and fails then
+            assert (await first).text == "text 1"
+            await asyncio.sleep(0)
+            assert len(failures) == 2
+
+    run_virtual(main())

@@ -11,7 +11,7 @@ from trunkline.agent.speaking import SpeakingSettings, Speech
 from trunkline.agent.testing import MemoryLine, run_virtual
 from trunkline.agent.tools import Toolbox
 from trunkline.speech import Finished, Message, ModelFailed, Piece, TextDelta, ToolCall, ToolSpec
-from trunkline.speech.language import ReplyBroken, ReplyTimeout, RequestRefused
+from trunkline.speech.errors import ReplyBroken, ReplyTimeout, RequestRefused
 from trunkline.speech.standins import TtsStandIn
 
 

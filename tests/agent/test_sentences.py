@@ -138,3 +138,34 @@ def test_units_are_words_or_ideographs(text: str, words: list[str]) -> None:
 @given(st.text(max_size=200))
 def test_units_are_the_text(text: str) -> None:
     assert "".join(units(text)) == text
+
+
+def test_a_sentence_longer_than_the_longest_is_cut_though_its_end_has_come() -> None:
+    text = "one two three four five six seven. Eight."
+    pieces = split(text, len(text), longest=20)
+    assert pieces == ["one two three four", "five six seven.", "Eight."]
+
+
+def test_a_long_piece_is_cut_at_the_last_comma_that_is_not_too_early() -> None:
+    assert split("a, bcdefgh, ijklmnop qrstuvw", 1, longest=20)[0] == "a, bcdefgh,"
+    assert split("a, bcdefghijk ijklmnop qrst", 1, longest=20)[0] == "a, bcdefghijk"
+    assert split("x" * 50, 50, longest=20) == ["x" * 20, "x" * 20, "x" * 10]
+
+
+def test_the_first_clause_is_spoken_early_only_if_it_is_long_enough_and_ends_first() -> None:
+    splitter = SentenceSplitter(first_clause=5)
+    assert splitter.push("Yes. We open at nine, and close late. ") == [
+        "Yes.",
+        " We open at nine, and close late.",
+    ]
+    splitter = SentenceSplitter(first_clause=5)
+    assert splitter.push("Well, certainly, at nine. ") == ["Well, certainly,", " at nine."]
+
+
+def test_what_follows_an_abbreviation_says_whether_it_ends_the_sentence() -> None:
+    assert split("Open from 9 a.m. to 5 p.m. daily. Bye.") == [
+        "Open from 9 a.m. to 5 p.m. daily.",
+        "Bye.",
+    ]
+    assert split("It is room 12. Go there.") == ["It is room 12.", "Go there."]
+    assert split("Take no. 5 and no. 6. Then go.") == ["Take no. 5 and no. 6.", "Then go."]

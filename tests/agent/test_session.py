@@ -100,7 +100,7 @@ class Ears:
         audio_ms = sum(map(len, self.utterances[-1])) // 8
         await asyncio.sleep(self.delay)
         text = self.texts.pop(0)
-        if isinstance(text, Exception):
+        if isinstance(text, BaseException):
             raise text
         return Transcript(text, 0.9 if text else 0.0, True, audio_ms)
 
@@ -1206,3 +1206,41 @@ def test_two_hundred_conversations_share_one_loop() -> None:
 
     run_virtual(main())
     assert sorted(finished) == list(range(200))
+
+
+# Engines and texts that are not as they should be
+
+
+def test_a_model_that_cannot_say_what_it_expects_is_reported_and_the_turn_goes_on() -> None:
+    class Clueless(Model):
+        def expects(self, messages: Sequence[Message]) -> Grammar | None:
+            raise LookupError("no idea")
+
+    stage = Stage(model=Clueless())
+    stage.model.replies = [["We open at nine."]]
+
+    async def story(stage: Stage) -> None:
+        await stage.until(AgentSpoke)
+        await stage.turn("when do you open")
+        await stage.until(AgentSpoke, 2)
+
+    conversation = stage.play(story)
+    assert said(conversation)[-1] == ("assistant", "We open at nine.")
+    assert stage.ears.grammars == [None]
+    (failed,) = stage.of(AgentFailed)
+    assert (failed.stage, failed.message) == ("model", "LookupError: no idea")
+
+
+def test_the_text_about_keys_may_hold_any_other_braces() -> None:
+    stage = Stage()
+    stage.model.replies = [["Sales."]]
+
+    async def story(stage: Stage) -> None:
+        await stage.until(AgentSpoke)
+        stage.line.press("2")
+        await stage.until(AgentSpoke, 2)
+
+    limits = Limits(keys_text='{"keys": "{keys}"}')
+    conversation = stage.play(story, limits=limits)
+    assert said(conversation)[2:] == [("user", '{"keys": "2"}'), ("assistant", "Sales.")]
+    assert stage.of(AgentFailed) == []

@@ -117,3 +117,42 @@ def test_heard_and_unheard_are_the_text_and_more_time_is_never_less_text(
 @pytest.mark.parametrize("samples", [0, 5, 100])
 def test_an_empty_timeline_has_told_nothing(samples: int) -> None:
     assert Timeline(RATE).tell(samples, "later").unheard == "later"
+
+
+def test_a_digit_is_as_long_as_four_letters_and_so_is_an_ideograph() -> None:
+    # Weights: 5 for "call", 29 for seven digits and their space, 4 for "now".
+    timeline = spoken(("call 5550123 now", 38_000))
+    assert timeline.tell(33_999).heard == "call"
+    assert timeline.tell(34_000).heard == "call 5550123"
+    timeline = spoken(("ab九", 8000))
+    assert timeline.tell(2999).heard == ""
+    assert timeline.tell(3000).heard == "ab"
+
+
+def test_a_comma_is_a_pause_as_long_as_a_letter() -> None:
+    timeline = spoken(("no, yes", 8000))
+    assert timeline.tell(3999).heard == ""
+    assert timeline.tell(4000).heard == "no,"
+
+
+def test_the_space_before_a_later_round_belongs_to_no_round() -> None:
+    timeline = Timeline(RATE)
+    for number, text in enumerate((" One.", " Two.")):
+        timeline.begin(text, number)
+        timeline.extend(1000)
+    timeline.end()
+    told = timeline.tell(2000)
+    assert told.rounds == (" One.", "Two.")
+    assert told.heard == " One. Two."
+
+
+def test_a_piece_whose_gap_is_not_over_is_unheard() -> None:
+    timeline = Timeline(RATE)
+    for text in ("One.", "Two."):
+        timeline.begin(text)
+        timeline.gap(1000)
+        timeline.extend(1000)
+    timeline.end()
+    assert timeline.tell(1000).heard == ""
+    assert timeline.tell(3000).heard == "One."
+    assert timeline.tell(4000).heard == "One.Two."

@@ -262,7 +262,12 @@ def test_several_calls_run_at_once_and_answer_in_order() -> None:
         ToolCall("2", "nap", '{"seconds": 0.0, "name": "short"}'),
         ToolCall("3", "nap", "broken"),
     ]
-    answers = asyncio.run(Toolbox([nap]).call_all(calls))
+
+    async def main() -> list[Message]:
+        box = Toolbox([nap])
+        return await asyncio.gather(*map(box.call, calls))
+
+    answers = asyncio.run(main())
     assert finished == ["short", "long"]
     assert [answer.tool_call_id for answer in answers] == ["1", "2", "3"]
     assert [answer.content for answer in answers[:2]] == ["long", "short"]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from trunkline.agent.endpointing import BlindPast, Pause
 from trunkline.agent.errors import BadSettingsError, IllegalTransitionError
@@ -592,3 +593,107 @@ def _outside(driver: Driver, what: str) -> list[TurnEvent]:
     elif what in ("nothing", "stale"):
         machine.reply_nothing(machine.reply - (what == "stale"), driver.now)
     return []
+
+
+# The edges of what counts
+
+
+class Early:
+    """Says that every sound began long before the model noticed."""
+
+    def __init__(self, samples: int) -> None:
+        self.samples = samples
+
+    def onset(self, first: int, received: int) -> int:
+        return first - self.samples
+
+    def offset(self, voice_end: int, received: int) -> int:
+        return voice_end
+
+    def audio(self, start: int, end: int) -> NDArray[np.int16]:
+        return np.empty(0, np.int16)
+
+
+def test_a_breath_before_a_click_is_no_turn_however_long_the_two_are_together() -> None:
+    settings = TurnSettings(speech_ms=90)
+    machine = TurnMachine(settings, RATE, past=Early(4000))
+    machine.hear(4160, [], 0.5)
+    # One window of 32 ms is less than half of 90 ms judged to be speech; two are enough.
+    assert not machine.hear(FRAME, [Window(0.9, 0, WINDOW)], 0.52)
+    assert machine.state is State.ONSET
+    assert kinds(list(machine.hear(WINDOW, [Window(0.9, 0, WINDOW)], 0.55))) == [SpeechStarted]
+
+
+def test_a_false_start_is_as_long_as_its_windows_of_speech() -> None:
+    machine = TurnMachine(TurnSettings(), RATE)
+    machine.hear(WINDOW, [Window(0.9, 0, WINDOW)], 0.032)
+    (event,) = machine.hear(WINDOW, [Window(0.0, 0, WINDOW)], 0.064)
+    assert event == FalseStart(0.064, 32, False)
+
+
+def test_a_window_at_the_threshold_is_speech_and_one_at_the_release_does_not_end_it() -> None:
+    settings = TurnSettings(threshold=0.5, release=0.25)
+    driver = drive(threshold=0.5, release=0.25)
+    driver.run(0.499, 200)
+    assert driver.machine.state is State.QUIET
+    assert kinds(driver.run(settings.threshold, 200)) == [SpeechStarted]
+    assert driver.run(settings.release, 400) == []
+    assert kinds(driver.run(0.249, 100)) == [SpeechEnded]
+
+
+def test_a_turn_that_is_too_long_ends_where_it_is_cut() -> None:
+    driver = drive(max_turn_ms=1000)
+    driver.speak(1200)
+    over = driver.events[-1]
+    assert isinstance(over, TurnEnded)
+    assert over.reason is EndReason.TOO_LONG
+    assert over.speech_started_at == pytest.approx(0.0)
+    assert over.speech_ended_at == over.at == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("state", [State.QUIET, State.THINKING, State.REPLYING])
+def test_keys_alone_begin_and_end_when_they_are_pressed(state: State) -> None:
+    driver = drive().to(state)
+    turn = driver.machine.turn
+    driver.now += 0.013
+    over = driver.keys("7")[-1]
+    assert isinstance(over, TurnEnded)
+    assert over.at == over.speech_started_at == over.speech_ended_at == driver.now
+    # While a reply to the caller is awaited the turn goes on; else it is a new one.
+    assert over.turn == turn + (state is not State.THINKING)
+
+
+def test_after_the_end_nothing_is_heard() -> None:
+    driver = drive().to(State.TALKING)
+    driver.machine.end()
+    assert driver.silence(2000) == []
+    assert driver.speak(2000) == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"speech_ms": 20, "silence_ms": 20, "barge_in_ms": 20, "max_turn_ms": 20},
+        {"preroll_ms": 2000, "opening_ms": 0, "idle_ms": 0},
+        {"threshold": 0.4, "release": 0.4},
+    ],
+)
+def test_settings_at_the_edge_of_their_range_are_taken(settings: dict[str, float]) -> None:
+    TurnSettings(**settings)  # type: ignore[arg-type]
+
+
+@given(st.lists(STEP, max_size=40), st.booleans(), st.sampled_from([0, 1500]))
+def test_whatever_has_happened_a_caller_who_speaks_and_stops_gets_a_turn(
+    steps: list[tuple[object, ...]], awaiting: bool, idle_ms: int
+) -> None:
+    driver = Driver(TurnMachine(TurnSettings(idle_ms=idle_ms), RATE, awaiting=awaiting))
+    for step in steps:
+        if step[0] == "frames":
+            driver.run(step[1], int(step[2]) * 20)  # type: ignore[arg-type,call-overload]
+        else:
+            _outside(driver, str(step[0]))
+    driver.silence(1000)
+    driver.speak(500)
+    events = driver.silence(1000)
+    assert [event.spoken for event in events if isinstance(event, TurnEnded)] == [True]
+    assert driver.machine.state is State.THINKING

@@ -7,7 +7,15 @@ from typing import Any
 from trunkline.media.engine import PHASES, Engine
 from trunkline.media.g711 import Law
 from trunkline.media.lane import Lane, StreamInlet
-from trunkline.transports.leg import Answered, Ended, Leg, LegEvent, LegObserver, Party
+from trunkline.transports.leg import (
+    Answered,
+    Ended,
+    HoldChanged,
+    Leg,
+    LegEvent,
+    LegObserver,
+    Party,
+)
 
 
 class Street:
@@ -136,6 +144,22 @@ class FakeLeg:
 
     def statistics(self) -> Mapping[str, float]:
         return {"received": 1.0}
+
+
+class HoldingLeg(FakeLeg):
+    """A leg that can hold; says what it is told to say to that, or that it is done."""
+
+    def __init__(self, media: FakeMedia) -> None:
+        super().__init__(media)
+        self.answers: list[LegEvent] = []
+
+    def hold(self, *, silent: bool = False) -> None:
+        self.did.append(("hold", silent))
+        self.tell(self.answers.pop() if self.answers else HoldChanged(True))
+
+    def resume(self) -> None:
+        self.did.append(("resume",))
+        self.tell(self.answers.pop() if self.answers else HoldChanged(False))
 
 
 def leg_of(leg: FakeLeg) -> Leg:

@@ -8,15 +8,30 @@ import numpy as np
 import pytest
 
 from trunkline.calls.call import Call
-from trunkline.calls.errors import CallEndedError
-from trunkline.calls.events import CallAnswered, CallDigit, CallEnded, CallHeld, CallRinging
+from trunkline.calls.errors import CallEndedError, HoldRefusedError
+from trunkline.calls.events import (
+    CallAnswered,
+    CallDigit,
+    CallEnded,
+    CallHeld,
+    CallResumed,
+    CallRinging,
+)
 from trunkline.calls.states import CallState
 from trunkline.errors import UsageError
 from trunkline.media.g711 import Law, encode
 from trunkline.media.wav import serialise_wav
-from trunkline.transports.leg import Digit, EarlyMedia, Ended, Held, Resumed, Ringing
+from trunkline.transports.leg import (
+    Digit,
+    EarlyMedia,
+    Ended,
+    Held,
+    HoldChanged,
+    Resumed,
+    Ringing,
+)
 
-from .fakes import FakeLeg, FakeMedia, turn
+from .fakes import FakeLeg, FakeMedia, HoldingLeg, turn
 
 TONE = (8000 * np.sin(np.arange(1600) / 5)).astype(np.int16)
 
@@ -262,5 +277,91 @@ def test_a_call_without_a_node_has_no_voice_and_no_recorder() -> None:
             call.start_recording()
         with pytest.raises(UsageError):
             await call.say("hello")
+
+    asyncio.run(main())
+
+
+def holding() -> tuple[Call, HoldingLeg, list[object]]:
+    media = FakeMedia()
+    leg = HoldingLeg(media)
+    call = Call("call_1", leg, media)  # type: ignore[arg-type]
+    leg.observer = call.leg_event
+    events: list[object] = []
+    call.observe(events.append)
+    return call, leg, events
+
+
+def test_a_call_is_held_and_resumed() -> None:
+    async def main() -> None:
+        call, leg, events = holding()
+        await call.answer()
+        await call.hold()
+        assert call.on_hold and call.state is CallState.UP and call.is_answered
+        await call.hold(silent=True)
+        await call.resume()
+        assert not call.on_hold
+        assert leg.did[1:] == [("hold", False), ("hold", True), ("resume",)]
+        assert [(type(e), getattr(e, "by", "")) for e in events] == [
+            (CallAnswered, ""), (CallHeld, "us"), (CallResumed, "us"),
+        ]  # fmt: skip
+
+    asyncio.run(main())
+
+
+def test_who_is_held_may_hold_as_well() -> None:
+    async def main() -> None:
+        call, leg, events = holding()
+        await call.answer()
+        leg.tell(Held())
+        await turn()
+        await call.hold()
+        assert call.state is CallState.HELD and call.on_hold
+        leg.tell(Resumed())
+        await turn()
+        assert call.state is CallState.UP and call.on_hold
+        assert [getattr(e, "by", "") for e in events[1:]] == ["them", "us", "them"]
+
+    asyncio.run(main())
+
+
+def test_a_refused_hold_raises_and_changes_nothing() -> None:
+    async def main() -> None:
+        call, leg, events = holding()
+        await call.answer()
+        leg.answers = [HoldChanged(False, 488, "Not Acceptable Here")]
+        with pytest.raises(HoldRefusedError, match="488 Not Acceptable Here") as caught:
+            await call.hold()
+        assert caught.value.code == 488 and not call.on_hold
+        assert not any(isinstance(event, CallHeld) for event in events)
+        await call.hold()
+
+    asyncio.run(main())
+
+
+def test_a_call_that_ends_while_it_is_being_held_says_so() -> None:
+    async def main() -> None:
+        call, leg, _ = holding()
+        await call.answer()
+        leg.answers = [Ended("hangup", "them")]
+        with pytest.raises(CallEndedError):
+            await call.hold()
+        with pytest.raises(UsageError, match="not up"):
+            await call.resume()
+
+    asyncio.run(main())
+
+
+def test_only_a_call_that_is_up_on_a_transport_with_hold_can_be_held() -> None:
+    async def main() -> None:
+        call, _, _ = holding()
+        with pytest.raises(UsageError, match="not up"):
+            await call.hold()
+        other, leg, _ = make()
+        other.transport = "twilio"
+        await other.answer()
+        for change in (other.hold, other.resume):
+            with pytest.raises(UsageError, match="a call over twilio cannot be held"):
+                await change()
+        assert leg.did[1:] == []
 
     asyncio.run(main())

@@ -140,6 +140,18 @@ def test_every_ear_is_told_of_the_end_once_and_those_that_come_later_at_once() -
     assert leg.outlet.sent == [] and leg.made.ears == [] and leg.made.taps == []
 
 
+def test_the_end_takes_its_own_taps_off_a_lane_that_goes_on() -> None:
+    line, leg, media = make()
+    opened(line, leg, media)
+    own, other = Tap(), Tap()
+    line.tap(own)
+    leg.made.taps.append(other)
+    line.close(1.0)
+    media.tick(8)
+    assert leg.made.taps == [other]
+    assert own.ticks == 0 and other.ticks
+
+
 def test_posting_crosses_to_the_applications_loop() -> None:
     async def main() -> None:
         line, _, _ = make()

@@ -4,7 +4,16 @@ import pytest
 
 from trunkline.calls.states import TRANSITIONS, CallState, IllegalTransitionError, next_state
 from trunkline.errors import UsageError
-from trunkline.transports.leg import Answered, Digit, EarlyMedia, Ended, Held, Resumed, Ringing
+from trunkline.transports.leg import (
+    Answered,
+    Digit,
+    EarlyMedia,
+    Ended,
+    Held,
+    HoldChanged,
+    Resumed,
+    Ringing,
+)
 
 
 def walk(*events: object) -> CallState:
@@ -17,6 +26,8 @@ def walk(*events: object) -> CallState:
 def test_a_call_rings_plays_is_answered_held_and_resumed() -> None:
     assert walk(Ringing(), EarlyMedia(), Ringing(), Answered()) is CallState.UP
     assert walk(Answered(), Held(), Digit("1", 0), Resumed()) is CallState.UP
+    assert walk(Answered(), HoldChanged(True)) is CallState.UP
+    assert walk(Answered(), Held(), HoldChanged(True)) is CallState.HELD
 
 
 @pytest.mark.parametrize("state", [state for state in CallState if state is not CallState.ENDED])

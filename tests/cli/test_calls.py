@@ -1,6 +1,7 @@
 """``trunkline calls`` and ``trunkline calls show``."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,26 @@ HELD = CallRecord(
     headers={"User-Agent": "phone"},
     node="north",
 )
+
+
+@pytest.mark.parametrize("limit", ["0", "-5"])
+def test_a_limit_of_no_calls_is_refused(run, limit: str) -> None:
+    ran = run("calls", "--limit", limit)
+    assert ran.status == 2
+    assert "from 1 on" in ran.err
+
+
+def test_an_id_stays_in_one_piece_in_a_narrow_terminal(
+    run, store: RecordStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trunkline.cli.calls.console", lambda: Console(width=40))
+    keep(store, replace(HELD, id="call_5e3426eedec20502"))
+    assert "call_5e3426eedec20502" in run("calls").out
+
+
+def test_the_call_id_is_shown_once(run, store: RecordStore) -> None:
+    keep(store, replace(HELD, headers={"Call-ID": "xyz@pbx"}))
+    assert run("calls", "show", HELD.id).out.count("xyz@pbx") == 1
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
 """The command line as a whole: found, fast, and brief about mistakes."""
 
 import ast
+import errno
 import importlib
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,12 +96,59 @@ def test_an_error_of_ours_is_status_1_without_a_traceback(
     assert run("version")[::2] == (1, "trunkline: the line is dead\n")
 
 
+def test_a_file_that_may_not_be_read_is_one_line(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "trunkline.toml")
+
+    monkeypatch.setattr("trunkline.cli.version.version", refuse)
+    assert run("version")[::2] == (1, "trunkline: trunkline.toml: Permission denied\n")
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_another_signal_to_stop_ends_it_as_ctrl_c_does(
+    run, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, in_background: bool
+) -> None:
+    hung_up: list[bool] = []
+
+    def talk() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        finally:
+            hung_up.append(True)
+
+    before = signal.signal(number, signal.SIG_DFL)
+    # Shells have jobs in the background ignore Ctrl-C.
+    keys = signal.signal(
+        signal.SIGINT, signal.SIG_IGN if in_background else signal.default_int_handler
+    )
+    monkeypatch.setattr("trunkline.cli.version.version", talk)
+    try:
+        assert run("version").status == 128 + number
+        assert hung_up == [True]
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+        signal.signal(signal.SIGINT, keys)
+
+
 def test_an_interrupt_is_what_a_shell_makes_of_it(run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("trunkline.cli.version.version", interrupt)
     assert run("version").status == 130
+
+
+@pytest.mark.parametrize("command", ["config sample", "calls --json", "version", "--help"])
+def test_a_full_disk_is_one_line_and_status_1(tmp_path: Path, command: str) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m trunkline {command} >/dev/full",
+        shell=True, capture_output=True, text=True, env=_environment(), cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == ("trunkline: the output could not be written: No space left on device\n")
 
 
 def test_who_stops_reading_hears_no_complaint() -> None:

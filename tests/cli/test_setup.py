@@ -31,6 +31,9 @@ def machine(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
         setup.importlib.util, "find_spec", lambda name: name if name in machine.has else None
     )
+    monkeypatch.setattr(setup.flite_engine, "is_installed", lambda: "flite" in machine.has)
+    espeak = {"espeak-ng", "espeakng_loader"}
+    monkeypatch.setattr(setup.espeak_engine, "is_installed", lambda: bool(espeak & machine.has))
     monkeypatch.setattr(
         setup.shutil, "which", lambda name: f"/bin/{name}" if name in machine.has else None
     )
@@ -44,7 +47,7 @@ def test_everything_that_is_missing_is_installed(run, machine) -> None:
     pip = [sys.executable, "-m", "pip", "install"]
     assert machine.commands == [
         [*pip, "onnxruntime>=1.18", "pocketsphinx>=5.0.3", "espeakng-loader>=0.2.4"],
-        [*pip, "--no-deps", "silero-vad>=5.1"],
+        [*pip, "--no-deps", "silero-vad>=6"],
     ]
 
 
@@ -54,6 +57,14 @@ def test_where_flite_is_there_no_gpl_voice_is_installed(run, machine) -> None:
     assert "espeakng_loader" not in machine.has
     run("setup", "speech", "--espeak")
     assert "espeakng_loader" in machine.has
+
+
+def test_the_systems_own_espeak_will_do(run, machine) -> None:
+    machine.has |= {"espeak-ng", "onnxruntime", "silero_vad", "pocketsphinx"}
+    ran = run("setup", "speech", "--json")
+    assert ran.status == 0
+    assert ran.data["parts"]["espeak-ng"] is True
+    assert machine.commands == []
 
 
 def test_what_is_there_is_left_alone(run, machine) -> None:

@@ -109,3 +109,10 @@ def test_somebody_who_hangs_up_at_once_ends_the_program(
         running.join(10)
     assert len(NotedVoice.said) == 1
     assert capsys.readouterr().out == "hangup by them\n"
+
+
+def test_a_call_that_is_not_allowed_is_told_and_not_a_traceback(
+    program: Callable[[str], threading.Thread], capsys: pytest.CaptureFixture[str]
+) -> None:
+    program("sip:reception@192.0.2.1").join(10)
+    assert "is not allowed; outbound.allowed_prefixes" in capsys.readouterr().out

@@ -9,7 +9,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -39,6 +39,27 @@ def until(condition: Callable[[], T], seconds: float = 5.0, what: str = "") -> T
             return found
         assert time.monotonic() < deadline, what or f"not within {seconds} s: {condition}"
         time.sleep(0.005)
+
+
+def settled(count: Callable[[], int], enough: int, quiet_seconds: float = 1.0) -> int:
+    """A count when it is enough, or has not moved for a while."""
+    last, since = count(), time.monotonic()
+    while last < enough and time.monotonic() - since < quiet_seconds:
+        time.sleep(0.02)
+        if (now := count()) != last:
+            last, since = now, time.monotonic()
+    return last
+
+
+def assert_explained(missing: int, quality: Mapping[str, float | None]) -> None:
+    """Frames that did not come back whole are ones the node says it had to mend.
+
+    However busy the machine is, a frame is played as it was sent, or counted as late,
+    or counted as mended (concealed, added, left out) with the neighbour it is blended
+    with. A bug that spoils audio without an excuse shows here, on any machine.
+    """
+    mended = sum(quality[f"{how}_frames"] or 0 for how in ("concealed", "inserted", "dropped"))
+    assert missing <= 2 * mended + (quality["late"] or 0), (missing, dict(quality))
 
 
 class RunningNode:

@@ -336,10 +336,14 @@ class MediaPort:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+        self.socket.close()
+
+    def stop(self) -> None:
+        """Neither send nor read any more; legal more than once."""
         self._closed = True
         for thread in self._threads:
             thread.join(5)
-        self.socket.close()
 
     def _start(self, target: Callable[..., Any], *args: object) -> threading.Thread:
         thread = threading.Thread(target=target, args=args, daemon=True)

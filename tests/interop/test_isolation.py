@@ -14,7 +14,7 @@ from trunkline.calls.switchboard import Switchboard
 from trunkline.settings import Media
 
 from .conftest import Start
-from .kit import until
+from .kit import assert_explained, settled, until
 from .peer import Dialled, MediaPort, Peer, found_in_order, gaps, noise, sdp, stream
 
 BLOCKED_SECONDS = 2.0
@@ -55,7 +55,8 @@ def test_an_app_that_blocks_costs_no_other_call_a_frame_and_is_named(
         Dialled(peer, "200").answered(sdp(other.port))
         until(lambda: blocking)
         playing.join()
-        until(lambda: found_in_order(sent, [p.payload for p in media.received]) >= 130)
+        whole = settled(lambda: found_in_order(sent, [p.payload for p in media.received]), 160)
+        assert whole >= 130
         packets = [p for p in media.received if began <= p.at <= began + BLOCKED_SECONDS]
         assert not gaps(media.received)
         assert len(packets) >= 0.9 * BLOCKED_SECONDS * 50
@@ -66,6 +67,8 @@ def test_an_app_that_blocks_costs_no_other_call_a_frame_and_is_named(
         peer.respond(peer.request("BYE"), 200)
         assert call.bye().code == 200
         node.assert_clean()
+    (quality,) = [r.quality for r in node.records() if r.quality["received"] == len(sent)]
+    assert_explained(len(sent) - whole, quality)
     watchdog = node.node.media.watchdog
     assert watchdog is not None
     found = until(lambda: list(watchdog.blocked))

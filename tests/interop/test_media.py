@@ -16,7 +16,7 @@ from trunkline.media.wav import parse_wav
 from trunkline.settings import Media, Sip
 
 from .conftest import Start
-from .kit import until
+from .kit import assert_explained, settled, until
 from .peer import (
     Blast,
     Dialled,
@@ -46,9 +46,15 @@ def nearly(frames: int) -> int:
     """How many of these must come back whole.
 
     All of them do on a machine with a core to spare. Where a sender or the node stands
-    still for longer than the jitter buffer holds, audio is lost, as it must be.
+    still for longer than the jitter buffer holds, audio is lost, as it must be;
+    `assert_explained` then asks whether that is what happened.
     """
     return frames * 8 // 10
+
+
+def wait_for_echo(media: MediaPort, sent: list[bytes], whole: int) -> None:
+    """Nearly so many frames are back whole, and no more of them come."""
+    assert settled(lambda: echoed(media, sent), whole) >= nearly(whole)
 
 
 @pytest.mark.parametrize("law", [0, 8], ids=["mu-law", "A-law"])
@@ -59,7 +65,7 @@ def test_audio_comes_back_sample_for_sample(start: Start, law: int) -> None:
         there = call.answered(sdp(media.port, formats=f"{law} 101")).media
         sent = noise(75)
         media.play(there, stream(sent, payload_type=law)).join()
-        until(lambda: echoed(media, sent) >= nearly(75))
+        wait_for_echo(media, sent, 75)
         assert {packet.payload_type for packet in media.received} == {law}
         assert len({packet.ssrc for packet in media.received}) == 1
         assert not gaps(media.received)
@@ -72,6 +78,7 @@ def test_audio_comes_back_sample_for_sample(start: Start, law: int) -> None:
         node.assert_clean()
     quality = node.records()[0].quality
     assert (quality["lost"], quality["duplicate"], quality["received"]) == (0, 0, 75)
+    assert_explained(75 - echoed(media, sent), quality)
 
 
 def test_packets_that_come_out_of_order_and_twice_are_put_right(start: Start) -> None:
@@ -89,12 +96,13 @@ def test_packets_that_come_out_of_order_and_twice_are_put_right(start: Start) ->
                 swapped.append((later, second))
         doubled = [item for item in swapped for _ in range(2)]
         media.play(there, doubled).join()
-        until(lambda: echoed(media, sent) >= nearly(60))
+        wait_for_echo(media, sent, 60)
         assert call.bye().code == 200
         node.assert_clean()
     quality = node.records()[0].quality
     assert quality["lost"] == 0 and (quality["duplicate"] or 0) >= 59
     assert (quality["reordered"] or 0) >= 25
+    assert_explained(60 - echoed(media, sent), quality)
 
 
 def test_lost_packets_are_concealed_and_counted(start: Start) -> None:
@@ -106,13 +114,14 @@ def test_lost_packets_are_concealed_and_counted(start: Start) -> None:
         schedule = [item for index, item in enumerate(stream(sent)) if index % 10 != 5]
         media.play(there, schedule).join()
         # The frame after a gap is blended with what filled it: 12 of 60 are not whole.
-        until(lambda: echoed(media, sent) >= nearly(48))
+        wait_for_echo(media, sent, 48)
         time.sleep(PLAYED_OUT_SECONDS)
         assert not gaps(media.received)
         assert call.bye().code == 200
         node.assert_clean()
     quality = node.records()[0].quality
     assert quality["lost"] == 6 and (quality["concealed_frames"] or 0) >= 6
+    assert_explained(48 - echoed(media, sent), quality)
 
 
 def test_sequence_numbers_wrap_and_sources_change_in_mid_call(start: Start) -> None:
@@ -124,11 +133,12 @@ def test_sequence_numbers_wrap_and_sources_change_in_mid_call(start: Start) -> N
         wrapping = stream(sent[:45], sequence=65_520, timestamp=0xFFFFFFFF - 2_000)
         other = stream(sent[45:], sequence=9, timestamp=77, ssrc=0x9999, start=0.9)
         media.play(there, wrapping + other).join()
-        until(lambda: echoed(media, sent) >= nearly(90))
+        wait_for_echo(media, sent, 90)
         assert call.bye().code == 200
         node.assert_clean()
     quality = node.records()[0].quality
     assert quality["ssrc_changes"] == 1 and quality["lost"] == 0
+    assert_explained(90 - echoed(media, sent), quality)
 
 
 def test_our_stream_has_a_marker_at_its_start_and_keeps_its_pace(start: Start) -> None:

@@ -261,3 +261,53 @@ def test_rows_do_not_affect_each_other(seed: int, loss: float) -> None:
         (alone.conceal if lost[3] else alone.update)(single, mine)
         assert np.array_equal(single[0], block[3])
         assert block.min() > HOLE
+
+
+@pytest.mark.parametrize("lead", [1, 37, 90, 159])
+def test_what_fills_a_hole_is_the_last_20_ms_before_it_wherever_it_begins(lead: int) -> None:
+    frames = tone(6, 50.0)  # one period a frame: any other 20 ms would be out of phase
+    concealer = Concealer()
+    rows = np.array([concealer.open()])
+    for frame in frames[:5]:
+        concealer.update(frame[np.newaxis].copy(), rows)
+    block = frames[5:].copy()
+    block[0, lead:] = HOLE
+    concealer.conceal(block, rows)
+    gain = 0.5 ** (np.arange(FRAME - lead) / FRAME)
+    assert np.array_equal(block[0, :lead], frames[5, :lead])
+    assert np.allclose(block[0, lead:], frames[5, lead:] * gain, atol=320)
+    # The next frame rises out of what would have followed, which is still 50 Hz.
+    following = np.zeros((1, FRAME), np.int16)
+    concealer.update(following, rows)
+    sink = 1 - np.arange(1, FADE + 1) / (FADE + 1)
+    gain = 0.5 ** (np.arange(FRAME - lead, FRAME - lead + FADE) / FRAME)
+    assert np.allclose(following[0, :FADE], frames[5, :FADE] * gain * sink, atol=320)
+    assert not following[0, FADE:].any()
+
+
+def test_samples_after_a_hole_rise_out_of_its_concealment_over_4_ms() -> None:
+    concealer = Concealer()
+    rows = np.array([concealer.open()])
+    block = np.full((1, FRAME), 8000, np.int16)
+    block[0, :50] = HOLE
+    concealer.conceal(block, rows)  # nothing lies before: the concealment is silence
+    rise = np.arange(1, FADE + 1) / (FADE + 1)
+    assert not block[0, :50].any()
+    assert np.allclose(block[0, 50 : 50 + FADE], 8000 * rise, atol=1)
+    assert (block[0, 50 + FADE :] == 8000).all()
+
+
+def test_a_jump_between_extremes_is_clipped_and_never_looks_like_a_hole() -> None:
+    concealer = Concealer()
+    rows = np.array([concealer.open()])
+    block = np.full((1, FRAME), -32767, np.int16)
+    block[0, 0] = 32767
+    concealer.update(block, rows)
+    lost = missing()
+    concealer.conceal(lost, rows)
+    assert lost[0, 1] == -32767
+    concealer.reset(rows)
+    concealer.update(-block, rows)
+    lost = missing()
+    concealer.conceal(lost, rows)
+    assert lost[0, 1] == 32767

@@ -427,3 +427,52 @@ def test_no_bytes_make_a_receiver_raise(
             assert digit.duration_ms >= 0
     receiver.expire(1e9)
     assert receiver.next_timeout() is None
+
+
+# --- two presses, one of them damaged --------------------------------------------------
+
+
+def test_another_key_on_a_frozen_clock_ends_the_press_whose_end_was_lost() -> None:
+    receiver = DtmfReceiver()
+    assert not receiver.receive(event(1, 160), 1000, SSRC, True, 0.0)
+    assert receiver.receive(event(2, 160), 1000, SSRC, True, 0.1) == [DtmfDigit("1", 20)]
+    assert receiver.expire(1.0) == [DtmfDigit("2", 20)]
+
+
+def test_a_straggler_of_an_earlier_press_does_not_cut_the_one_that_is_down() -> None:
+    receiver = DtmfReceiver()
+    assert not receiver.receive(event(2, 400), 3000, SSRC, True, 0.0)
+    assert not receiver.receive(event(1, 800, end=True), 1000, SSRC, False, 0.01)
+    assert receiver.late == 1
+    assert receiver.receive(event(2, 800, end=True), 3000, SSRC, False, 0.05) == [
+        DtmfDigit("2", 100)
+    ]
+
+
+def test_a_new_source_may_begin_at_an_earlier_timestamp() -> None:
+    receiver = DtmfReceiver()
+    assert not receiver.receive(event(1, 160), 3000, 1, True, 0.0)
+    assert receiver.receive(event(2, 160), 1000, 2, True, 0.02) == [DtmfDigit("1", 20)]
+    assert receiver.receive(event(2, 160, end=True), 1000, 2, False, 0.04) == [DtmfDigit("2", 20)]
+    assert receiver.receive(event(3, 160, end=True), 500, 3, True, 0.1) == [DtmfDigit("3", 20)]
+    assert receiver.late == 0
+
+
+def test_a_press_is_waited_for_exactly_its_timeout() -> None:
+    receiver = DtmfReceiver(timeout_ms=200)
+    assert receiver.next_timeout() is None
+    receiver.receive(event(1, 160), 1000, SSRC, True, 1.0)
+    assert receiver.next_timeout() == pytest.approx(1.2)
+    assert not receiver.expire(1.19)
+    assert receiver.expire(1.2) == [DtmfDigit("1", 20)]
+    assert receiver.next_timeout() is None
+
+
+def test_a_key_held_for_ten_seconds_was_held_for_ten_seconds() -> None:
+    receiver = DtmfReceiver()
+    digits = [
+        digit
+        for now, packet in long_press(80_000)
+        for digit in receiver.receive(packet.payload, packet.timestamp, SSRC, packet.marker, now)
+    ]
+    assert digits == [DtmfDigit("3", 10_000)]

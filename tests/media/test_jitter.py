@@ -403,6 +403,25 @@ def test_pauses_shorter_than_the_delay_are_kept() -> None:
     assert heard.statistics.lost == 0
 
 
+@pytest.mark.parametrize("gap", [300, 400, 330])
+def test_what_lies_before_a_pause_that_begins_within_a_frame_is_played(gap: int) -> None:
+    spoken = stream(21, ptime=240)  # 31 frames and a half
+    again = stream(
+        30,
+        sequence=1021,
+        timestamp=5000 + 21 * 240 + gap,
+        begins=0.005 + (21 * 240 + gap) / 8000,
+        seed=2,
+    )
+    heard = Listener().hear(spoken + again)
+    assert np.array_equal(heard.received, samples(spoken + again))
+    assert heard.statistics.lost == 0
+    assert heard.count(Kind.CONCEALED) <= 9  # eight where the stream ends
+    first = heard.pcm.nonzero()[0][0]
+    silent = heard.pcm[first + 21 * 240 :][:gap]
+    assert not silent[: gap - FRAME].any()
+
+
 def test_a_packet_from_before_a_pause_is_played_though_it_comes_after_it() -> None:
     packets = paused(50, 50, 0.06)
     packets[49].arrives += 0.09
@@ -508,6 +527,31 @@ def test_a_marker_in_sequence_lets_a_jump_be_followed_at_once() -> None:
     packets[50].marker = True
     heard = Listener().hear(packets)
     assert np.array_equal(heard.received, samples(packets))
+
+
+def test_a_marker_of_another_source_or_out_of_sequence_proves_nothing() -> None:
+    packets = stream(100)
+    forged = [
+        Sent(-1, 1.001, 1050, 10**9, loud(FRAME, 8), 0xBAD, marker=True),
+        Sent(-1, 1.101, 20_000, 10**9, loud(FRAME, 9), marker=True),
+    ]
+    heard = Listener().hear(packets + forged)
+    assert np.array_equal(heard.received, samples(packets))
+    assert heard.statistics.stray == 2
+    assert heard.statistics.ssrc_changes == heard.statistics.restarts == 0
+
+
+def test_a_straggler_from_before_a_pause_is_late_and_begins_nothing() -> None:
+    packets = stream(50)
+    packets[40].arrives = 1.6  # the row has stopped playing by then
+    heard = Listener().hear(packets, until=3.0)
+    assert heard.statistics.late == 1
+    assert heard.statistics.lost == 0
+    assert heard.kinds[-50:] == [Kind.SILENT] * 50
+    more = stream(60, sequence=1050, timestamp=5000 + 8000 * 3, begins=3.005, seed=4)
+    more[0].marker = True
+    heard.hear(more)
+    assert np.array_equal(heard.received[-60 * FRAME :], samples(more))
 
 
 def test_a_jump_of_sequence_numbers_is_followed_after_two_packets() -> None:

@@ -482,3 +482,67 @@ def test_a_stream_that_is_not_read_drops_its_oldest_frames_and_counts_them() -> 
 def test_a_lane_of_an_impossible_rate_is_refused() -> None:
     with pytest.raises(UsageError):
         Lane("lane", inlet=StreamInlet(8000), outlet=MemoryOutlet(), rate_hz=11_025)
+
+
+def test_a_new_lane_is_at_rest() -> None:
+    lane = scene().lane
+    lane.ears.clear()
+    assert (lane.active, lane.draining, lane.begins) == (False, False, False)
+    assert (lane.wants_activity, lane.frames_heard, lane.idle_ticks, lane.sent_ahead) == (0,) * 4
+    assert (lane.phase, lane.played_generation, lane.played_samples, lane.odd_marks) == (
+        -1,
+        -1,
+        0,
+        0,
+    )
+
+
+def test_a_clear_takes_back_a_beginning_nobody_was_told_of_and_frames_shown_later() -> None:
+    talk = scene()
+    talk.say(3)
+    talk.lane.take(talk.now)
+    talk.lane.shown_later.append(b"ahead")
+    talk.lane.sent_ahead = 1
+    assert talk.lane.begins
+    talk.lane.clear(1)
+    assert not talk.lane.begins
+    assert not talk.lane.shown_later
+    assert talk.lane.sent_ahead == 0
+    talk.tick(5)
+    assert talk.ear.events == []
+
+
+@pytest.mark.parametrize(("encoding", "size"), [(Law.ULAW, 160), (Law.ALAW, 160), (None, 320)])
+def test_a_whole_frame_after_an_odd_piece_joins_what_is_left_of_it(
+    encoding: Law | None, size: int
+) -> None:
+    inlet = StreamInlet(8000, encoding)
+    audio = bytes(index % 251 for index in range(size * 3))
+    inlet.push(audio[:50])
+    inlet.push(audio[50 : 50 + size])
+    assert list(inlet.frames) == [audio[:size]]
+    inlet.push(audio[50 + size :])
+    inlet.push(audio[:size])
+    assert b"".join(inlet.frames) == audio + audio[:size]
+    assert {len(frame) for frame in inlet.frames} == {size}
+
+
+def test_a_stream_is_behind_for_as_many_seconds_as_frames_were_always_left() -> None:
+    inlet = StreamInlet(8000)
+    assert (inlet.least_frames, inlet.seconds_behind, inlet.overflow_frames) == (0, 0, 0)
+    behind = []
+    for least in (0, 2, 1, 0, 3):
+        inlet.least_frames = least
+        inlet.second()
+        behind.append(inlet.seconds_behind)
+    assert behind == [0, 1, 2, 0, 1]
+    inlet.push(bytes(480))
+    inlet.second()
+    assert inlet.least_frames == 3
+
+
+def test_the_shortest_stream_holds_one_frame() -> None:
+    inlet = StreamInlet(8000, limit_ms=0)
+    inlet.push(bytes(160) + b"\1" * 160)
+    assert list(inlet.frames) == [b"\1" * 160]
+    assert inlet.overflow_frames == 1

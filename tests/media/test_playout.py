@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.errors import UsageError
-from trunkline.media.playout import HOLD_TICKS, Playout
+from trunkline.media.playout import HOLD_TICKS, Cleared, Playout
 
 FRAME = 320
 
@@ -179,9 +179,11 @@ def test_a_live_queue_drops_its_oldest_audio() -> None:
     assert drain(playout) == pcm(800, 401).tobytes()
 
 
-def test_a_chunk_larger_than_a_live_queue_keeps_its_newest_part() -> None:
+def test_a_chunk_larger_than_a_live_queue_keeps_its_newest_part_and_counts_the_rest() -> None:
     playout = Playout(8000, limit_ms=20, live=True)
-    playout.push(pcm(1000), 0)
+    playout.push(pcm(50), 0)
+    assert playout.push(pcm(1000), 0) == 160
+    assert playout.overflow_samples == 890
     assert drain(playout) == pcm(160, 841).tobytes()
 
 
@@ -265,3 +267,139 @@ def test_a_live_queue_of_several_utterances_drops_the_oldest_audio_and_tells_eve
     assert values == [3, 4, 4]
     assert ends == 3
     assert playout.overflow_samples == 320
+
+
+def test_before_anything_is_played_a_clear_finds_nothing() -> None:
+    assert Playout(8000).clear(1) == Cleared(-1, 0, 0)
+
+
+def test_an_empty_push_begins_no_generation() -> None:
+    playout = Playout(8000)
+    assert playout.push(pcm(0), 3) == 0
+    assert not playout
+    playout.push(pcm(160), 1)
+    playout.finish(1)
+    assert playout.take()[1:] == (True, True)
+
+
+def test_a_push_that_does_not_fit_at_all_begins_no_generation() -> None:
+    playout = Playout(8000, limit_ms=20)
+    playout.push(pcm(160), 0)
+    playout.finish(0)
+    assert playout.push(pcm(10), 1) == 0
+    assert playout.take()[1:] == (True, True)
+    assert not playout
+
+
+def test_audio_that_just_fits_is_taken_whole() -> None:
+    playout = Playout(8000, limit_ms=20)
+    assert playout.push(pcm(160), 0) == 160
+    assert playout.refused_samples == 0
+    assert playout.queued_samples == 160
+
+
+def test_a_cleared_queue_has_all_its_room_again() -> None:
+    playout = Playout(8000, limit_ms=40)
+    playout.push(pcm(320), 0)
+    playout.clear(1)
+    assert playout.queued_samples == 0
+    assert playout.push(pcm(320), 1) == 320
+    playout.take()
+    assert playout.queued_samples == 160
+
+
+def test_a_clear_forgets_how_long_an_incomplete_frame_has_waited() -> None:
+    playout = Playout(8000)
+    playout.push(pcm(100), 0)
+    for _ in range(HOLD_TICKS):
+        playout.take()
+    playout.clear(1)
+    playout.push(pcm(100), 1)
+    assert [playout.take()[0] for _ in range(HOLD_TICKS)] == [None] * HOLD_TICKS
+    assert playout.take()[0] is not None
+
+
+def test_each_incomplete_frame_waits_as_long_as_the_first() -> None:
+    playout = Playout(8000)
+    for _ in range(2):
+        playout.push(pcm(100), 0)
+        assert [playout.take() for _ in range(HOLD_TICKS)] == [(None, False, False)] * HOLD_TICKS
+        assert playout.take()[0] == pcm(100).tobytes() + bytes(120)
+
+
+def test_what_was_sent_is_counted_for_the_generation_that_plays_and_frames_for_all() -> None:
+    playout = Playout(8000)
+    for generation, samples in enumerate((320, 100)):
+        playout.push(pcm(samples), generation)
+        playout.finish(generation)
+    assert (playout.frames_taken, playout.sent_samples) == (0, 0)
+    drain(playout)
+    assert (playout.frames_taken, playout.sent_samples) == (3, 100)
+
+
+def test_whole_frames_after_an_odd_piece_are_cut_where_they_must_be() -> None:
+    playout = Playout(8000)
+    audio = pcm(580)
+    for start, end in ((0, 100), (100, 260), (260, 420), (420, 580)):
+        playout.push(audio[start:end], 0)
+    playout.finish(0)
+    assert drain(playout)[:1160] == audio.tobytes()
+
+
+Step = tuple[str, int, int]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["push", "push", "push", "finish", "clear", "take", "take"]),
+        st.integers(0, 5),
+        st.integers(0, 700),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS, st.booleans())
+def test_every_sample_is_played_waiting_refused_dropped_or_stale_and_only_one_of_these(
+    steps: list[Step], live: bool
+) -> None:
+    playout = Playout(8000, limit_ms=60, live=live)
+    pushed = taken = played = dropped = 0
+    for step, generation, samples in steps:
+        if step == "push":
+            pushed += samples
+            taken += playout.push(np.ones(samples, np.int16), generation)
+        elif step == "finish":
+            playout.finish(generation)
+        elif step == "clear" and generation > playout.floor:
+            dropped += playout.clear(generation).dropped_samples
+        elif step == "take":
+            frame, _begins, _ends = playout.take()
+            played += np.frombuffer(frame, np.int16).sum() if frame is not None else 0
+        assert playout.queued_samples <= 480
+    gone = dropped + playout.refused_samples + playout.overflow_samples + playout.stale_samples
+    assert pushed == played + playout.queued_samples + gone
+    assert taken <= pushed
+    if not live:
+        assert taken == pushed - playout.refused_samples - playout.stale_samples
+
+
+@given(STEPS, st.booleans())
+def test_generations_are_played_in_order_and_each_begins_and_ends_once(
+    steps: list[Step], live: bool
+) -> None:
+    playout = Playout(8000, limit_ms=60, live=live)
+    begun: list[int] = []
+    ends = 0
+    for step, generation, samples in steps:
+        if step == "push":
+            playout.push(np.full(samples, generation + 1, np.int16), generation)
+        elif step == "finish":
+            playout.finish(generation)
+        elif step == "take":
+            frame, begins, ended = playout.take()
+            ends += ended
+            if begins:
+                begun.append(playout.playing)
+            if frame is not None:
+                assert set(np.frombuffer(frame, np.int16)) <= {0, begun[-1] + 1}
+    assert begun == sorted(set(begun))
+    assert ends <= len({generation for step, generation, _ in steps if step == "finish"})

@@ -131,3 +131,18 @@ def test_the_first_packet_after_a_restart_is_compared_with_nothing() -> None:
     reception.forget_transit(0)
     reception.time(0, 1e9)
     assert reception.jitter[0] == 0
+
+
+def test_a_new_source_begins_with_nothing_of_the_old_one() -> None:
+    reception = begun(100)
+    receive(reception, 100, 101, 102, 102)
+    for transit in (0.0, 500.0, 0.0):
+        reception.time(0, transit)
+    reception.restart(0, 0xDEF, 103)
+    # A number the old source had too, and that this one sent late, is no duplicate.
+    assert receive(reception, 103, 102, 101) == [False, False, False]
+    assert receive(reception, 102) == [True]
+    reception.time(0, 9000.0)
+    found = counters(reception)
+    assert (found.ssrc, found.first_extended, found.highest_extended) == (0xDEF, 103, 103)
+    assert (found.received, found.jitter_units) == (4, 0.0)

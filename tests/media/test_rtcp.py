@@ -196,3 +196,14 @@ def test_cumulative_loss_is_a_signed_number_of_24_bits(lost: int) -> None:
 def test_what_does_not_fit_on_the_wire_is_our_error(packet: Goodbye) -> None:
     with pytest.raises(UsageError):
         bytes(packet)
+
+
+@pytest.mark.parametrize(("kind", "least"), [(200, 24), (201, 4)])
+def test_a_report_holds_at_least_its_senders_part(kind: int, least: int) -> None:
+    for size in range(0, least + 8, 4):
+        data = bytes([0x80, kind, 0, size // 4]) + bytes(size)
+        if size >= least:
+            assert len(RtcpCompound.parse(data).packets) == 1
+        else:
+            with pytest.raises(MalformedRtcpError):
+                RtcpCompound.parse(data)

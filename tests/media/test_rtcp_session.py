@@ -376,3 +376,58 @@ def test_who_was_never_heard_says_no_goodbye() -> None:
     assert session.bye() == b""
     session.report(0.0, NTP)
     assert RtcpCompound.parse(session.bye()).packets[-1] == Goodbye((session._sender.ssrc,))
+
+
+class Steady:
+    """A generator whose every draw is the middle one."""
+
+    def getrandbits(self, bits: int) -> int:
+        return 1 << (bits - 1)
+
+
+COMPENSATION = 1.2182818284590451  # e - 1.5 (RFC 3550 6.3.1)
+
+
+def test_intervals_follow_the_mean_size_of_what_is_sent_and_received() -> None:
+    # 1600 bit/s leave RTCP 10 bytes a second, for two parties.
+    rng = Steady()
+    session = RtcpSession(RtpSender(0, rng), "leg@here", rng, 0.0, bandwidth_bps=1600)
+    assert session.next_timeout() == pytest.approx(2 * 120 / 10 / COMPENSATION)
+    size = 120.0
+    other, _ = a_session(2)
+    for _ in range(40):
+        data = other.report(0.0, NTP)
+        session.receive(data, 0.0)
+        size += (len(data) + 28 - size) / 16
+    data = session.report(0.0, NTP)
+    size += (len(data) + 28 - size) / 16
+    assert session.next_timeout() == pytest.approx(2 * size / 10 / COMPENSATION)
+
+
+def test_the_fraction_is_in_256ths_of_what_was_expected() -> None:
+    assert fraction_lost(ReceptionCounters(1, 3, 1, 0.0, 7), None) == 170
+    assert fraction_lost(ReceptionCounters(1, 4, 3, 0.0, 7), None) == 64
+    assert fraction_lost(ReceptionCounters(1, 1, 0, 0.0, 7), None) == 255
+
+
+def test_before_a_senders_report_is_heard_none_is_named() -> None:
+    session, _ = a_session()
+    (report, _) = RtcpCompound.parse(session.report(1.0, NTP, HEARD)).packets
+    assert isinstance(report, ReceiverReport)
+    assert (report.reports[0].last_sr, report.reports[0].delay_since_last_sr) == (0, 0)
+
+
+def test_the_loss_that_the_other_side_reports_is_a_share() -> None:
+    session, sender = a_session()
+    block = ReportBlock(sender.ssrc, 128, 10, 0, 80, 0, 0)
+    session.receive(bytes(RtcpCompound((ReceiverReport(9, (block,)),))), 0.0)
+    assert (session.remote_loss, session.remote_lost, session.remote_jitter_ms) == (0.5, 10, 10.0)
+
+
+def test_who_has_heard_no_report_measures_nothing_even_at_midnight_of_the_clock() -> None:
+    session, sender = a_session()
+    sender.next_at(0, b"audio", 0, False)
+    session.report(0.0, 0)  # the middle of this NTP time is 0, which also means "none heard"
+    block = ReportBlock(sender.ssrc, 0, 0, 0, 0, 0, 0)
+    session.receive(bytes(RtcpCompound((ReceiverReport(9, (block,)),))), 5.0)
+    assert session.rtt_ms is None

@@ -188,3 +188,37 @@ def test_random_bytes_are_audio_or_the_documented_error(data: bytes) -> None:
         return
     assert sound.samples.dtype == np.int16
     assert sound.samples.ndim == 2
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "channels"), [(1, 1), (0xFFFFFFFF // 4, 255), (0xFFFFFFFF // 4, 1)]
+)
+def test_the_edges_of_what_a_header_can_say_are_written(rate_hz: int, channels: int) -> None:
+    again = parse_wav(header(rate_hz, channels, 0))
+    assert (again.rate_hz, again.channels, len(again.samples)) == (rate_hz, channels, 0)
+    for wrong in ((rate_hz, 256, 0), (0xFFFFFFFF // 4 + 1, channels, 0)):
+        with pytest.raises(UsageError):
+            header(*wrong)
+
+
+def test_a_large_file_of_the_rf64_kind_is_read_to_its_end() -> None:
+    data = serialise_wav(RAMP, 8000)
+    large = b"RF64" + b"\xff" * 4 + data[8:40] + b"\xff" * 4 + data[44:]
+    assert np.array_equal(parse_wav(large).samples[:, 0], RAMP)
+
+
+@given(st.integers(1, 4), st.integers(0, 200), st.data())
+def test_a_recording_cut_anywhere_after_its_header_keeps_every_whole_sample(
+    channels: int, samples: int, data: st.DataObject
+) -> None:
+    pcm = np.arange(samples * channels, dtype=np.int16).reshape(-1, channels)
+    file = serialise_wav(pcm, 8000)
+    cut = data.draw(st.integers(HEADER_BYTES, len(file)))
+    kept = parse_wav(file[:cut]).samples
+    assert np.array_equal(kept, pcm[: (cut - HEADER_BYTES) // (2 * channels)])
+
+
+def test_a_short_extensible_format_is_not_read_beyond_its_end() -> None:
+    data = riff(fmt(0xFFFE, 1, 8000, 16, bytes(8)), chunk(b"data", b"\1\0"))
+    with pytest.raises(WavError, match="0xfffe"):
+        parse_wav(data)

@@ -79,3 +79,24 @@ def test_what_goes_wrong_beside_the_node_is_not_hidden(tmp_path: Path) -> None:
 
     with pytest.raises(BaseExceptionGroup, match="TaskGroup"):
         serve(Node(settings(tmp_path), Switchboard()), announce)
+
+
+@pytest.mark.parametrize("with_app", [False, True])
+def test_an_impossible_model_is_told_before_it_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_app: bool
+) -> None:
+    monkeypatch.setattr(Node, "run", lambda _self: pytest.fail("it listened"))
+    app = tmp_path / "app.py"
+    app.write_text("from trunkline import Switchboard\nboard = Switchboard()\n")
+    with pytest.raises(TrunklineError, match="http:// or https://"):
+        run_node(settings(tmp_path, llm__url="nonsense"), app if with_app else None)
+
+
+def test_a_board_without_an_app_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("trunkline.server.app.serve", lambda _node, _announce: 0)
+    app = tmp_path / "app.py"
+    app.write_text("from trunkline import Switchboard\nboard = Switchboard()\n")
+    assert run_node(settings(tmp_path), app) == 0
+    assert "app.py answers no call: decorate an app with @board.answer()" in caplog.text

@@ -47,6 +47,7 @@ def test_of_several_the_one_called_board_is_taken(tmp_path: Path) -> None:
             "from trunkline.calls.switchboard import Switchboard as S\na, b = S(), S()\n",
             "several switchboards",
         ),
+        ("import sys\nsys.exit(3)\n", "ends by itself"),
         ("\n\n1 / 0\n", "failed in line 3: ZeroDivisionError"),
         ("def (:\n", "SyntaxError"),
     ],

@@ -99,6 +99,17 @@ def test_each_stage_is_what_it_took_by_itself() -> None:
     assert row.split()[:-1] == ["yes", "please", "610", "4", "2", "24", "10", "650"]
 
 
+def test_a_narrow_terminal_has_whole_numbers_and_bars_or_none() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=40)
+    console.print(waterfall([a_latency(1, 650.0)], {1: "yes please"}, console))
+    heading, row = out.getvalue().splitlines()
+    assert heading.split() == ["the", "caller", "said", "total"]
+    assert row.split()[:3] == ["yes", "please", "650"]
+    assert len(row.split()[3]) >= 5
+    assert "…" not in out.getvalue()
+
+
 def test_a_turn_without_words_says_so() -> None:
     out = io.StringIO()
     console = Console(file=out, width=120)

@@ -63,7 +63,7 @@ async def reply(model: ScriptedModel, toolbox: Toolbox, messages: list[Message])
         said += " " + text
         if not calls:
             return said
-        messages.extend(await toolbox.call_all(calls))
+        messages += await asyncio.gather(*map(toolbox.call, calls))
 
 
 def test_the_call_goes_as_it_should() -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from trunkline.calls.apps import echo
+from trunkline.calls.call import Call
 from trunkline.calls.switchboard import Switchboard
 from trunkline.errors import UsageError
 from trunkline.server.node import Node
-from trunkline.settings import Records, Settings, Sip, Streams
+from trunkline.settings import Records, Settings, Sip, Speech, Streams
 
 
 def settings(folder: Path, **options: object) -> Settings:
@@ -56,8 +58,17 @@ def test_a_port_that_is_taken_says_so_and_nothing_stays_open(tmp_path: Path) -> 
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
             taken.bind(("127.0.0.1", 0))
             busy = settings(tmp_path, sip=Sip(port=taken.getsockname()[1]))
-            with pytest.raises(UsageError, match="cannot listen on"):
+            with pytest.raises(UsageError, match=r"cannot listen on .*another program"):
                 await asyncio.wait_for(Node(busy, Switchboard()).run(), 10)
+
+    asyncio.run(main())
+
+
+def test_an_address_of_another_machine_is_told_as_that(tmp_path: Path) -> None:
+    async def main() -> None:
+        elsewhere = settings(tmp_path, sip=Sip(host="192.0.2.1", port=0))
+        with pytest.raises(UsageError, match=r"no such address \(sip.host\)"):
+            await asyncio.wait_for(Node(elsewhere, Switchboard()).run(), 10)
 
     asyncio.run(main())
 
@@ -81,3 +92,25 @@ def test_a_node_may_open_as_many_files_as_the_system_lets_it(tmp_path: Path) -> 
         assert limit == hard or limit >= 1 << 16
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_saying_something_makes_the_voice_and_no_other_engine(tmp_path: Path) -> None:
+    async def main() -> None:
+        board = Switchboard()
+        board.answer("*")(echo)
+        speech = Speech(tts="standin", stt="not installed here")
+        node = Node(settings(tmp_path, speech=speech), board, streams=False)
+        running = asyncio.create_task(node.run())
+        await asyncio.wait_for(node.ready.wait(), 10)
+        said: list[bool] = []
+
+        async def speak(call: Call) -> None:
+            said.append(await call.say("hello"))
+
+        call = await board.dial(f"sip:echo@127.0.0.1:{node.ports.sip}", app=speak, timeout=5)
+        await asyncio.wait_for(call.wait_ended(), 10)
+        node.stop()
+        await asyncio.wait_for(running, 10)
+        assert said == [True]
+
+    asyncio.run(main())

@@ -196,9 +196,21 @@ def test_told_twice_it_kills_at_once(supervise) -> None:
     one.until_ready()
     one.process.send_signal(signal.SIGINT)
     one.until(lambda: "stopping" in one.log())
+    time.sleep(0.15)
     one.process.send_signal(signal.SIGINT)
     assert one.ends() == 1
     assert not runs(one.pids()[0])
+
+
+def test_one_stop_told_in_two_signals_lets_the_node_drain(supervise) -> None:
+    one = supervise(GOOD_NODE)
+    one.until_ready()
+    one.process.send_signal(signal.SIGTERM)  # as `timeout` does: its child, then its group
+    one.process.send_signal(signal.SIGCONT)
+    one.process.send_signal(signal.SIGHUP)
+    assert one.ends() == 0
+    assert (one.folder / "drained").exists()
+    assert "killing it" not in one.log()
 
 
 def test_stopping_between_two_nodes_starts_no_other(supervise) -> None:

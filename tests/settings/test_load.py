@@ -269,3 +269,21 @@ def test_no_message_and_no_repr_shows_a_secret(toml) -> None:
 def test_every_section_can_be_made_of_nothing() -> None:
     for section in msgspec.structs.fields(Settings):
         assert section.type() == section.default
+
+
+def test_a_home_folder_that_cannot_be_known_is_left_as_it_is_written(
+    toml, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(self: Path) -> Path:
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    settings = load([toml("[records]\npath = '~/calls.db'")]).settings
+    assert settings.records.path == Path("~/calls.db")
+
+
+@pytest.mark.parametrize("text", ["inf", "-inf", "nan"])
+def test_a_number_from_the_environment_is_a_finite_one(text: str) -> None:
+    message = refusal(environ={"TRUNKLINE_NODE__DRAIN_SECONDS": text})
+    assert "node.drain_seconds" in message
+    assert "must be a number" in message

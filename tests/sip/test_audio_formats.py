@@ -47,3 +47,23 @@ def test_a_peer_that_uses_up_all_numbers_is_still_answered() -> None:
     for number in range(96, 128):
         types.claim("a" if number % 2 else "b", number)
         assert types["a"] != types["b"]
+
+
+def test_a_step_that_comes_to_nothing_gives_the_numbers_back() -> None:
+    types = PayloadTypes([("a", 96), ("b", 97)])
+    before = types.numbers
+    types.claim("b", 96)
+    types.restore(before)
+    assert (types["a"], types["b"]) == (96, 97)
+    types.claim("b", 97)
+    assert types["b"] == 97
+
+
+def test_a_number_given_back_is_not_shared_with_the_next_who_claims_it() -> None:
+    types = PayloadTypes([("a", 96), ("b", 97), ("c", 98)])
+    before = types.numbers
+    types.claim("b", 96)
+    types.restore(before)
+    types.claim("c", 96)
+    assert types["c"] == 96
+    assert len(set(types.numbers.values())) == 3

@@ -624,3 +624,101 @@ def test_thousands_of_calls_leave_nothing_behind() -> None:
     assert len(alice.agent._core.timers._heap) == 0
     assert not alice.agent._core.merged
     assert not bob.agent._core.merged
+
+
+def test_what_is_offered_is_asked_for_before_each_attempt() -> None:
+    network, alice, bob, ours, theirs = up()
+    offers: list[bytes] = []
+
+    def offer() -> bytes:
+        offers.append(HOLD.replace(b"o=- 1 2", b"o=- 1 %d" % (len(offers) + 2)))
+        return offers[-1]
+
+    alice.agent.reinvite(ours, offer, network.now)
+    bob.agent.reinvite(theirs, OFFER, network.now)
+    network.run(6)
+    assert len(offers) == 2
+    assert theirs.remote_sdp is not None and theirs.remote_sdp.origin.version == 3
+
+
+def test_our_change_waits_for_the_ack_of_theirs() -> None:
+    network, alice, bob, ours, theirs = up()
+    network.drop = lambda data, sender, receiver: data.startswith(b"ACK")
+    alice.agent.reinvite(ours, HOLD, network.now)
+    network.run(1)
+    assert bob.agent.reinvite(theirs, OFFER, network.now)
+    network.run(1)
+    assert "INVITE" not in network.said(BOB)
+    network.drop = lambda data, sender, receiver: False
+    network.run(6)
+    assert [event.code for event in bob.of(ReInviteAnswered)] == [200]
+
+
+@pytest.mark.parametrize("lost", [[], ["OPTIONS"], ["200 OPTIONS"]])
+def test_a_probe_of_a_call_that_lives_is_answered_and_not_told(lost: list[str]) -> None:
+    network, alice, bob, ours, _theirs = up()
+    network.drop = drop_first(*lost)
+    events = alice.names(), bob.names()
+    assert alice.agent.probe(ours, network.now)
+    assert not alice.agent.probe(ours, network.now)
+    network.run(5)
+    assert (alice.names(), bob.names()) == events
+    assert alice.agent.probe(ours, network.now)
+    alice.agent.end(ours, network.now)
+    assert not alice.agent.probe(ours, network.now)
+    quiet(network)
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_a_probe_finds_out_that_the_call_is_gone(knows: bool) -> None:
+    network, alice, bob, ours, theirs = up()
+    if knows:
+        network.drop = lambda data, sender, receiver: data.startswith(b"BYE")
+        bob.agent.end(theirs, network.now)
+        network.run(40)
+        network.drop = lambda data, sender, receiver: False
+    else:
+        bob.vanish()
+    alice.agent.probe(ours, network.now)
+    network.run(80)
+    assert ends(alice) == [("error", "them", 481) if knows else ("timeout", "them", 408)]
+    quiet(network)
+
+
+def test_a_change_they_do_not_decide_about_is_cancelled() -> None:
+    network, alice, bob, ours, theirs = up()
+    bob.on_event = None
+    alice.agent.reinvite(ours, HOLD, network.now)
+    network.run(31)
+    assert "CANCEL" not in network.said(ALICE)
+    network.run(2)
+    assert network.said(ALICE).count("CANCEL") == 1
+    assert [event.code for event in alice.of(ReInviteAnswered)] == [487]
+    assert ours.is_confirmed
+    assert theirs.is_confirmed
+    alice.agent.end(ours, network.now)
+    quiet(network)
+
+
+def test_a_change_they_never_decide_about_is_given_up() -> None:
+    network, alice, bob, ours, _theirs = up()
+    bob.on_event = None
+    alice.agent.reinvite(ours, HOLD, network.now)
+    network.run(1)
+    network.drop = lambda data, sender, receiver: data.startswith(b"CANCEL")
+    network.run(70)
+    assert [event.code for event in alice.of(ReInviteAnswered)] == [408]
+    network.drop = lambda data, sender, receiver: False
+    alice.agent.end(ours, network.now)
+    quiet(network)
+
+
+def test_a_change_that_is_decided_about_late_is_not_cancelled() -> None:
+    network, alice, bob, ours, theirs = up()
+    bob.on_event = None
+    alice.agent.reinvite(ours, HOLD, network.now)
+    network.run(20)
+    bob.agent.answer_reinvite(theirs, ANSWER, network.now)
+    network.run(60)
+    assert "CANCEL" not in network.said(ALICE)
+    assert [event.code for event in alice.of(ReInviteAnswered)] == [200]

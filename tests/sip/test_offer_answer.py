@@ -77,7 +77,8 @@ def test_every_line_is_mirrored_and_what_we_do_not_take_has_port_zero() -> None:
 @pytest.mark.parametrize(
     "media",
     [["m=audio 9 RTP/AVP 18 9"], ["m=video 9 RTP/AVP 31"], ["m=audio 0 RTP/AVP 0"],
-     ["m=audio 9 RTP/SAVP 0"], []],
+     ["m=audio 9 RTP/SAVP 0"], [], ["m=audio 9 RTP/AVP 96", "a=rtpmap:96 PCMU/16000"],
+     ["m=audio 9 RTP/AVP 96", "a=rtpmap:96 PCMU/8000/2"]],
 )  # fmt: skip
 def test_nothing_in_common_is_answered_488(media: list[str]) -> None:
     with pytest.raises(SdpError) as caught:
@@ -143,7 +144,14 @@ def test_audio_switched_off_in_a_call_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    "media", [["m=audio 0 RTP/AVP 0"], ["m=video 9 RTP/AVP 0"], ["m=audio 9 RTP/AVP 18"], []]
+    "media",
+    [
+        ["m=audio 0 RTP/AVP 0"],
+        ["m=video 9 RTP/AVP 0"],
+        ["m=audio 9 RTP/AVP 18"],
+        ["m=audio 9 RTP/AVP 0", "a=rtpmap:0 PCMU/16000"],
+        [],
+    ],
 )
 def test_an_answer_that_does_not_fit_the_offer_is_an_error(media: list[str]) -> None:
     negotiation = ours()
@@ -272,3 +280,87 @@ def test_preference_decides_between_narrow_and_wide(prefer: str, codec: str) -> 
 def test_a_codec_that_was_not_asked_for_is_not_taken() -> None:
     with pytest.raises(SdpError):
         ours().answer(theirs("m=audio 9 RTP/AVP 9 96", "a=rtpmap:96 opus/48000/2"))
+
+
+# Steps that come to nothing.
+
+
+def up() -> AudioNegotiation:
+    negotiation = ours()
+    negotiation.answer(theirs("m=audio 9 RTP/AVP 0 101", "a=rtpmap:101 telephone-event/8000"))
+    return negotiation
+
+
+def test_a_refused_offer_changes_nothing_but_the_next_version() -> None:
+    negotiation = up()
+    before = (negotiation.local, negotiation.remote, negotiation.agreement)
+    refused = negotiation.offer(Direction.SENDONLY)
+    assert negotiation.is_open
+    negotiation.rollback()
+    assert (negotiation.local, negotiation.remote, negotiation.agreement) == before
+    assert not negotiation.is_open
+    # The refused description was said: its version is not used for another one.
+    again = negotiation.offer()
+    assert again.origin.version == refused.origin.version + 1
+    negotiation.rollback()
+    assert negotiation.offer().origin.version == again.origin.version
+
+
+def test_an_answer_that_could_not_be_sent_changes_nothing() -> None:
+    negotiation = up()
+    before = (negotiation.local, negotiation.remote, negotiation.agreement)
+    negotiation.answer(
+        theirs("m=video 9 RTP/AVP 31", "m=audio 9 RTP/AVP 8 96", "a=sendonly",
+               "a=rtpmap:96 telephone-event/8000", address="203.0.113.5")
+    )  # fmt: skip
+    negotiation.rollback()
+    negotiation.rollback()  # legal more than once
+    assert (negotiation.local, negotiation.remote, negotiation.agreement) == before
+    offer = negotiation.offer()
+    assert [line.kind for line in offer.media] == ["audio"]
+    assert offer.media[0].formats == ("0", "8", "101")
+
+
+def test_an_offer_that_nobody_can_meet_changes_nothing() -> None:
+    negotiation = up()
+    before = (negotiation.local, negotiation.remote, negotiation.agreement)
+    with pytest.raises(SdpError):
+        negotiation.answer(theirs("m=audio 9 RTP/AVP 18"))
+    assert (negotiation.local, negotiation.remote, negotiation.agreement) == before
+
+
+def test_their_offer_takes_the_place_of_ours_that_met_it() -> None:
+    negotiation = up()
+    negotiation.offer(Direction.SENDONLY)  # answered 491, and tried again later
+    answer = negotiation.answer(theirs("m=audio 19 RTP/AVP 8"))
+    assert not negotiation.is_open and negotiation.agreement is not None
+    assert negotiation.agreement.codec == "PCMA"
+    negotiation.rollback()
+    assert negotiation.agreement.codec == "PCMU"
+    assert answer.origin.version > 1
+
+
+def test_an_unusable_answer_leaves_the_offer_open() -> None:
+    negotiation = up()
+    negotiation.offer(Direction.SENDONLY)
+    with pytest.raises(SdpError):
+        negotiation.accept(theirs("m=audio 9 RTP/AVP 18"))
+    assert negotiation.is_open
+    negotiation.rollback()
+    assert negotiation.agreement is not None
+    assert negotiation.agreement.direction is Direction.SENDRECV
+
+
+def test_early_media_and_the_final_answer_both_answer_the_first_offer() -> None:
+    negotiation = ours()
+    negotiation.offer()
+    negotiation.accept(theirs("m=audio 9 RTP/AVP 0"))
+    assert not negotiation.is_open
+    assert negotiation.accept(theirs("m=audio 19 RTP/AVP 8")).remote == ("192.0.2.9", 19)
+
+
+def test_an_answer_may_switch_the_audio_of_a_call_that_is_up_off() -> None:
+    negotiation = up()
+    negotiation.offer()
+    agreement = negotiation.accept(theirs("m=audio 0 RTP/AVP 0"))
+    assert (agreement.remote, agreement.direction) == (None, Direction.INACTIVE)

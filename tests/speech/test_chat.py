@@ -8,6 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.speech.chat import ReplyReader, error_of, request_body
+from trunkline.speech.errors import (
+    LanguageModelError,
+    ReplyBroken,
+    RequestRefused,
+    TemporaryFailure,
+)
 from trunkline.speech.interfaces import (
     Finished,
     Message,
@@ -16,12 +22,6 @@ from trunkline.speech.interfaces import (
     ToolCall,
     ToolSpec,
     Usage,
-)
-from trunkline.speech.language import (
-    LanguageModelError,
-    ReplyBroken,
-    RequestRefused,
-    TemporaryFailure,
 )
 
 

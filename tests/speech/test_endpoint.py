@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from trunkline.errors import ConfigError, MissingDependencyError
-from trunkline.speech.endpoint import Endpoint, base_url
+from trunkline.speech.endpoint import Endpoint, _retry_after, base_url
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,10 @@ def test_a_base_url_is_what_requests_are_built_on(given: str, used: str) -> None
         "http://",
         "http://host/v1?key=1",
         "http://host#x",
+        "http://[::1",
+        "http://host:99999",
+        "http://host:0",
+        "http://host:x",
     ],
 )
 def test_other_addresses_are_refused(given: str) -> None:
@@ -56,5 +60,33 @@ def test_the_key_is_in_no_representation() -> None:
 
 def test_without_httpx2_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx2", None)
-    with pytest.raises(MissingDependencyError, match=r"trunkline\[llm\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'httpx2>=2'"):
         Endpoint("http://host", None, connect_seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("3", 3.0),
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("Thu, 01 Jan 1970 00:00:00", 0.0),
+        ("", None),
+        ("soon", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e999", None),
+        ("Thu, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Thu, 99 Jan 2030 00:00:00 GMT", None),
+    ],
+)
+def test_a_server_says_in_seconds_or_with_a_date_when_to_come_again(
+    said: str, seconds: float | None
+) -> None:
+    assert _retry_after({"retry-after": said}) == seconds
+
+
+def test_a_date_to_come_is_as_far_away_as_it_is() -> None:
+    far = _retry_after({"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"})
+    assert far is not None and far > 1e8

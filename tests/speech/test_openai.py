@@ -7,6 +7,13 @@ from typing import Any
 
 import pytest
 
+from trunkline.speech.errors import (
+    LanguageModelError,
+    ReplyBroken,
+    ReplyTimeout,
+    RequestRefused,
+    TemporaryFailure,
+)
 from trunkline.speech.interfaces import (
     Finished,
     Message,
@@ -15,13 +22,6 @@ from trunkline.speech.interfaces import (
     ToolCall,
     ToolSpec,
     Usage,
-)
-from trunkline.speech.language import (
-    LanguageModelError,
-    ReplyBroken,
-    ReplyTimeout,
-    RequestRefused,
-    TemporaryFailure,
 )
 from trunkline.speech.openai import OpenAIModel, Patience
 
@@ -624,3 +624,53 @@ def test_the_official_client_reads_our_server_as_we_do() -> None:
             await client.close()
 
     asyncio.run(main())
+
+
+# Lists of models that servers give, or do not
+
+
+async def listing(status: int, content: str, use: Callable[[OpenAIModel], Awaitable[Any]]) -> Any:
+    """Use a model of a server that answers every request with this."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 {status} x\r\ncontent-length: {len(content)}\r\nconnection: close\r\n\r\n"
+        writer.write((head + content).encode())
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    model = OpenAIModel(f"http://127.0.0.1:{port}", model="tiny", patience=QUICK)
+    try:
+        async with asyncio.timeout(10):
+            return await use(model)
+    finally:
+        await model.aclose()
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize("status", [403, 404, 405])
+def test_a_server_that_does_not_list_its_models_is_used_with_the_name_that_is_given(
+    status: int,
+) -> None:
+    assert asyncio.run(listing(status, "{}", lambda model: model.warm_up())) == "tiny"
+
+
+def test_a_wrong_key_is_told_before_the_first_call() -> None:
+    with pytest.raises(RequestRefused, match="check the API key"):
+        asyncio.run(listing(401, "{}", lambda model: model.warm_up()))
+
+
+@pytest.mark.parametrize(
+    "content", ["<html>", '{"models": []}', '{"data": 5}', '{"data": [{}]}', "[" * 100_000]
+)
+def test_what_is_no_list_of_models_stops_nobody_who_names_one(content: str) -> None:
+    assert asyncio.run(listing(200, content, lambda model: model.warm_up())) == "tiny"
+
+
+def test_a_name_the_server_does_not_list_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    content = '{"data": [{"id": "small"}, {"id": "large"}]}'
+    assert asyncio.run(listing(200, content, lambda model: model.warm_up())) == "tiny"
+    assert "does not list the model tiny" in caplog.text

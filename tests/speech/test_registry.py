@@ -64,7 +64,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ModuleNotFoundError("No module named 'httpx2'", name="httpx2")
 
     register("llm", "other", factory)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'trunkline\[llm\]'"):
+    with pytest.raises(MissingDependencyError, match=r"-m pip install 'httpx2>=2'"):
         create("llm", "other")
 
 

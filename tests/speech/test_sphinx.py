@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from trunkline.errors import ConfigError, MissingDependencyError, UsageError
 from trunkline.speech import Grammar, GrammarError, RecognitionFailed, UnknownWords, create
 from trunkline.speech import sphinx as sphinxes
-from trunkline.speech.grammar import grammar, one_of, read, slot
 from trunkline.speech.sphinx import Sphinx
 
+from .jsgf import grammar
 from .telephone import said
 
 pytestmark = pytest.mark.needs("sphinx", "flite")
@@ -33,11 +33,9 @@ MENU = grammar(
 CONFIRM = grammar("confirm", "yes [please]", "no [thank you]", "that is (right | wrong)")
 WHEN = grammar(
     "when",
-    "[on] "
-    + slot("day", ["monday", "tuesday", "wednesday", "friday", "saturday"])
-    + " [at "
-    + slot("hour", {"nine o'clock": "9", "ten o'clock": "10", "three o'clock": "15"})
-    + "]",
+    "[on] <day> {day} [at <hour>]",
+    day="monday | tuesday | wednesday | friday | saturday",
+    hour="nine o'clock | ten o'clock | three o'clock",
 )
 SPOKEN = [
     (MENU, "i would like to book a repair"),
@@ -100,7 +98,6 @@ class TestUnderstanding:
             assert all(each.final for each in heard)
             for each, line in zip(heard, spoken, strict=True):
                 assert each.audio_ms == line.size // 8
-            assert read(WHEN, heard[6].text) == {"day": "tuesday", "hour": "15"}
 
         use(test)
 
@@ -185,7 +182,7 @@ class TestUnderstanding:
 
         async def test(engine: Sphinx) -> None:
             recognition = engine.open(8000)
-            recognition.start(grammar("own", one_of("call trunkline", "call a taxi")))
+            recognition.start(grammar("own", "call trunkline", "call a taxi"))
             recognition.feed(line)
             assert (await recognition.finish()).text == "call trunkline"
 
@@ -459,9 +456,9 @@ class TestFailing:
 
     def test_without_the_package_it_says_what_to_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-        with pytest.raises(MissingDependencyError, match=r"trunkline\[speech\]"):
+        with pytest.raises(MissingDependencyError, match="trunkline setup speech"):
             Sphinx()
-        with pytest.raises(MissingDependencyError, match=r"trunkline\[speech\]"):
+        with pytest.raises(MissingDependencyError, match="trunkline setup speech"):
             sphinxes.find_model()
 
     def test_closing_the_engine_leaves_no_process(self, spoken: list[Pcm]) -> None:

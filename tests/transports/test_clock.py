@@ -121,6 +121,62 @@ def test_reset_forgets_what_was_measured(fake: FakeTime) -> None:
     assert (lateness.ticks, lateness.missed, lateness.max_ms) == (0, 0, 0.0)
 
 
+class Idle:
+    """A clock whose engine has lanes or not, as the test says."""
+
+    def __init__(self, fake_time: FakeTime) -> None:
+        self.loop = FakeLoop()
+        self.ticks: list[tuple[int, float]] = []
+        self.idle = True
+        tick = self.ticks.append
+        self.clock = MediaClock(self.loop, lambda *told: tick(told), idle=lambda: self.idle)
+        self.clock.start()
+        self._time = fake_time
+
+    def fire(self, times: int = 1, late: float = 0.0) -> None:
+        for _ in range(times):
+            fire(self.loop, self._time, late)
+
+
+def test_with_nothing_to_drive_it_wakes_once_in_twenty_milliseconds(fake: FakeTime) -> None:
+    world = Idle(fake)
+    world.fire(50)
+    assert len(world.ticks) == 50
+    assert fake.value == pytest.approx(101.0)
+    lateness = world.clock.lateness()
+    assert (lateness.ticks, lateness.missed, lateness.max_ms) == (50, 0, pytest.approx(0, abs=1e-6))
+
+
+def test_it_is_back_on_the_same_grid_when_there_is_something_to_drive(fake: FakeTime) -> None:
+    world = Idle(fake)
+    world.fire(3)
+    world.idle = False
+    expected = world.clock.phase_after(fake.value + 0.016)
+    world.fire(9)
+    phases = [phase for phase, _ in world.ticks[3:]]
+    assert phases == [(expected + count) % PHASES for count in range(9)]
+    after = [now for _, now in world.ticks[4:]]
+    grid = [(now - 100.0) / 0.005 for now in after]
+    assert grid == pytest.approx([round(slot) for slot in grid])
+    assert world.clock.phase_after(fake.value + 0.001) == (phases[-1] + 1) % PHASES
+
+
+def test_a_stall_while_idle_is_told_as_one(fake: FakeTime) -> None:
+    world = Idle(fake)
+    world.fire(late=0.1)
+    assert world.clock.lateness().max_ms == pytest.approx(100)
+    assert world.clock.lateness().missed > 0
+    world.fire()
+    assert world.ticks[-1][1] - world.ticks[-2][1] <= 0.025
+
+
+def test_lateness_while_idle_is_counted_from_when_it_was_to_wake(fake: FakeTime) -> None:
+    world = Idle(fake)
+    world.fire(20, late=0.002)
+    assert world.clock.lateness().max_ms == pytest.approx(2.0)
+    assert world.clock.lateness().ticks == 20
+
+
 def test_it_keeps_time_on_a_real_loop() -> None:
     async def work() -> int:
         ticks: list[int] = []

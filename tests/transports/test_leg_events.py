@@ -1,6 +1,7 @@
 """Events of a leg come in order, later, and to whoever observes by then."""
 
 import asyncio
+import weakref
 from typing import Any
 
 import pytest
@@ -66,3 +67,20 @@ def test_an_observer_that_fails_is_logged_and_hears_the_next(
 
     asyncio.run(main())
     assert "observer of leg leg-1 failed" in caplog.text
+
+
+def test_the_observer_is_let_go_after_the_end() -> None:
+    class Call:
+        def observe(self, leg: Any, event: Any, now: float) -> None: ...
+
+    async def main() -> None:
+        events = LegEvents(Leg(), asyncio.get_running_loop())  # type: ignore[arg-type]
+        call = Call()
+        held = weakref.ref(call)
+        events.observe(call.observe)
+        events.emit(Ended("hangup", "us"))
+        del call
+        await asyncio.sleep(0)
+        assert held() is None
+
+    asyncio.run(main())

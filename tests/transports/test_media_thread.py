@@ -60,10 +60,10 @@ def test_the_engine_is_ticked_and_one_that_fails_is_logged(
 ) -> None:
     async def test(media: MediaThread) -> None:
         ticked = threading.Event()
-        phases: set[int] = set()
+        phases: list[int] = []
 
         def tick(phase: int, now: float) -> None:
-            phases.add(phase)
+            phases.append(phase)
             if len(phases) == 4:
                 ticked.set()
             raise ValueError("a bug")

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from trunkline.errors import UsageError
@@ -89,6 +90,13 @@ def world() -> Iterator[World]:
 def test_where_media_may_go(host: str, local: bool, anywhere: bool) -> None:
     assert LOCAL.allows(host) is local
     assert MediaPolicy(loopback_only=False).allows(host) is anywhere
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_an_address_of_the_other_family_cannot_be_sent_to(local: bool) -> None:
+    four, six = (MediaPolicy(loopback_only=local, version=version) for version in (4, 6))
+    assert (four.allows("127.0.0.1"), four.allows("::1")) == (True, False)
+    assert (six.allows("127.0.0.1"), six.allows("::1")) == (False, True)
 
 
 def test_a_stream_sends_silence_with_a_marker_at_its_start(world: World) -> None:
@@ -194,6 +202,33 @@ def test_digits_are_sent_one_after_the_other_in_place_of_audio(world: World) -> 
     assert codes == [1, 2]
 
 
+def test_digits_wait_while_we_are_held(world: World) -> None:
+    stream = world.stream
+    stream.open(FORMAT, world.remote, 0.0)
+    stream.sending = False
+    stream.send_dtmf("1")
+    for tick in range(20):
+        stream.send(b"", 0.02 * tick, silence=True)
+    world.far.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        world.far.recv(2048)
+    stream.sending = True
+    assert stream.busy
+    stream.send(b"", 1.0, silence=True)
+    assert world.far.recv(2048)[1] & 127 == 101
+
+
+def test_a_round_trip_nobody_can_believe_is_not_followed(world: World) -> None:
+    stream = world.stream
+    lane = stream.open(FORMAT, world.remote, 0.0)
+    believed = lane.round_trip_seconds
+    assert stream._rtcp is not None
+    for rtt_ms, expected in ((3_600_000.0, believed), (80.0, 0.08), (2_001.0, 0.08)):
+        stream._rtcp.rtt_ms = rtt_ms
+        stream._receive_rtcp(b"", 1.0)
+        assert lane.round_trip_seconds == expected
+
+
 def test_digits_need_an_agreement_and_real_keys(world: World) -> None:
     with pytest.raises(UsageError):
         world.stream.send_dtmf("1")
@@ -205,22 +240,133 @@ def test_digits_need_an_agreement_and_real_keys(world: World) -> None:
         world.stream.send_dtmf("x")
 
 
-def test_silence_ends_a_call_only_when_it_is_watched_and_not_held(world: World) -> None:
+def test_silence_is_told_when_it_is_watched_and_again_after_as_long(world: World) -> None:
     stream = world.stream
     stream.open(FORMAT, world.remote, 0.0)
     stream.second(100.0)  # ringing, with early media promised
     assert world.timeouts == []
     stream.watch(100.0)
-    stream.sending = False
-    stream.second(200.0)
-    stream.sending, stream.receiving = True, False
-    stream.second(300.0)
+    stream.second(104.0)
     assert world.timeouts == []
-    stream.receiving = True
-    stream.second(304.0)
+    stream.second(105.5)
+    stream.second(106.5)
+    assert world.timeouts == [105.5]
+    stream.second(111.0)
+    assert world.timeouts == [105.5, 111.0]
+
+
+def test_nothing_is_expected_while_either_side_holds(world: World) -> None:
+    stream = world.stream
+    stream.open(FORMAT, world.remote, 0.0)
+    assert stream.expecting
+    for name, held in (("sending", False), ("receiving", False), ("deaf", True)):
+        setattr(stream, name, held)
+        assert not stream.expecting
+        setattr(stream, name, not held)
+    assert stream.expecting
+
+
+def test_a_report_is_a_sign_of_life(world: World) -> None:
+    stream = world.stream
+    stream.open(FORMAT, world.remote, 0.0)
+    stream.watch(-9.0)
+    world.far.sendto(struct.pack("!BBHI", 0x80, 201, 1, 5), ("127.0.0.1", stream.port + 1))
+    world.poller.read(1.0)
+    stream.second(2.0)
     assert world.timeouts == []
-    stream.second(305.5)
-    assert world.timeouts == [305.5]
+
+
+def test_who_is_held_is_not_heard_but_counted(world: World) -> None:
+    stream = world.stream
+    stream.open(FORMAT, world.remote, 0.0)
+    world.send(rtp(0, b"\xff" * 160))
+    stream.deaf = True
+    for sequence in range(1, 9):
+        world.send(rtp(sequence, b"\x10" * 160))
+    heard = []
+    for tick in range(12):
+        taken = world.engine.jitter.take(np.array([stream._row]), 1.0 + 0.02 * tick)
+        heard.append(int(abs(taken.pcm).max()))
+    assert max(heard) < 100
+    assert (stream.statistics()["received"], stream.statistics()["lost"]) == (9, 0)
+
+
+def test_the_address_of_the_session_description_takes_the_call_back(world: World) -> None:
+    world.stream.open(FORMAT, world.remote, 0.0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thief:
+        world.send(rtp(ssrc=6), thief)
+        assert world.stream._remote == ("127.0.0.1", thief.getsockname()[1])
+        world.send(rtp(2))
+        world.poller.read(1.0)
+        assert world.stream._remote == world.remote
+        world.send(rtp(3, ssrc=6), thief)
+        assert world.stream._remote == world.remote
+    assert world.stream.counters["foreign source"] == 1
+    world.stream.send(bytes(160), 1.0, silence=False)
+    assert len(world.far.recv(2048)) == 172
+
+
+def test_a_far_end_whose_nat_gives_it_another_port_is_followed(world: World) -> None:
+    world.stream.open(FORMAT, ("127.0.0.1", 9), 0.0)
+    world.send(rtp())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        for now, ssrc, moved in ((1.5, 5, False), (2.5, 6, False), (2.5, 5, True)):
+            other.sendto(rtp(2, ssrc=ssrc), world.there)
+            world.poller.read(now)
+            assert (world.stream._remote == other.getsockname()) is moved
+    assert world.stream._socket.connected
+    assert world.stream.counters == {"foreign source": 2}
+
+
+def test_the_shortest_report_is_one_on_either_port(world: World) -> None:
+    world.stream.open(FORMAT, world.remote, 0.0)
+    world.send(rtp())
+    world.send(struct.pack("!BBHI", 0x80, 201, 1, 5))
+    assert not world.stream.counters
+
+
+def test_a_flood_does_not_keep_us_at_the_latch(world: World) -> None:
+    world.stream.open(FORMAT, world.remote, 0.0)
+    reads = []
+    read = world.stream._socket._read_from
+
+    def endless(one: socket.socket, now: float) -> bool:
+        reads.append(one)
+        read(one, now)
+        return True
+
+    world.stream._socket._read_from = endless  # type: ignore[method-assign]
+    world.send(rtp())
+    assert 100 < len(reads) < 5_000 and world.stream._socket.connected
+
+
+def test_the_old_hold_keeps_what_is_known_of_the_far_end(world: World) -> None:
+    stream = world.stream
+    stream.open(FORMAT, ("127.0.0.1", 9), 0.0)
+    world.send(rtp())
+    stream.update(FORMAT, None)
+    stream.update(FORMAT, ("127.0.0.1", 9))  # they resume, from behind the same NAT
+    assert stream._remote == world.remote and stream._socket.connected
+
+
+def test_reports_go_where_the_session_description_wants_them(world: World) -> None:
+    stream = world.stream
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reports:
+        reports.bind(("127.0.0.1", 0))
+        reports.settimeout(1)
+        stream.open(FORMAT, world.remote, 0.0, rtcp=reports.getsockname())
+        stream.send(bytes(160), 0.5, silence=False)
+        stream.second(10.0)
+        assert 200 <= reports.recv(2048)[1] <= 207
+
+
+@pytest.mark.parametrize("rtcp", [None, ("192.0.2.1", 53)])
+def test_reports_that_may_not_be_sent_are_not(world: World, rtcp: tuple[str, int] | None) -> None:
+    there = world.remote if rtcp else ("127.0.0.1", 65_535)
+    world.stream.open(FORMAT, there, 0.0, rtcp=rtcp)
+    assert world.stream._remote_rtcp is None
+    world.stream.second(10.0)
 
 
 def test_a_timeout_of_zero_never_ends_a_call() -> None:

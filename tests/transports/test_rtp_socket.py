@@ -1,6 +1,7 @@
 """RTP ports, the poller and the socket that lets the kernel sort, on loopback."""
 
 import asyncio
+import errno
 import random
 import socket
 from collections.abc import Iterator
@@ -199,3 +200,79 @@ def test_closing_leaves_the_port_to_its_owner_and_nothing_else(world: World) -> 
     world.read()
     assert not world.heard and not world.strange
     assert world.bound.recv(10) == b"late", "no other socket is left on the port"
+
+
+def sockets_run_out(monkeypatch: pytest.MonkeyPatch, after: int) -> list[socket.socket]:
+    """The system gives so many sockets more; returns those it gave."""
+    given: list[socket.socket] = []
+    make = socket.socket
+
+    def scarce(*arguments: int) -> socket.socket:
+        if len(given) >= after:
+            raise OSError(errno.EMFILE, "Too many open files")
+        given.append(make(*arguments))
+        return given[-1]
+
+    monkeypatch.setattr(socket, "socket", scarce)
+    return given
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_no_more_files_is_no_more_ports(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    ports = RtpPorts("127.0.0.1", 41_001, 41_005, random.Random(1))
+    given = sockets_run_out(monkeypatch, after)
+    with pytest.raises(NoFreePortError, match="Too many open files"):
+        ports.open()
+    assert ports.open_pairs == 0
+    assert all(one.fileno() == -1 for one in given), "what was opened is closed again"
+
+
+def test_without_a_file_for_it_there_is_no_second_socket(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sockets_run_out(monkeypatch, 0)
+    world.socket.connect(world.far.getsockname(), 0.0)
+    assert not world.socket.connected
+    world.socket.send(b"out")
+    assert world.far.recv(10) == b"out"
+
+
+def test_a_far_end_that_changes_while_it_is_being_connected_is_followed(world: World) -> None:
+    """A packet that waits at the latch may lead elsewhere."""
+    there = world.other.getsockname()
+
+    def lead(data: bytes, source: Address, now: float) -> None:
+        if data == b"lead" and not world.strange:
+            world.strange.append((data, source))
+            world.socket.connect(there, now)
+
+    world.socket._on_other = lead
+    for data in (b"lead", b"more"):
+        world.far.sendto(data, world.here)
+    world.socket.connect(world.far.getsockname(), 0.0)
+    world.socket.send(b"to the other")
+    assert world.other.recv(20) == b"to the other"
+    assert not world.errors
+
+
+def test_a_reader_that_fails_costs_the_others_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken, whole = World(), World()
+    heard: list[float] = []
+
+    def fail(now: float) -> None:
+        broken.bound.recv(10)
+        raise RuntimeError("a bug")
+
+    poller = RtpPoller(broken.loop)
+    poller.add(broken.bound, fail)
+    poller.add(whole.bound, heard.append)
+    for world in (broken, whole):
+        world.far.sendto(b"x", world.here)
+    poller.read(1.0)
+    assert heard == [1.0]
+    assert [record.message for record in caplog.records] == ["reading RTP failed"]
+    poller.close()
+    broken.close()
+    whole.close()

@@ -1,6 +1,7 @@
 """SIP legs and their endpoint: what signalling does to ports, audio and events."""
 
 import asyncio
+import contextlib
 import random
 import socket
 from collections.abc import Awaitable, Callable
@@ -10,7 +11,17 @@ import pytest
 
 from trunkline.errors import UsageError
 from trunkline.media.engine import Engine
-from trunkline.transports.leg import Answered, EarlyMedia, Ended, Held, LegEvent, Resumed, Ringing
+from trunkline.transports.leg import (
+    Answered,
+    EarlyMedia,
+    Ended,
+    Held,
+    HoldableLeg,
+    HoldChanged,
+    LegEvent,
+    Resumed,
+    Ringing,
+)
 from trunkline.transports.rtp_socket import RtpPoller, RtpPorts
 from trunkline.transports.sip import SipEndpoint, SipOptions
 from trunkline.transports.sip_leg import SipLeg
@@ -94,7 +105,14 @@ class World:
         return [type(event).__name__ for event in self.events]
 
     async def close(self) -> None:
-        await self.endpoint.close()
+        closing = asyncio.create_task(self.endpoint.close())
+        while not closing.done():  # agree to every BYE, or each test takes a second more
+            await asyncio.sleep(0.002)
+            with contextlib.suppress(BlockingIOError):
+                text = self.far.recv(65535).decode()
+                if text.startswith(("BYE", "CANCEL")):
+                    respond(self, text, "200 OK")
+        await closing
         self.poller.close()
         self.far.close()
         assert self.ports.open_pairs == 0 and len(self.engine) == 0
@@ -311,15 +329,22 @@ def test_ringing_is_an_event_of_its_own() -> None:
     assert Ringing() == Ringing(180) and EarlyMedia() == EarlyMedia(183)
 
 
-def respond(world: World, request: str, code: int, body: bytes = b"") -> None:
-    """Answer a request of the endpoint's."""
-    kept = ("Via:", "From:", "To:", "Call-ID:", "CSeq:")
-    lines = [line for line in request.split("\r\n") if line.startswith(kept)]
-    lines = [f"{line};tag=bob" if line.startswith("To:") else line for line in lines]
-    head = [f"SIP/2.0 {code} Said", *lines, f"Contact: <sip:bob@127.0.0.1:{world.port}>"]
-    head += ["Content-Type: application/sdp", f"Content-Length: {len(body)}"]
-    data = "\r\n".join(head).encode() + b"\r\n\r\n" + body
-    world.far.sendto(data, ("127.0.0.1", world.endpoint.port))
+def respond(world: World, request: str, status: str, body: bytes = b"") -> None:
+    """Answer a request of theirs as the far end."""
+    kept = [
+        line
+        for line in request.split("\r\n")
+        if line.startswith(("Via:", "From:", "To:", "Call-ID:", "CSeq:"))
+    ]
+    kept = [
+        f"{line};tag=bob" if line.startswith("To:") and ";tag=" not in line else line
+        for line in kept
+    ]
+    head = [
+        f"SIP/2.0 {status}", *kept, f"Contact: <sip:far@127.0.0.1:{world.port}>",
+        "Content-Type: application/sdp", f"Content-Length: {len(body)}", "", "",
+    ]  # fmt: skip
+    world.far.sendto("\r\n".join(head).encode() + body, ("127.0.0.1", world.endpoint.port))
 
 
 def test_a_call_out_rings_plays_early_and_is_answered() -> None:
@@ -331,9 +356,9 @@ def test_a_call_out_rings_plays_early_and_is_answered() -> None:
             observer=world.observe,
         )
         invite = await world.expect("INVITE")
-        respond(world, invite, 180)
-        respond(world, invite, 183, offer())
-        respond(world, invite, 200, offer())
+        respond(world, invite, "180 Whatever")
+        respond(world, invite, "183 Whatever", offer())
+        respond(world, invite, "200 Whatever", offer())
         await world.expect("ACK")
         await asyncio.sleep(0.01)
         assert world.events == [Ringing(180), EarlyMedia(183), Answered()]
@@ -365,5 +390,243 @@ def test_a_reinvite_without_an_offer_gets_a_fresh_one() -> None:
         world.send("ACK", 2, offer(2))
         await asyncio.sleep(0.02)
         assert world.events == [Answered()]
+
+    run(test)
+
+
+# Holding them.
+
+
+def sdp_of(message: str) -> list[str]:
+    return message.partition("\r\n\r\n")[2].split("\r\n")
+
+
+def version_of(message: str) -> int:
+    return int(next(line for line in sdp_of(message) if line.startswith("o=")).split()[2])
+
+
+async def hold_answered(world: World, direction: str, version: int = 2) -> str:
+    """Their 200 to our re-INVITE; returns the re-INVITE."""
+    request = await world.expect("INVITE")
+    respond(world, request, "200 OK", offer(version, direction=direction))
+    await world.expect("ACK")
+    await asyncio.sleep(0.01)
+    return request
+
+
+@pytest.mark.parametrize(("silent", "offered"), [(False, "sendonly"), (True, "inactive")])
+def test_we_hold_and_resume(silent: bool, offered: str) -> None:
+    async def test(world: World) -> None:
+        leg = await answered(world)
+        assert isinstance(leg, HoldableLeg) and leg._stream is not None
+        leg.hold(silent=silent)
+        first = await hold_answered(world, "inactive" if silent else "recvonly")
+        assert f"a={offered}" in sdp_of(first)
+        stream = leg._stream
+        assert (stream.deaf, stream.sending, stream.expecting) == (True, not silent, False)
+        leg.hold(silent=silent)  # nothing to change is told as well
+        leg.resume()
+        second = await hold_answered(world, "sendrecv", 3)
+        assert "a=sendrecv" in sdp_of(second) and version_of(second) == version_of(first) + 1
+        assert stream.expecting
+        assert world.events == [
+            Answered(),
+            HoldChanged(True, 200, "OK"),
+            HoldChanged(True),
+            HoldChanged(False, 200, "OK"),
+        ]
+
+    run(test)
+
+
+def test_a_refused_hold_leaves_the_call_as_it_was() -> None:
+    async def test(world: World) -> None:
+        leg = await answered(world)
+        leg.hold()
+        request = await world.expect("INVITE")
+        respond(world, request, "488 Not Acceptable Here")
+        await world.expect("ACK")
+        await asyncio.sleep(0.01)
+        assert world.events[-1] == HoldChanged(False, 488, "Not Acceptable Here")
+        assert leg._stream is not None and leg._stream.expecting
+        # Their next change is answered from what holds, with a version that is new.
+        world.send("INVITE", 2, offer(2))
+        response = await world.expect("SIP/2.0 200")
+        world.send("ACK", 2)
+        assert "a=sendrecv" in sdp_of(response)
+        assert version_of(response) == version_of(request) + 1
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"v=0\r\n", offer(2, formats="18"), offer(2, host="192.0.2.1")]
+)
+def test_a_hold_answered_with_nothing_to_use_is_a_refused_one(body: bytes) -> None:
+    async def test(world: World) -> None:
+        leg = await answered(world)
+        leg.hold()
+        respond(world, await world.expect("INVITE"), "200 OK", body)
+        await world.expect("ACK")
+        await asyncio.sleep(0.01)
+        assert world.events[-1] == HoldChanged(False, 488, "OK")
+        assert leg._stream is not None and leg._stream.expecting
+        assert leg._negotiation is not None and not leg._negotiation.is_open
+
+    run(test)
+
+
+def test_a_hold_that_meets_theirs_waits_and_is_offered_anew() -> None:
+    async def test(world: World) -> None:
+        leg = await answered(world)
+        leg.hold()
+        request = await world.expect("INVITE")
+        world.send("INVITE", 2, offer(2, formats="8 0"))
+        await world.expect("SIP/2.0 491")
+        world.send("ACK", 2, branch="2INVITE"[:-6])
+        respond(world, request, "491 Request Pending")
+        await world.expect("ACK")
+        # They try again first (we were called, so we may wait up to 2 s).
+        world.send("INVITE", 3, offer(3, formats="8 0"))
+        theirs = await world.expect("SIP/2.0 200")
+        world.send("ACK", 3)
+        assert "a=sendonly" in sdp_of(theirs)  # what we want goes into the answer too
+        again = await hold_answered(world, "recvonly", 4)
+        assert "a=sendonly" in sdp_of(again)
+        audio = next(line for line in sdp_of(again) if line.startswith("m=audio"))
+        assert audio.split()[3] == "8", "what they changed meanwhile is in the new offer"
+        assert world.events[-1] == HoldChanged(True, 200, "OK")
+
+    run(test)
+
+
+def test_a_hold_before_their_ack_waits_for_it() -> None:
+    async def test(world: World) -> None:
+        world.send("INVITE", 1, offer())
+        await world.expect("SIP/2.0 100")
+        leg = world.legs[0]
+        leg.early_media()
+        with pytest.raises(UsageError, match="answered"):
+            leg.hold()
+        leg.answer()
+        leg.hold()
+        await world.expect("SIP/2.0 200")
+        world.send("ACK", 1)
+        await hold_answered(world, "recvonly")
+        assert world.events[-1] == HoldChanged(True, 200, "OK")
+
+    run(test)
+
+
+def test_resuming_before_the_hold_is_answered_resumes_after_it() -> None:
+    async def test(world: World) -> None:
+        leg = await answered(world)
+        leg.hold()
+        request = await world.expect("INVITE")
+        leg.resume()
+        respond(world, request, "200 OK", offer(2, direction="recvonly"))
+        await world.expect("ACK")
+        assert "a=sendrecv" in sdp_of(await hold_answered(world, "sendrecv", 3))
+        assert world.events == [Answered(), HoldChanged(False, 200, "OK")]
+
+    run(test)
+
+
+def test_both_hold_and_both_resume() -> None:
+    async def test(world: World) -> None:
+        leg = await answered(world)
+        assert leg._stream is not None
+        leg.hold()
+        await hold_answered(world, "recvonly")
+        for cseq, theirs, ours in ((2, "sendonly", "inactive"), (3, "sendrecv", "sendonly")):
+            world.send("INVITE", cseq, offer(cseq, direction=theirs))
+            assert f"a={ours}" in sdp_of(await world.expect("SIP/2.0 200"))
+            world.send("ACK", cseq)
+            await asyncio.sleep(0.01)
+            assert leg._stream.deaf
+        assert [type(e).__name__ for e in world.events[1:]] == ["HoldChanged", "Held", "Resumed"]
+
+    run(test)
+
+
+def test_an_offer_they_ask_for_says_that_we_hold_and_may_go_unanswered() -> None:
+    async def test(world: World) -> None:
+        leg = await answered(world)
+        leg.hold()
+        await hold_answered(world, "recvonly")
+        world.send("INVITE", 2)
+        assert "a=sendonly" in sdp_of(await world.expect("SIP/2.0 200"))
+        world.send("ACK", 2)  # without an answer
+        await asyncio.sleep(0.01)
+        assert leg._negotiation is not None and not leg._negotiation.is_open
+        assert leg._stream is not None and leg._stream.deaf and leg.lane is not None
+
+    run(test)
+
+
+def test_a_call_that_begins_on_hold_says_so() -> None:
+    async def test(world: World) -> None:
+        await answered(world, offer(direction="sendonly"))
+        world.send("INVITE", 2, offer(2))
+        await world.expect("SIP/2.0 200")
+        world.send("ACK", 2)
+        await asyncio.sleep(0.01)
+        assert world.events == [Answered(), Held(), Resumed()]
+
+    run(test)
+
+
+def test_a_refused_change_of_theirs_leaves_ours_as_it_was() -> None:
+    async def test(world: World) -> None:
+        leg = await answered(world)
+        assert leg._negotiation is not None
+        before = leg._negotiation.agreement
+        world.send("INVITE", 2, offer(2, host="192.0.2.1", formats="8", direction="sendonly"))
+        await world.expect("SIP/2.0 488")
+        assert leg._negotiation.agreement is before
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("answer", "ends"),
+    [("200 OK", []), ("405 Method Not Allowed", []), ("481 Gone", ["Ended"]), ("", ["Ended"])],
+)
+def test_who_is_silent_on_hold_is_asked_whether_the_call_is_still_there(
+    answer: str, ends: list[str]
+) -> None:
+    async def test(world: World) -> None:
+        leg = await answered(world)
+        leg.hold()
+        await hold_answered(world, "recvonly")
+        leg.media_timed_out(0.0)
+        leg.media_timed_out(0.0)  # one question at a time
+        question = await world.expect("OPTIONS")
+        if answer:
+            respond(world, question, answer)
+        if answer.startswith("2"):
+            await asyncio.sleep(0.05)
+            leg.media_timed_out(0.0)
+            respond(world, await world.expect("OPTIONS"), answer)
+        if ends:
+            respond(world, await world.expect("BYE"), "481 Gone")
+        await asyncio.sleep(0.05)
+        assert world.kinds() == ["Answered", "HoldChanged", *ends]
+
+    run(test)
+
+
+def test_the_end_of_a_call_that_is_being_held_is_its_end() -> None:
+    async def test(world: World) -> None:
+        leg = await answered(world)
+        leg.hold()
+        request = await world.expect("INVITE")
+        world.send("BYE", 2)
+        await world.expect("SIP/2.0 200")
+        respond(world, request, "487 Request Terminated")
+        await asyncio.sleep(0.02)
+        leg.hold()
+        leg.resume()
+        assert world.kinds() == ["Answered", "Ended"]
 
     run(test)

@@ -187,7 +187,9 @@ def run(body: Callable[[], Awaitable[None]]) -> None:
 def nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Any:
     caplog.set_level(logging.WARNING)
     yield
-    records = [record for record in caplog.records if not record.name.startswith("websockets")]
+    records = [
+        record for record in caplog.get_records("call") if not record.name.startswith("websockets")
+    ]
     assert not records, [record.getMessage() for record in records]
 
 
@@ -557,7 +559,19 @@ async def answering(reply: bytes, *, hold: bool = False) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "bot", "http://127.0.0.1/", "ws://", "wss:///x", "file:///etc/passwd"]
+    "url",
+    [
+        "",
+        "bot",
+        "http://127.0.0.1/",
+        "ws://",
+        "wss:///x",
+        "file:///etc/passwd",
+        "ws://[::1",
+        "ws://host:99999/",
+        "ws://host:port/",
+        "ws://host:0/",
+    ],
 )
 def test_a_url_must_be_a_websockets(url: str) -> None:
     async def body() -> None:

@@ -323,3 +323,8 @@ def test_the_provider_counts_as_twilio_does() -> None:
 
 def test_a_sid_that_is_not_text_never_reaches_an_encoder() -> None:
     assert decode(b'{"event":"start","start":{},"streamSid":"\\ud800"}') is None
+
+
+@pytest.mark.parametrize("timestamp", [..., "bad"])
+def test_an_application_that_sends_no_audio_in_its_media_is_ignored(timestamp: object) -> None:
+    assert decode_command(text(media(payload="", timestamp=timestamp))) is None

@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 from trunkline.speech import Grammar, Pcm, Recognition, Transcript
 
+from .foreign import is_cancelled
+
 __all__ = ["Recogniser"]
 
 log = logging.getLogger(__name__)
@@ -34,7 +36,7 @@ class Recogniser:
         self,
         recognition: Recognition,
         group: asyncio.TaskGroup,
-        failed: Callable[[Exception], None],
+        failed: Callable[[BaseException], None],
         *,
         timeout_seconds: float = 5.0,
     ) -> None:
@@ -93,7 +95,9 @@ class Recogniser:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 transcript = await self._recognition.finish()
-        except Exception as error:  # noqa: BLE001 - an engine is anybody's code
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancelled():
+                raise
             self._failed(error)
         finally:
             self._busy = False

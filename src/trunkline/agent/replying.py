@@ -3,16 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import cast
 
 from trunkline.speech import LanguageModel, ModelFailed, Piece, TextDelta, ToolCall
-from trunkline.speech.language import LanguageModelError
+from trunkline.speech.errors import LanguageModelError
 
 from .dialogue import Dialogue
 from .events import AgentFailed, AgentSpoke, Observers, Stage, ToolCalled
+from .foreign import closable, is_cancelled
 from .latency import Stopwatch
 from .manners import Limits, Phrases
 from .speaking import Speech
@@ -117,7 +117,9 @@ class Mind:
                                 reply.watch.token(self._clock())
                             self.say(reply, piece.text)
                 return calls if with_tools else ()
-            except Exception as error:  # noqa: BLE001 - an engine is anybody's code
+            except (Exception, asyncio.CancelledError) as error:
+                if is_cancelled():
+                    raise
                 self.failed("model", error)
                 # A client of a server has asked as often as that can help.
                 final = isinstance(error, LanguageModelError)
@@ -131,7 +133,7 @@ class Mind:
         specs = self._toolbox.specs if with_tools else ()
         stream = self._model.reply(self._dialogue.messages, specs)
         seconds = self._limits.model_stall_seconds
-        async with aclosing(_generator(stream)) as pieces:
+        async with aclosing(closable(stream)) as pieces:
             while True:
                 try:
                     async with asyncio.timeout(seconds):
@@ -150,15 +152,3 @@ class Mind:
         self._dialogue.result(message)
         now = self._clock()
         self._tell(ToolCalled(now, call.name, call.arguments, message.content, now - began))
-
-
-def _generator(stream: AsyncIterator[Piece]) -> AsyncGenerator[Piece, None]:
-    """A model's stream as something that can be closed."""
-    if hasattr(stream, "aclose"):
-        return cast("AsyncGenerator[Piece, None]", stream)
-    return _wrapped(stream)
-
-
-async def _wrapped(stream: AsyncIterator[Piece]) -> AsyncGenerator[Piece, None]:
-    async for piece in stream:
-        yield piece

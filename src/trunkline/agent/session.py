@@ -25,6 +25,7 @@ from .events import (
     KeyPressed,
     Observers,
 )
+from .foreign import is_cancelled
 from .latency import Stopwatch
 from .line import Heard, Line
 from .listening import (
@@ -263,9 +264,7 @@ class Session:
     def _line_ended(self, at: float) -> None:
         reply = self._reply
         if reply is not None:
-            samples = 0
-            if reply.started_at is not None:
-                samples = int((at - reply.started_at) * self._line.rate_hz)
+            samples = reply.speech.played(at) if reply.started_at is not None else 0
             self._dialogue.cut(reply.speech.told(samples).rounds)
             if reply.started_at is not None:
                 self._tell(reply.spoke(at, samples, cut=True, exact=False))
@@ -317,7 +316,9 @@ class Session:
     async def _speak(self, reply: Reply) -> None:
         try:
             await reply.speech.run()
-        except Exception as error:  # noqa: BLE001 - an engine is anybody's code
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancelled():
+                raise
             reply.broken = True
             self._mind.failed("synthesis", error)
             if reply.speech.first_audio_at is not None:
@@ -378,7 +379,7 @@ class Session:
         transcript = await self._understood(turn)
         if reply.watch is not None:
             reply.watch.recognised(self._clock())
-        keys = self._manner.limits.keys_text.format(keys=self._keys) if self._keys else ""
+        keys = self._manner.limits.keys_text.replace("{keys}", self._keys) if self._keys else ""
         text = " ".join(filter(None, (transcript.text, keys)))
         now = self._clock()
         self._tell(

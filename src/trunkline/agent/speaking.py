@@ -7,18 +7,19 @@ has been cleared nothing of it leaves, however late this half learns of it.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.media.resample import StreamResampler
-from trunkline.speech import Pcm, SynthesisFailed, TextToSpeech
+from trunkline.speech import SynthesisFailed, TextToSpeech
 
+from .foreign import closable
 from .line import Line
 from .sentences import SentenceSplitter, speakable
 from .timeline import Timeline, Told
@@ -89,6 +90,11 @@ class Speech:
         """When everything queued so far will have been played, in seconds."""
         return self._play_until
 
+    def played(self, at: float) -> int:
+        """The samples of it that had been played at a moment, if nothing stood in the way."""
+        waiting = max(0.0, self._play_until - at)
+        return max(0, self._timeline.samples - int(waiting * self._line.rate_hz))
+
     @property
     def text(self) -> str:
         """Everything that was given to be said."""
@@ -150,7 +156,7 @@ class Speech:
         await self._wait()
         if self._timeline.samples:
             self._pause()
-        chunks = _generator(self._voice.speak(words))
+        chunks = closable(self._voice.speak(words))
         seconds = self._settings.stall_seconds
         patience = _Patience(seconds, f"{self._voice.name} gave no audio for {seconds} s")
         async with patience, aclosing(chunks):
@@ -275,15 +281,3 @@ class Trimmer:
             self._held.append(pcm)
         if not self._begun and sum(map(len, self._held)) > 50 * self._keep:
             self._held = self._held[-1:]  # a second of silence before the first sound
-
-
-def _generator(stream: AsyncIterator[Pcm]) -> AsyncGenerator[Pcm, None]:
-    """An engine's stream as something that can be closed."""
-    if hasattr(stream, "aclose"):
-        return cast("AsyncGenerator[Pcm, None]", stream)
-    return _wrapped(stream)
-
-
-async def _wrapped(stream: AsyncIterator[Pcm]) -> AsyncGenerator[Pcm, None]:
-    async for chunk in stream:
-        yield chunk

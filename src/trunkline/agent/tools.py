@@ -12,7 +12,7 @@ import inspect
 import json
 import logging
 import typing
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from .arguments import (
     read_arguments,
 )
 from .docstrings import read_docstring
+from .foreign import call_in_thread, is_cancelled
 
 __all__ = ["Tool", "ToolError", "Toolbox", "tool"]
 
@@ -76,7 +77,7 @@ def tool(
 
     Parameters may be str, int, float, bool, Literal, Enum, list, Optional, dict, Any or a
     dataclass of those. The docstring's first part describes the tool, its ``Args:`` the
-    parameters. Sync functions run in a thread, so they may block.
+    parameters. Sync functions run in a thread of their own, so they may block.
 
     Raises:
         UsageError: a parameter has no annotation or one that has no JSON schema.
@@ -117,12 +118,6 @@ class Toolbox:
             content = _error(str(error))
         return Message("tool", content, tool_call_id=call.id)
 
-    async def call_all(self, calls: Sequence[ToolCall]) -> list[Message]:
-        """Several calls at once; the answers are in the order of the calls."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self.call(call)) for call in calls]
-        return [task.result() for task in tasks]
-
     async def _run(self, call: ToolCall) -> str:
         found = self._tools.get(call.name)
         if found is None:
@@ -130,11 +125,13 @@ class Toolbox:
         arguments = read_arguments(found.parameters, call.arguments)
         try:
             async with asyncio.timeout(found.timeout_seconds) as limit:
-                return _serialised(await _invoke(found.function, arguments))
+                return _serialised(await _invoke(found, arguments))
         except ToolError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
             # Whatever a tool does, the call goes on.
+            if is_cancelled():
+                raise
             if isinstance(error, TimeoutError) and limit.expired():
                 log.warning("tool %s took more than %g s", call.name, found.timeout_seconds)
                 raise ToolError(f"{call.name} took too long and was given up") from None
@@ -142,10 +139,11 @@ class Toolbox:
             raise ToolError(f"{call.name} failed ({type(error).__name__})") from None
 
 
-async def _invoke(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+async def _invoke(called: Tool, arguments: dict[str, Any]) -> Any:
+    function = called.function
     if inspect.iscoroutinefunction(inspect.unwrap(function)):
         return await function(**arguments)
-    result = await asyncio.to_thread(function, **arguments)
+    result = await call_in_thread(f"tool {called.spec.name}", function, arguments)
     return await result if isinstance(result, Awaitable) else result
 
 

@@ -425,7 +425,6 @@ class TurnMachine:
             out.append(CallerContinued(self._now, onset_at))
         self._next_turn(self.state)
         self._start = self._onset
-        self._idles = 0
         self._step(Cue.CONFIRMED)
         preroll = self._samples(self._settings.preroll_ms)
         out.append(SpeechStarted(onset_at, self._onset, preroll, self.turn))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .errors import (
         CallEndedError,
         DialError,
+        HoldRefusedError,
         OutboundDeniedError,
         RecordingError,
         RecordsError,
@@ -42,6 +43,8 @@ else:
             ".errors": (
                 "CallEndedError",
                 "DialError",
+                "HoldRefusedError",
+                "HoldRefusedError",
                 "OutboundDeniedError",
                 "RecordingError",
                 "RecordsError",
@@ -82,6 +85,7 @@ __all__ = [
     "CallStarted",
     "CallState",
     "DialError",
+    "HoldRefusedError",
     "OutboundDeniedError",
     "OutboundPolicy",
     "RecordStore",

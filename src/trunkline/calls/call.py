@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -19,6 +20,7 @@ from trunkline.agent.agent import Host
 from trunkline.errors import UsageError
 from trunkline.media.resample import StreamResampler
 from trunkline.media.wav import parse_wav
+from trunkline.speech import TextToSpeech
 from trunkline.transports.leg import (
     Answered,
     Digit,
@@ -26,6 +28,8 @@ from trunkline.transports.leg import (
     EarlyMedia,
     Ended,
     Held,
+    HoldableLeg,
+    HoldChanged,
     Leg,
     LegEvent,
     Resumed,
@@ -34,7 +38,7 @@ from trunkline.transports.leg import (
 from trunkline.transports.media_thread import MediaThread
 
 from .ears import DrainEar, FrameQueue
-from .errors import CallEndedError
+from .errors import CallEndedError, HoldRefusedError
 from .events import (
     CallAnswered,
     CallDigit,
@@ -84,6 +88,8 @@ class Call(CallLine):
         """The same moment on the clock of events."""
         self.answered_at: datetime | None = None
         self.ended_at: datetime | None = None
+        self.on_hold = False
+        """Whether we hold the far end; whether it holds us is in ``state``."""
         self.end: CallEnded | None = None
         """How it ended; None while it has not."""
         self.statistics: dict[str, float] = {}
@@ -92,10 +98,13 @@ class Call(CallLine):
         """Makes recordings of it, where the node keeps any."""
         self.host: Callable[[Call], Host] | None = None
         """Makes what the node offers agents: its engines."""
+        self.voice: Callable[[], TextToSpeech] | None = None
+        """Makes the node's voice and no other engine."""
         self.recordings: list[Recording] = []
         """What is being recorded of it; ends with the call."""
         self._observers: list[Observer] = []
         self._digits: asyncio.Queue[str] = asyncio.Queue(DIGITS_KEPT)
+        self._hold_waiters: list[asyncio.Future[HoldChanged]] = []
         self._answered = asyncio.Event()
         self._ended = asyncio.Event()
 
@@ -136,7 +145,11 @@ class Call(CallLine):
             self._answered.set()
 
     def _note(self, event: LegEvent, now: float) -> None:
-        if isinstance(event, Answered):
+        if isinstance(event, HoldChanged):
+            for waiter in self._hold_waiters:
+                if not waiter.done():
+                    waiter.set_result(event)
+        elif isinstance(event, Answered):
             self.answered_at = datetime.now(UTC)
             self._answered.set()
         elif isinstance(event, Digit):
@@ -160,6 +173,11 @@ class Call(CallLine):
                 return CallHeld(self.id, now)
             case Resumed():
                 return CallResumed(self.id, now)
+            case HoldChanged(held):
+                changed, self.on_hold = held is not self.on_hold, held
+                if not changed:
+                    return None
+                return (CallHeld if held else CallResumed)(self.id, now, "us")
             case Digit(digit, duration_ms):
                 return CallDigit(self.id, now, digit, duration_ms)
             case Ended():
@@ -221,6 +239,36 @@ class Call(CallLine):
         """End the call in whatever state it is; legal more than once."""
         if not self.is_over:
             await self.media.run(self._leg.hangup, reason)
+
+    async def hold(self, *, silent: bool = False) -> None:
+        """Put the far end on hold: it is not heard until `resume`.
+
+        What is played meanwhile it hears, music for instance; with ``silent`` nothing
+        is sent either, and what is played waits. Raises `UsageError` for a call whose
+        transport knows no hold or that is not answered, `HoldRefusedError`, and
+        `CallEndedError`.
+        """
+        await self._change_hold(True, silent)
+
+    async def resume(self) -> None:
+        """Take the far end off hold; raises as `hold` does."""
+        await self._change_hold(False, False)
+
+    async def _change_hold(self, held: bool, silent: bool) -> None:
+        leg = self._leg
+        if not isinstance(leg, HoldableLeg):
+            raise UsageError(f"a call over {self.transport} cannot be held")
+        if not self.is_answered:
+            raise UsageError(f"{self!r} is not up and cannot be held or resumed")
+        waiter = asyncio.get_running_loop().create_future()
+        self._hold_waiters.append(waiter)
+        try:
+            await self.media.run(partial(leg.hold, silent=silent) if held else leg.resume)
+            result = await self.unless_ended(_value(waiter))
+        finally:
+            self._hold_waiters.remove(waiter)
+        if result.held is not held:
+            raise HoldRefusedError(result.code, result.reason)
 
     def hangup_soon(self, reason: str = "hangup") -> None:
         """`hangup` without waiting; for callbacks."""
@@ -298,11 +346,11 @@ class Call(CallLine):
 
         Raises `UsageError` where the node has no voice, and ``SpeechError`` when it fails.
         """
-        voice = self.agent_host().tts
-        if voice is None:
+        if self.voice is None:
             raise UsageError(
                 "this call's node has no voice; play_audio() and play_file() need none"
             )
+        voice = self.voice()
         return await self._play(voice.speak(text), voice.rate_hz)
 
     async def _play(self, chunks: AsyncIterator[NDArray[np.int16]], rate_hz: int) -> bool:
@@ -364,3 +412,8 @@ class Call(CallLine):
         finally:
             task.cancel()
             ended.cancel()
+
+
+async def _value(future: asyncio.Future[T]) -> T:
+    """A future as a coroutine."""
+    return await future

@@ -6,6 +6,7 @@
     │   └── OutboundDeniedError a call out that is not allowed
     ├── CallEndedError          the call ended while something was awaited of it
     ├── DialError               a call that was placed was not answered
+    ├── HoldRefusedError        the far end did not agree to be held or resumed
     ├── RecordingError          a file is not a recording, or cannot be read
     └── RecordsError            the database of detail records cannot be read
 
@@ -20,6 +21,7 @@ from .events import CallEnded
 __all__ = [
     "CallEndedError",
     "DialError",
+    "HoldRefusedError",
     "OutboundDeniedError",
     "RecordingError",
     "RecordsError",
@@ -51,6 +53,16 @@ class DialError(TrunklineError):
         """A word: busy, rejected, no-answer, cancelled, timeout, error."""
         self.code = code
         """The SIP status, where there is one."""
+
+
+class HoldRefusedError(TrunklineError):
+    """The far end did not agree to be held or resumed; the call stays as it was."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"the far end refused: {code} {reason}".rstrip())
+        self.code = code
+        """The SIP status."""
+        self.reason = reason
 
 
 class UnknownCallError(UsageError):

@@ -54,12 +54,18 @@ class CallAnswered(CallEvent):
 
 @dataclass(frozen=True, slots=True)
 class CallHeld(CallEvent):
-    """The far end holds the call."""
+    """One side holds the call."""
+
+    by: str = "them"
+    """``them``, or ``us`` after `Call.hold`."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallResumed(CallEvent):
-    """The far end took the call off hold."""
+    """The side that held the call took it off hold."""
+
+    by: str = "them"
+    """``them``, or ``us`` after `Call.resume`."""
 
 
 @dataclass(frozen=True, slots=True)

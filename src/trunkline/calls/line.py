@@ -123,7 +123,7 @@ class CallLine:
             ear.digit(digit, now)
 
     def close(self, now: float) -> None:
-        """The call is over: every ear is told once, and then let go."""
+        """The call is over: ears are told once, and let go with the taps."""
         if self._over:
             return
         self._over = True
@@ -132,7 +132,8 @@ class CallLine:
             if self._lane is not None:
                 self._detach(self._lane, ear, activity)
             ear.ended(now)
-        self._taps.clear()
+        for tap in tuple(self._taps):
+            self._untap(tap)
         self._early.clear()
 
     def _listen(self, ear: Ear, activity: bool) -> None:

@@ -1,7 +1,8 @@
 """The states of a call, in one table.
 
 A call starts ringing (or, on a media stream, is answered at once), may have
-audio before the answer, is up, may be held and resumed, and ends once.
+audio before the answer, is up, may be held and resumed, and ends once. Held means
+by the far end; a call that we hold is up.
 """
 
 from enum import Enum
@@ -13,6 +14,7 @@ from trunkline.transports.leg import (
     EarlyMedia,
     Ended,
     Held,
+    HoldChanged,
     LegEvent,
     Resumed,
     Ringing,
@@ -53,9 +55,11 @@ TRANSITIONS: dict[tuple[CallState, type[LegEvent]], CallState] = {
     (_S.UP, Digit): _S.UP,
     (_S.UP, Held): _S.HELD,
     (_S.UP, Resumed): _S.UP,
+    (_S.UP, HoldChanged): _S.UP,
     (_S.HELD, Digit): _S.HELD,
     (_S.HELD, Held): _S.HELD,
     (_S.HELD, Resumed): _S.UP,
+    (_S.HELD, HoldChanged): _S.HELD,
     **{(state, Ended): _S.ENDED for state in _S if state is not _S.ENDED},
 }
 

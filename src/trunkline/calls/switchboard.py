@@ -22,6 +22,7 @@ from typing import Protocol
 
 from trunkline.agent.agent import Host
 from trunkline.errors import UsageError
+from trunkline.speech import TextToSpeech
 from trunkline.transports.leg import Leg, LegEvent, LegObserver
 from trunkline.transports.media_thread import MediaThread
 
@@ -119,6 +120,7 @@ class Switchboard:
         self._serving: dict[str, asyncio.Task[None]] = {}
         self._listeners: list[Listener] = []
         self._host: Callable[[Call], Host] | None = None
+        self._voice: Callable[[], TextToSpeech] | None = None
         self._draining = False
         self.refused = 0
         """Calls that no route was for, or that came while draining."""
@@ -224,6 +226,7 @@ class Switchboard:
         policy: OutboundPolicy | None = None,
         listeners: tuple[Listener, ...] = (),
         host: Callable[[Call], Host] | None = None,
+        voice: Callable[[], TextToSpeech] | None = None,
     ) -> None:
         """Join the board to a node's media thread and transports."""
         if self._media is not None:
@@ -233,6 +236,7 @@ class Switchboard:
         self._policy = policy or OutboundPolicy()
         self._listeners = list(listeners)
         self._host = host
+        self._voice = voice
 
     async def run(self, ready: asyncio.Event, stop: asyncio.Event, drain_seconds: float) -> None:
         """Serve calls until ``stop`` is set, then finish or end the ones there are."""
@@ -294,7 +298,7 @@ class Switchboard:
 
     def _register(self, call: Call, app: str) -> None:
         self.calls[call.id] = call
-        call.host = self._host
+        call.host, call.voice = self._host, self._voice
         for listener in self._listeners:
             try:
                 listener.call_started(call, app)

@@ -12,9 +12,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from trunkline.errors import ConfigError
-from trunkline.settings import Loaded, config_files, load
+from trunkline.server.logs import configure, secrets_of
+from trunkline.settings import Loaded, Settings, check, config_files, load
 
-__all__ = ["Common", "arguments", "given"]
+__all__ = ["Common", "app_file", "arguments", "given", "settled"]
 
 _arguments: ContextVar[tuple[str, ...]] = ContextVar("arguments", default=())
 
@@ -57,6 +58,33 @@ class Common:
         for note in loaded.notes:
             print(f"trunkline: note: {note}", file=sys.stderr)
         return loaded
+
+
+@contextlib.contextmanager
+def settled(common: Common | None, flags: Mapping[str, object]) -> Iterator[Settings]:
+    """The settings that a node is run with, checked; what it logs goes where they say.
+
+    Raises:
+        ConfigError: they are wrong.
+    """
+    settings = (common or Common()).load(flags).settings
+    check(settings)
+    log = configure(settings.log, secrets=secrets_of(settings))
+    try:
+        yield settings
+    finally:
+        log.close()
+
+
+def app_file(path: Path | None) -> Path | None:
+    """An app's file, where one is named and there.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    if path is not None and not path.is_file():
+        raise ConfigError(f"there is no file {path}")
+    return path
 
 
 def _pairs(written: Sequence[str]) -> dict[str, str]:

@@ -6,10 +6,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from trunkline.errors import ConfigError
-from trunkline.server.logs import configure, secrets_of
-from trunkline.settings import check
 
-from .arguments import Common
+from .arguments import Common, app_file, settled
 from .calls import plain, show_record
 from .output import console, print_json
 
@@ -56,18 +54,11 @@ def call(
     """
     if not target.startswith(("sip:", "sips:")):
         raise ConfigError(f"who to call is written sip:user@host, not {target!r}")
-    if app is not None and not app.is_file():
-        raise ConfigError(f"there is no file {app}")
-    flags = {"recording.enabled": record, "sip.port": sip_port}
-    settings = (common or Common()).load(flags).settings
-    check(settings)
-    log = configure(settings.log, secrets=secrets_of(settings))
-    try:
+    app = app_file(app)
+    with settled(common, {"recording.enabled": record, "sip.port": sip_port}) as settings:
         from trunkline.server.dial import place_call
 
         done = place_call(settings, target, app_path=app, caller=caller, ring_seconds=ring)
-    finally:
-        log.close()
     if json:
         print_json(plain(done))
     else:

@@ -1,6 +1,6 @@
 """``trunkline calls``: the calls there were and are, and one of them in full."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from trunkline.calls.record import CallRecord, TurnRecord
@@ -46,6 +47,8 @@ def calls(
     json
         As JSON.
     """
+    if limit < 1:
+        raise UsageError(f"--limit is a number of calls from 1 on, not {limit}")
     store = _store(common)
     records = store.list(limit, "live" if live else None)
     if json:
@@ -54,18 +57,20 @@ def calls(
     if not records:
         console().print("There are no calls yet." if not live else "There are no live calls.")
         return
-    listing = table("began", "id", "from", "to", "app", "talked", "end")
+    out = console()
+    out.print(_listing(records, out.width))
+
+
+def _listing(records: Sequence[CallRecord], width: int) -> Table:
+    """One line a call; in a narrow terminal only what tells calls apart."""
+    chosen = _COLUMNS if width >= _WIDE else [each for each in _COLUMNS if each[0] in _NARROW]
+    listing = table(*(heading for heading, _ in chosen))
+    for column in listing.columns:
+        # An id in two pieces cannot be copied.
+        column.no_wrap = column.header == "id"
     for record in records:
-        listing.add_row(
-            clock_time(record.started_at),
-            text(record.id),
-            text(record.caller),
-            text(record.callee),
-            text(record.app),
-            seconds(record.talked_seconds) if record.answered_at and record.ended_at else "–",
-            _end(record),
-        )
-    console().print(listing)
+        listing.add_row(*(shown(record) for _, shown in chosen))
+    return listing
 
 
 @app.command
@@ -158,7 +163,8 @@ def _facts(record: CallRecord) -> list[tuple[str, Text]]:
         ("recording", text(record.recording)),
         ("node", text(record.node)),
     ]
-    facts += [(name, text(str(value))) for name, value in sorted(record.headers.items())]
+    headers = sorted(record.headers.items())
+    facts += [(name, text(str(value))) for name, value in headers if name != "Call-ID"]
     return [(name, value) for name, value in facts if value.plain]
 
 
@@ -186,9 +192,9 @@ def _quality(record: CallRecord) -> Any:
 def _print_turn(turn: TurnRecord, out: Console) -> None:
     """One turn as ``  3.2  caller  what was said``; what nobody heard is struck through."""
     caller = turn.get("by") == "caller"
-    line = Text(f"{turn.get('started_seconds', 0.0):7.1f}  ", style="dim")
-    line.append(f"{turn.get('by', '?'):7}", style="cyan" if caller else "magenta")
-    line.append_text(text(turn.get("text", "")))
+    begin = Text(f"{turn.get('started_seconds', 0.0):7.1f}  ", style="dim")
+    begin.append(f"{turn.get('by', '?'):7}", style="cyan" if caller else "magenta")
+    line = text(turn.get("text", ""))
     unheard = turn.get("unheard")
     if unheard:
         line.append(" ")
@@ -198,14 +204,18 @@ def _print_turn(turn: TurnRecord, out: Console) -> None:
     confidence = turn.get("confidence")
     if caller and confidence is not None and confidence < 0.5:
         line.append(f"  ({confidence:.0%} sure)", style="dim")
-    out.print(line)
+    grid = Table.grid(padding=0)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(begin, line)
     for tool in turn.get("tools", ()):
         used = f"{tool.get('name', '')}({tool.get('arguments', '')}) → {tool.get('result', '')}"
-        out.print(Text(" " * 16).append_text(text(used, "dim")))
+        grid.add_row("", text(used, "dim"))
+    out.print(grid)
 
 
 def _print_latency(turns: Sequence[TurnRecord], out: Console) -> None:
-    """Each answer's stages, as numbers and a bar; from the end of the caller's speech."""
+    """Each answer's stages, as numbers and, where there is room, a bar."""
     timed = [turn for turn in turns if turn.get("stages_ms")]
     if not timed:
         return
@@ -213,9 +223,29 @@ def _print_latency(turns: Sequence[TurnRecord], out: Console) -> None:
     names = list(dict.fromkeys(name for turn in timed for name in turn["stages_ms"]))
     longest = max(max(turn["stages_ms"].values()) for turn in timed) or 1.0
     latency = table("at", *(name.replace("_", " ") for name in names), "")
+    room = out.width - sum(max(4, len(name)) + 2 for name in ("12.3", *names))
+    columns = min(_BAR_COLUMNS, max(0, room))
     for turn in timed:
         stages = turn["stages_ms"]
         numbers = [f"{stages[name]:.0f}" if name in stages else "–" for name in names]
-        bar = "█" * max(1, round(max(stages.values()) / longest * _BAR_COLUMNS))
+        bar = "█" * min(columns, max(1, round(max(stages.values()) / longest * columns)))
         latency.add_row(f"{turn.get('started_seconds', 0.0):.1f}", *numbers, Text(bar, "blue"))
     out.print(latency)
+
+
+def _talked(record: CallRecord) -> str:
+    return seconds(record.talked_seconds) if record.answered_at and record.ended_at else "–"
+
+
+_COLUMNS: Sequence[tuple[str, Callable[[CallRecord], str | Text]]] = (
+    ("began", lambda record: clock_time(record.started_at)),
+    ("id", lambda record: text(record.id)),
+    ("from", lambda record: text(record.caller)),
+    ("to", lambda record: text(record.callee)),
+    ("app", lambda record: text(record.app)),
+    ("talked", _talked),
+    ("end", _end),
+)
+_NARROW = ("id", "to", "end")
+_WIDE = 72
+"""Columns below which only those are shown."""

@@ -4,9 +4,13 @@ Data goes to standard output, everything else to standard error. Exit status:
 0 it went well, 1 it did not, 2 it was asked for wrongly (flags, configuration).
 """
 
+import contextlib
+import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cyclopts import App, CycloptsError
@@ -44,6 +48,8 @@ COMMANDS: Final = {
 _ARITHMETIC: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 """Threads that numpy's arithmetic may start. The blocks of a tick are small: a second
 thread doubles their CPU time and saves none. Read when numpy is first imported."""
+_NOT_WRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a write to standard output fails with where it is a file on a full disk, say."""
 
 
 def build(tokens: Sequence[str]) -> App:
@@ -66,9 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     for library in _ARITHMETIC:
         os.environ.setdefault(library, "1")
-    with given(tokens):
+    with given(tokens), _stopped_like_ctrl_c() as stops:
         try:
             result = build(tokens)(tokens, exit_on_error=False, print_error=True)
+            # Here and not by the interpreter at its exit, which could only print a traceback.
+            sys.stdout.flush()
         except CycloptsError:  # printed already
             return 2
         except UsageError as error:
@@ -76,15 +84,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except TrunklineError as error:
             return _complain(error, 1)
         except KeyboardInterrupt:
-            return 130  # as a shell reports SIGINT
+            return 128 + (stops[0] if stops else signal.SIGINT)  # as a shell reports it
         except BrokenPipeError:
-            # Whoever read our output has enough (`| head`). Nothing more can be
-            # written, not even by the interpreter when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _write_no_more()  # whoever read our output has enough (`| head`)
             return 0
+        except PermissionError as error:
+            return _complain(f"{error.filename or 'a file'}: {error.strerror}", 1)
+        except OSError as error:
+            if error.filename is not None or error.errno not in _NOT_WRITTEN:
+                raise
+            _write_no_more()
+            return _complain(f"the output could not be written: {error.strerror}", 1)
     return result if isinstance(result, int) else 0
 
 
-def _complain(error: Exception, status: int) -> int:
+@contextlib.contextmanager
+def _stopped_like_ctrl_c() -> Iterator[list[int]]:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does: a call is hung up, its record closed.
+
+    Yields the signals that came. A node has its own ways with them, and replaces these.
+    """
+    came: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        came.append(number)
+        handler = signal.getsignal(signal.SIGINT)
+        if not callable(handler):  # a shell's background job, which ignores SIGINT
+            raise KeyboardInterrupt
+        handler(signal.SIGINT, None)
+
+    changed = []
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:  # nohup has a SIGHUP ignored
+                signal.signal(number, interrupt)
+                changed.append(number)
+    try:
+        yield came
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _write_no_more() -> None:
+    """Nothing more can be written, not even by the interpreter when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _complain(error: Exception | str, status: int) -> int:
     print(f"trunkline: {error}", file=sys.stderr)
     return status

@@ -4,12 +4,14 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, NamedTuple
 
 from cyclopts import App, Parameter
 
 from trunkline.errors import MissingDependencyError
+from trunkline.speech import espeak as espeak_engine
+from trunkline.speech import flite as flite_engine
 
 from .output import console, print_json, table
 
@@ -28,23 +30,28 @@ class Part(NamedTuple):
     licence: str
     """Under what terms."""
     module: str
-    """What is imported; empty for a program."""
+    """What is imported."""
     requirement: str
-    """What pip is asked for; empty for a program."""
+    """What pip is asked for; empty for what the system has or has not."""
     dependencies: bool = True
     """Whether pip installs what it declares to depend on."""
+    found: Callable[[], bool] | None = None
+    """Whether it is there, where that is not whether the module is."""
 
 
 _PARTS = (
     Part("onnxruntime", "runs the voice-activity model", "MIT", "onnxruntime", "onnxruntime>=1.18"),
     # Declares torch (2 GB) and needs it only for what we do not use: its .onnx file is enough.
-    Part("silero-vad", "voice activity", "MIT", "silero_vad", "silero-vad>=5.1", False),
+    Part("silero-vad", "voice activity", "MIT", "silero_vad", "silero-vad>=6", False),
     Part("pocketsphinx", "speech to text", "BSD", "pocketsphinx", "pocketsphinx>=5.0.3"),
 )
-_FLITE = Part("flite", "text to speech", "BSD-like", "", "")
+# As the voices look for them: the libraries, not the programs; the system's espeak-ng will do.
+_FLITE = Part(
+    "flite", "text to speech", "BSD-like", "", "", found=lambda: flite_engine.is_installed()
+)
 _ESPEAK = Part(
-    "espeakng-loader", "text to speech", "GPL-3.0-or-later", "espeakng_loader",
-    "espeakng-loader>=0.2.4",
+    "espeak-ng", "text to speech", "GPL-3.0-or-later", "espeakng_loader",
+    "espeakng-loader>=0.2.4", found=lambda: espeak_engine.is_installed(),
 )  # fmt: skip
 
 
@@ -82,10 +89,10 @@ def _needs_espeak(asked: bool | None) -> bool:
 
 
 def _has(part: Part) -> bool:
-    if part.module:
-        importlib.invalidate_caches()
-        return importlib.util.find_spec(part.module) is not None
-    return shutil.which(part.name) is not None
+    if part.found is not None:
+        return part.found()
+    importlib.invalidate_caches()
+    return importlib.util.find_spec(part.module) is not None
 
 
 def _commands(missing: list[Part]) -> Iterator[list[str]]:
@@ -117,7 +124,7 @@ def _install(command: list[str]) -> None:
 def _report(json: bool) -> int:
     parts = [*_PARTS, _FLITE, _ESPEAK]
     there = {part.name: _has(part) for part in parts}
-    voice = there["flite"] or there["espeakng-loader"]
+    voice = there["flite"] or there["espeak-ng"]
     ready = voice and all(there[part.name] for part in _PARTS)
     if json:
         print_json({"ready": ready, "parts": there})

@@ -4,10 +4,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from trunkline.server.logs import configure, secrets_of
-from trunkline.settings import check
-
-from .arguments import Common
+from .arguments import Common, settled
 
 __all__ = ["talk"]
 
@@ -55,12 +52,7 @@ def talk(
         "sip.port": sip_port,
         "log.level": log_level,
     }
-    settings = (common or Common()).load(flags).settings
-    check(settings)
-    log = configure(settings.log, secrets=secrets_of(settings))
-    try:
+    with settled(common, flags) as settings:
         from trunkline.server.talk_app import TalkOptions, run_talk
 
         return run_talk(settings, TalkOptions(browser=browser, shop=not own))
-    finally:
-        log.close()

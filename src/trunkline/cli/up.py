@@ -6,13 +6,11 @@ import time
 from pathlib import Path
 
 from trunkline.calls.records import RecordStore
-from trunkline.errors import ConfigError
-from trunkline.server.logs import configure, secrets_of
 from trunkline.server.recovery import recover
 from trunkline.server.supervisor import Policy, Supervisor, follow_supervisor
-from trunkline.settings import Settings, check
+from trunkline.settings import Settings
 
-from .arguments import Common, arguments
+from .arguments import Common, app_file, arguments, settled
 
 __all__ = ["up"]
 
@@ -62,31 +60,20 @@ def up(
     supervisor
         Start the node again if it dies; without, it runs in this process.
     """
-    settings = (
-        (common or Common())
-        .load(
-            {
-                "llm.url": llm,
-                "llm.model": model,
-                "sip.host": host,
-                "media.host": host,
-                "sip.port": sip_port,
-                "streams.port": stream_port,
-                "http.port": http_port,
-                "recording.enabled": record,
-                "log.level": log_level,
-            }
-        )
-        .settings
-    )
-    check(settings)
-    if app is not None and not app.is_file():
-        raise ConfigError(f"there is no file {app}")
-    log = configure(settings.log, secrets=secrets_of(settings))
-    try:
+    flags = {
+        "llm.url": llm,
+        "llm.model": model,
+        "sip.host": host,
+        "media.host": host,
+        "sip.port": sip_port,
+        "streams.port": stream_port,
+        "http.port": http_port,
+        "recording.enabled": record,
+        "log.level": log_level,
+    }
+    with settled(common, flags) as settings:
+        app = app_file(app)
         return _supervise(settings) if supervisor else _run(settings, app)
-    finally:
-        log.close()
 
 
 def _supervise(settings: Settings) -> int:

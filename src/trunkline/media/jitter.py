@@ -456,7 +456,6 @@ class JitterBank:
             state.ring.clear_span(int(rows[index]), int(read[index]), int(at[index]))
         self._rest(rows[rest], at[rest], later[rest] & ~paused[rest])
         kind[rest] = np.where(lead[rest] > 0, Kind.PLAYED, Kind.SILENT)
-        block[rest] = np.where(block[rest] == HOLE, 0, block[rest])
         block[rest] *= np.arange(frame) < lead[rest, np.newaxis]
         wait = ~later & ~rest
         state.read[rows[wait]] = at[wait]

@@ -134,6 +134,7 @@ class Playout:
         room = self._limit_bytes - self._queued_bytes
         if len(data) > room:
             if self._live:
+                self.overflow_samples += max(0, len(data) - self._limit_bytes) // SAMPLE_BYTES
                 data = data[-self._limit_bytes :]
                 self._drop_oldest(len(data) - room)
             else:

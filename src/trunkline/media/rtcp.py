@@ -246,8 +246,6 @@ def _without_padding(body: bytes, last: bool) -> bytes:
 def _parse_packet(kind: int, count: int, body: bytes) -> RtcpPacket | None:
     """One packet, or None for a type we skip."""
     if kind == _SR:
-        if len(body) < _SENDER.size:
-            raise MalformedRtcpError("a sender report is cut short")
         reports = _parse_blocks(body, _SENDER.size, count)
         ssrc, ntp, rtp_timestamp, sent, octets = _SENDER.unpack_from(body)
         return SenderReport(ssrc, ntp, rtp_timestamp, sent, octets, reports)
@@ -265,7 +263,7 @@ def _parse_blocks(body: bytes, start: int, count: int) -> tuple[ReportBlock, ...
     """The report blocks; what follows them is a profile's own extension and is left."""
     end = start + count * _BLOCK.size
     if end > len(body):
-        raise MalformedRtcpError(f"{count} report blocks do not fit in {len(body)} bytes")
+        raise MalformedRtcpError(f"a report with {count} blocks does not fit in {len(body)} bytes")
     return tuple(ReportBlock.parse(body, at) for at in range(start, end, _BLOCK.size))
 
 

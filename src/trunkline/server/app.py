@@ -1,6 +1,7 @@
 """What ``trunkline up`` runs: settings and a switchboard, joined to a node."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 from collections.abc import Callable, Coroutine
@@ -9,7 +10,7 @@ from typing import Any
 
 import uvloop
 
-from trunkline.errors import TrunklineError
+from trunkline.errors import MissingDependencyError, TrunklineError
 from trunkline.settings import Settings
 
 from .app_file import load_board
@@ -34,6 +35,12 @@ def run_node(settings: Settings, app: Path | None) -> int:
         node = Node(settings, load_board(app), talk=About())
     else:
         node = Node(settings, default_board(settings), talk=about(settings))
+        with contextlib.suppress(MissingDependencyError):  # told when the engines are warmed
+            node.engines.make()
+    if settings.llm.url:
+        _ = node.engines.llm
+    if not node.board.routes:
+        log.warning("%s answers no call: decorate an app with @board.answer()", app)
     return serve(node, lambda: _announce(node, warm=app is None))
 
 

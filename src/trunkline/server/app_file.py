@@ -29,6 +29,11 @@ def load_board(path: Path) -> Switchboard:
     sys.path.insert(0, str(path.resolve().parent))
     try:
         specification.loader.exec_module(module)
+    except SystemExit as error:
+        raise UsageError(
+            f"{path} ends by itself (sys.exit): put what it does as a program under "
+            'if __name__ == "__main__":'
+        ) from error
     except Exception as error:
         place = _last_place(error, path)
         raise UsageError(f"{path} failed{place}: {type(error).__name__}: {error}") from error

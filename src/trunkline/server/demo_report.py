@@ -28,6 +28,8 @@ STAGES = (
 )
 """Field of `TurnLatency`, heading, colour, and the sign where there are no colours."""
 _SAID_COLUMNS = 22
+_LEAST_CELLS = 10
+"""Of a bar; where the numbers of the stages would leave less, they are left out."""
 
 
 def print_report(console: Console, result: DemoResult) -> None:
@@ -71,13 +73,15 @@ def waterfall(latencies: Sequence[TurnLatency], said: Mapping[int, str], console
     """
     coloured = console.is_terminal and not console.no_color
     headings = [name if coloured else sign + name for _, name, _, sign in STAGES]
-    numbers = sum(len(heading) + 1 for heading in (*headings, "total"))
-    cells = max(10, min(60, console.width - _SAID_COLUMNS - 1 - numbers))
+    room = console.width - _SAID_COLUMNS - len(" total ")
+    numbers = sum(len(heading) + 1 for heading in headings)
+    numbered = room - numbers >= _LEAST_CELLS
+    cells = max(_LEAST_CELLS, min(60, room - numbers if numbered else room))
     # Room for the stages that have a cell though they are shorter than that.
     cells_a_ms = (cells - len(STAGES)) / max(1.0, *(one.first_packet_ms for one in latencies))
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("the caller said", width=_SAID_COLUMNS, no_wrap=True, overflow="ellipsis")
-    for heading, (_, _, colour, _) in zip(headings, STAGES, strict=True):
+    for heading, (_, _, colour, _) in zip(headings, STAGES, strict=True) if numbered else ():
         style = f"not dim {colour}" if coloured else ""
         table.add_column(Text(heading, style=style), justify="right", no_wrap=True)
     table.add_column("total", justify="right", no_wrap=True)
@@ -86,7 +90,7 @@ def waterfall(latencies: Sequence[TurnLatency], said: Mapping[int, str], console
         steps = _steps(latency)
         table.add_row(
             Text(said.get(latency.turn) or "(not understood)", style="cyan"),
-            *(f"{step:.0f}" for step in steps),
+            *(f"{step:.0f}" for step in steps if numbered),
             Text(f"{latency.first_packet_ms:.0f}", style="bold"),
             _bar(steps, cells_a_ms, coloured=coloured),
         )

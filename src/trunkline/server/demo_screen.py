@@ -117,8 +117,8 @@ class DemoScreen:
         out = self._console
         out.print(Text("Trunkline demo", style="bold"))
         out.print(
-            "A telephone call on this machine, over real SIP and RTP on loopback. A synthetic\n"
-            "caller rings a bicycle shop; a voice agent answers and hears nothing but audio.\n"
+            "A telephone call on this machine, over real SIP and RTP on loopback. A synthetic "
+            "caller rings a bicycle shop; a voice agent answers and hears nothing but audio. "
             f"Both speak with {engine}. It takes about a minute.",
             style="dim",
         )

@@ -183,6 +183,7 @@ class Node:
                 *self._listeners,
             ),
             host=self.engines.host,
+            voice=lambda: self.engines.tts,
         )
         if self._with_streams:
             running.streams = await media.run_async(lambda: self._open_streams(media))
@@ -237,7 +238,7 @@ class Node:
     async def _open_streams(self, media: MediaThread) -> WebSocketServer:
         """Bind the WebSocket port; on the media loop."""
         streams = self.settings.streams
-        server = WebSocketServer(streams.host, streams.port)
+        server = WebSocketServer(streams.host, streams.port, setting="streams.port")
         TwilioServer(
             server,
             media,

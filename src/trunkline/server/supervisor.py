@@ -19,6 +19,7 @@ If the supervisor itself is killed, the node is sent SIGTERM by the kernel
 import contextlib
 import ctypes
 import logging
+import math
 import os
 import select
 import signal
@@ -37,6 +38,9 @@ SUPERVISOR_VARIABLE: Final = "TRUNKLINE_SUPERVISOR"
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PR_SET_PDEATHSIG: Final = 1
+_SAME_STOP_SECONDS: Final = 0.1
+"""Stop signals closer together are one: ``timeout`` tells its child and then its group,
+a terminal that closes sends a SIGHUP and a SIGTERM."""
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +79,7 @@ class Supervisor:
     environ: Mapping[str, str] = field(default_factory=dict)
     """Added to the environment of the node."""
     _stops: int = 0
+    _stopped_at: float = -math.inf
 
     def run(self) -> int:
         """Supervise; returns the exit status for the process."""
@@ -141,7 +146,8 @@ class Supervisor:
         """Tell the node to stop; returns when it is to be killed."""
         if not first:
             return time.monotonic()
-        _log.info("stopping: calls may go on for %g s", self.policy.drain_seconds)
+        seconds = self.policy.drain_seconds
+        _log.info("stopping: calls may go on for %g s; once more ends them now", seconds)
         node.terminate()
         return time.monotonic() + self.policy.drain_seconds + self.policy.grace_seconds
 
@@ -155,7 +161,11 @@ class Supervisor:
         """Sleep until a signal comes; counts those that mean stop."""
         ready, _, _ = select.select([wakeups], [], [], seconds)
         if ready:
-            self._stops += sum(number in _STOP_SIGNALS for number in wakeups.recv(4096))
+            told = any(number in _STOP_SIGNALS for number in wakeups.recv(4096))
+            now = time.monotonic()
+            if told and now - self._stopped_at > _SAME_STOP_SECONDS:
+                self._stops += 1
+                self._stopped_at = now
 
     def _mend(self) -> None:
         try:

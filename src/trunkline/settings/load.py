@@ -5,7 +5,6 @@ place, the key and the closest one there is; a wrong value is an error that says
 where it stands and what is accepted. Secrets appear in no message.
 """
 
-import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -181,14 +180,11 @@ def _convert(item: _Given, environ: Mapping[str, str]) -> Any:
 
     try:
         value = _parse(str(item.value), item.key) if item.text else item.value
-        result = msgspec.convert(value, item.key.type, strict=not item.text, dec_hook=custom)
+        return msgspec.convert(value, item.key.type, strict=not item.text, dec_hook=custom)
     except ConfigError as error:
         raise ConfigError(f"{_place(item)}: {error}") from None
     except (msgspec.ValidationError, tomllib.TOMLDecodeError):
         raise _refused(item) from None
-    if isinstance(result, float) and not math.isfinite(result):
-        raise _refused(item)
-    return result
 
 
 def _parse(text: str, key: Key) -> object:

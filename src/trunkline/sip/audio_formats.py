@@ -3,7 +3,7 @@
 Names and numbers only: what makes the bytes is not this layer's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,14 +76,24 @@ class PayloadTypes:
     def __getitem__(self, name: str) -> int:
         return self._numbers[name]
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """What each means now, for `restore`."""
+        return dict(self._numbers)
+
+    def restore(self, numbers: Mapping[str, int]) -> None:
+        """Return to earlier meanings; what was said since stays taken."""
+        self._numbers = dict(numbers)
+
     def claim(self, name: str, number: int) -> None:
         """A peer's number for a codec; whatever of ours had it gets another."""
-        before = self._used.get(number)
         self._used[number] = name
+        ousted = [other for other, held in self._numbers.items() if held == number]
         self._numbers[name] = number
-        if before is not None and before != name and self._numbers[before] == number:
-            self._numbers[before] = self._free()
-            self._used[self._numbers[before]] = before
+        for other in ousted:
+            if other != name:
+                self._numbers[other] = self._free()
+                self._used[self._numbers[other]] = other
 
     def _free(self) -> int:
         """A number never used; of a peer that used up all of them, one not in use now."""

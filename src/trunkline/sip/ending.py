@@ -1,4 +1,4 @@
-"""Ending a call: BYE, ours and theirs (RFC 3261 section 15)."""
+"""Ending a call: BYE, ours and theirs (RFC 3261 section 15), and noticing an end."""
 
 from functools import partial
 from typing import Literal
@@ -7,7 +7,7 @@ from .core import Core, ServerTransaction
 from .dialog import Dialog
 from .events import ByeReceived
 from .message import Address, Request, Response
-from .session import Cause, Session
+from .session import Cause, Session, SessionState
 
 __all__ = ["Ending", "reason_word"]
 
@@ -20,7 +20,7 @@ def reason_word(code: int) -> str:
 
 
 class Ending:
-    """Sends and receives BYE."""
+    """Sends and receives BYE; asks whether a BYE was missed."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -76,6 +76,41 @@ class Ending:
         self._core.terminate(
             session, now, internals.end_reason, internals.end_by, internals.end_code
         )
+
+    def probe(self, session: Session, now: float) -> bool:
+        """Ask if they still know the call; see `UserAgent.probe`."""
+        core, internals = self._core, session._internals
+        if session.state is not SessionState.CONFIRMED or internals.probing:
+            return False
+        assert internals.dialog is not None
+        internals.probing = True
+        request = internals.dialog.request("OPTIONS")
+        request.headers.insert(0, core.new_via())
+        core.send_request(
+            request,
+            core.destination(session),
+            partial(self._on_probe_answered, session),
+            partial(self._on_probe_failed, session),
+            now,
+        )
+        return True
+
+    def _on_probe_answered(self, session: Session, response: Response, now: float) -> None:
+        """Whatever they answer, they live; unless they say that the call does not."""
+        if response.code in (408, 481):
+            self._on_probe_failed(session, response.code, now)
+        elif response.code >= 200:
+            session._internals.probing = False
+
+    def _on_probe_failed(self, session: Session, code: int, now: float) -> None:
+        session._internals.probing = False
+        if session.state is SessionState.CONFIRMED:
+            self.dialog_is_gone(session, code, now)
+
+    def dialog_is_gone(self, session: Session, code: int, now: float) -> None:
+        """They do not know the call any more, or are silent (section 12.2.1.2)."""
+        word = "error" if code == 481 else "timeout"
+        self.hang_up(session, now, reason=word, by="them", code=code)
 
     def drop_fork(self, dialog: Dialog, destination: Address, now: float) -> None:
         """End the dialog of a 2xx nobody wants, silently (RFC 3261 section 13.2.2.4)."""

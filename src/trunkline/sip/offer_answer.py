@@ -2,7 +2,8 @@
 
 `AudioNegotiation` is one call's side of it. It makes offers and answers, keeps
 the m-lines in place for the life of the call, raises the version with every
-change, and says in an `AudioAgreement` what the media side has to do.
+change, and says in an `AudioAgreement` what the media side has to do. A step that
+comes to nothing is undone by `AudioNegotiation.rollback`.
 """
 
 from collections.abc import Mapping
@@ -69,8 +70,24 @@ class AudioAgreement:
     """How they want to receive Opus, where that is the codec."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What holds: where a negotiation returns to when an offer is refused."""
+
+    local: SessionDescription | None
+    remote: SessionDescription | None
+    agreement: AudioAgreement | None
+    slot: int
+    numbers: Mapping[str, int]
+
+
 class AudioNegotiation:
-    """One call's session description, offered or answered, as often as it takes."""
+    """One call's session description, offered or answered, as often as it takes.
+
+    An offer that is refused, or an answer that could not be sent after all, changes
+    nothing (RFC 3261 section 14.1, RFC 6337 section 3.4): `rollback` returns to what
+    held before. Making another offer or an answer does the same with an open offer.
+    """
 
     def __init__(
         self,
@@ -93,6 +110,9 @@ class AudioNegotiation:
             + [(_event_name(clock), events[clock]) for clock in self._clocks]
         )
         self._slot = 0
+        self._before: _Standing | None = None  # the last step, as long as it can be undone
+        self._open = False
+        self._last_said: SessionDescription | None = None
         self.local: SessionDescription | None = None
         """What we said last."""
         self.remote: SessionDescription | None = None
@@ -100,8 +120,36 @@ class AudioNegotiation:
         self.agreement: AudioAgreement | None = None
         """What holds now; None before the first answer."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether an offer of ours waits for its answer."""
+        return self._open
+
+    def rollback(self) -> None:
+        """Undo the last offer or answer: it was refused, or never came to anything.
+
+        What is undone counts as said: its version is not used again for anything else.
+        """
+        before, self._before = self._before, None
+        self._open = False
+        if before is not None:
+            self.local, self.remote = before.local, before.remote
+            self.agreement = before.agreement
+            self._slot = before.slot
+            self._types.restore(before.numbers)
+
+    def _begin(self) -> None:
+        """A new step, from what holds."""
+        if self._open:
+            self.rollback()
+        self._before = _Standing(
+            self.local, self.remote, self.agreement, self._slot, self._types.numbers
+        )
+
     def offer(self, direction: Direction = Direction.SENDRECV) -> SessionDescription:
         """An offer: the first, or a new one for hold, resume or a silent refresh."""
+        self._begin()
+        self._open = True
         media = [_refused(line) for line in self.local.media] if self.local else []
         names = list(self._capabilities.codecs)
         if self.agreement is not None:  # what is in use stays first
@@ -121,8 +169,9 @@ class AudioNegotiation:
         """Answer an offer; what we may do is what both want.
 
         Raises SdpError (code 488) when there is no audio line we can take, unless the
-        call is up and they only switched it off.
+        call is up and they only switched it off. Nothing has changed then.
         """
+        self._begin()
         slot = self._choose(offer)
         media = [_refused(line) for line in offer.media]
         if slot is None:
@@ -154,8 +203,8 @@ class AudioNegotiation:
     def accept(self, answer: SessionDescription) -> AudioAgreement:
         """Take the answer to our last offer.
 
-        Raises SdpError (code 488) for an answer that does not fit the offer;
-        StateError when nothing was offered.
+        Raises SdpError (code 488) for an answer that does not fit the offer, which
+        stays open then; StateError when nothing was offered.
         """
         if self.local is None:
             raise StateError("there is no offer to be answered")
@@ -164,6 +213,10 @@ class AudioNegotiation:
         line, ours = answer.media[self._slot], self.local.media[self._slot]
         offered = {name for name in map(_known_name, ours.codecs) if name}
         codec = next((codec for codec in line.codecs if _known_name(codec)), None)
+        if line.kind == "audio" and line.port == 0 and self.agreement is not None:
+            # They switch the audio of a call that is up off, and may.
+            self.agreement = replace(self.agreement, remote=None, direction=Direction.INACTIVE)
+            return self._taken(answer)
         if line.kind != "audio" or line.port == 0 or codec is None or codec.name not in offered:
             raise SdpError("Answer without audio", 488)
         wanted, offered_direction = answer.direction(line), self.local.direction(ours)
@@ -173,7 +226,13 @@ class AudioNegotiation:
         )
         receive = {codec.payload_type: codec.name for codec in ours.codecs if _known_name(codec)}
         self.agreement = self._agree(answer, line, codec, receive, direction)
+        return self._taken(answer)
+
+    def _taken(self, answer: SessionDescription) -> AudioAgreement:
+        """An answer holds; another one to the same offer may follow (early media, forks)."""
+        assert self.agreement is not None
         self.remote = answer
+        self._open = False
         return self.agreement
 
     def _agree(
@@ -257,10 +316,11 @@ class AudioNegotiation:
         said = SessionDescription(
             Origin(self._session_id, 1, self._address), media, connection=self._address
         )
-        if self.local is not None:
-            version = self.local.origin.version + (not said.same_session(self.local))
+        last = self._last_said
+        if last is not None:
+            version = last.origin.version + (not said.same_session(last))
             said = replace(said, origin=replace(said.origin, version=version))
-        self.local = said
+        self.local = self._last_said = said
         return said
 
 

@@ -281,13 +281,9 @@ class Outbound:
         if internals.cancel_sent:
             return
         internals.cancel_sent = True
-        invite = session.request
-        names = {"via", "route", "from", "to", "call-id", "max-forwards"}
-        headers = [field for field in invite.headers if canonical_name(field[0]) in names]
-        headers.append(("CSeq", f"{invite.cseq.number} CANCEL"))
         assert internals.client_invite is not None
         self._core.send_request(
-            Request("CANCEL", invite.uri, headers),
+            cancellation(session.request),
             internals.client_invite.destination,
             _ignore,
             _ignore,
@@ -304,6 +300,14 @@ class Outbound:
             internals.client_invite.drop()
         if session.state is SessionState.CANCELLING:
             self._core.terminate(session, now, internals.end_reason, "us", internals.end_code)
+
+
+def cancellation(invite: Request) -> Request:
+    """The CANCEL of an INVITE, in the same hop's eyes the same request (section 9.1)."""
+    names = {"via", "route", "from", "to", "call-id", "max-forwards"}
+    headers = [field for field in invite.headers if canonical_name(field[0]) in names]
+    headers.append(("CSeq", f"{invite.cseq.number} CANCEL"))
+    return Request("CANCEL", invite.uri, headers)
 
 
 def acknowledge(core: Core, dialog: Dialog, invite: Message, body: bytes = b"") -> bytes:

@@ -1,5 +1,6 @@
 """Changing a call that is up: re-INVITE, ours and theirs (RFC 3261 section 14)."""
 
+from collections.abc import Callable
 from functools import partial
 
 from .acknowledgement import Acknowledgement
@@ -8,7 +9,7 @@ from .ending import Ending
 from .errors import ParseError, StateError
 from .events import ReInviteAnswered, ReInvited
 from .message import Address, Request, Response
-from .outbound import acknowledge
+from .outbound import acknowledge, cancellation
 from .session import Fork, Session, SessionState
 
 __all__ = ["ReInvite"]
@@ -27,31 +28,38 @@ class ReInvite:
 
     # Ours.
 
-    def start(self, session: Session, body: bytes, now: float) -> bool:
+    def start(self, session: Session, offer: Callable[[], bytes], now: float) -> bool:
         """Propose a change; see `UserAgent.reinvite`."""
         if session.is_terminated or session.state is SessionState.ENDING:
             return False
         internals = session._internals
         if session.state is not SessionState.CONFIRMED or internals.unanswered_offer:
             raise StateError(f"no re-INVITE in state {session.state}")
-        if internals.reinvite_offer:
+        if internals.reinvite_offer is not None:
             raise StateError("the last re-INVITE is not answered yet")
-        internals.reinvite_offer = body
+        internals.reinvite_offer = offer
         internals.reinvite_attempts = 0
-        if internals.server_reinvite is not None:
+        if self._theirs_is_open(session):
             self._retry_later(session, now)  # theirs first: as if it were answered 491
         else:
             self._send(session, now)
         return True
 
+    def _theirs_is_open(self, session: Session) -> bool:
+        """Whether an INVITE of theirs has no answer yet, or its answer no ACK (14.1)."""
+        internals = session._internals
+        return internals.server_reinvite is not None or bool(internals.unacknowledged)
+
     def _send(self, session: Session, now: float) -> None:
         core, internals = self._core, session._internals
         assert internals.dialog is not None
+        assert internals.reinvite_offer is not None
+        internals.reinvite_body = internals.reinvite_offer()
         request = internals.dialog.request("INVITE")
         request.headers.insert(0, core.new_via())
         request.headers += core.client_headers()
         request.headers.append(("Content-Type", SDP_TYPE))
-        request.body = internals.reinvite_offer
+        request.body = internals.reinvite_body
         if internals.authorizer is not None:
             request.headers += internals.authorizer.headers("INVITE", request.uri, request.body)
         internals.reinvite_is_out = True
@@ -67,12 +75,15 @@ class ReInvite:
     def _on_response(
         self, session: Session, fork: Fork, request: Request, response: Response, now: float
     ) -> None:
+        internals = session._internals
         if response.code < 200:
+            if "reinvite" not in internals.timers:  # from here on only we can end it
+                self._later(session, partial(self._cancel, session, request), now)
             return
+        internals.stop_timer("reinvite")
         if response.code < 300:
             self._agreed(session, fork, request, response)
             return
-        internals = session._internals
         internals.reinvite_is_out = False
         if session.state is not SessionState.CONFIRMED:
             return
@@ -82,7 +93,7 @@ class ReInvite:
         elif response.code == 491 and internals.reinvite_attempts < MAX_ATTEMPTS:
             self._retry_later(session, now)
         elif response.code in (408, 481):
-            self._dialog_is_gone(session, response.code, now)
+            self._ending.dialog_is_gone(session, response.code, now)
         else:
             self._report(session, response.code, response.reason)
 
@@ -103,11 +114,31 @@ class ReInvite:
             answer = read_description(response)
         except ParseError:
             core.counters["answer-unreadable"] += 1
-        internals.local_body = internals.reinvite_offer
-        internals.reinvite_offer = b""
+        internals.local_body = internals.reinvite_body
+        internals.reinvite_offer = None
         if answer is not None:
             session.remote_sdp = answer
         core.emit(ReInviteAnswered(session, response.code, response.reason, answer))
+
+    def _later(self, session: Session, step: Callable[[float], None], now: float) -> None:
+        due = now + self._core.timing.patience
+        session._internals.timers["reinvite"] = self._core.timers.start(due, step)
+
+    def _cancel(self, session: Session, request: Request, now: float) -> None:
+        """They have it and do not decide: a change, unlike a call, is worth no long wait."""
+        transaction = session._internals.client_reinvite
+        assert transaction is not None
+        cancel = cancellation(request)
+        self._core.send_request(cancel, transaction.destination, _ignore, _ignore, now)
+        self._later(session, partial(self._abandon, session), now)
+
+    def _abandon(self, session: Session, now: float) -> None:
+        """Not even the CANCEL brought a final response (section 9.1)."""
+        internals = session._internals
+        assert internals.client_reinvite is not None
+        internals.client_reinvite.drop()
+        internals.reinvite_is_out = False
+        self._report(session, 408, "Request Timeout")
 
     def _retry_later(self, session: Session, now: float) -> None:
         """Glare: the owner of the Call-ID waits longer (RFC 3261 section 14.1)."""
@@ -120,7 +151,7 @@ class ReInvite:
         )
 
     def _retry(self, session: Session, now: float) -> None:
-        if session._internals.server_reinvite is not None:
+        if self._theirs_is_open(session):
             self._retry_later(session, now)
         elif session.state is SessionState.CONFIRMED:
             self._send(session, now)
@@ -128,28 +159,27 @@ class ReInvite:
     def _on_failure(self, session: Session, code: int, now: float) -> None:
         session._internals.reinvite_is_out = False
         if session.state is SessionState.CONFIRMED:
-            self._dialog_is_gone(session, code, now)
-
-    def _dialog_is_gone(self, session: Session, code: int, now: float) -> None:
-        """They do not know the call any more, or are silent (section 12.2.1.2)."""
-        word = "error" if code == 481 else "timeout"
-        self._ending.hang_up(session, now, reason=word, by="them", code=code)
+            self._ending.dialog_is_gone(session, code, now)
 
     def _report(self, session: Session, code: int, reason: str) -> None:
-        session._internals.reinvite_offer = b""
+        session._internals.reinvite_offer = None
         self._core.emit(ReInviteAnswered(session, code, reason, None))
 
     # Theirs.
 
     def receive(self, session: Session, request: Request, source: Address, now: float) -> None:
-        """Their re-INVITE. Raises ParseError for one that has to be refused."""
+        """Their re-INVITE, in order and with a new CSeq."""
         core, internals = self._core, session._internals
         refusal = self._conflict(session)
         if refusal:
             delay = [("Retry-After", str(int(core.random() * 11)))] if refusal == 500 else []
             core.refuse(request, source, refusal, now, headers=delay)
             return
-        offer = read_description(request)
+        try:
+            offer = read_description(request)
+        except ParseError as error:  # with a memory: its repetition has an old CSeq
+            core.refuse(request, source, error.code, now, error.reason)
+            return
         transaction = core.serve(request, source)
         internals.server_reinvite = transaction  # type: ignore[assignment]
         transaction.on_cancel = partial(self._cancelled, session)
@@ -207,3 +237,7 @@ class ReInvite:
 
     def _cancelled(self, session: Session, request: Request, now: float) -> None:
         self.reject(session, 487, now)
+
+
+def _ignore(*_: object) -> None:
+    """Nobody waits for this answer."""

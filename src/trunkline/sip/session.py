@@ -1,6 +1,6 @@
 """A session: one INVITE and the call that comes of it, as the application sees it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -120,10 +120,13 @@ class Internals:
     cancel_sent: bool = False
     unanswered_offer: Fork | None = None
     """Their 2xx had an offer: the ACK waits for `acknowledge`."""
-    reinvite_offer: bytes = b""
-    """What our re-INVITE carries; empty when there is none to come or on its way."""
+    reinvite_offer: Callable[[], bytes] | None = None
+    """Makes what our re-INVITE carries; None when there is none to come or on its way."""
+    reinvite_body: bytes = b""
+    """What it carried when it was last sent."""
     reinvite_is_out: bool = False
     reinvite_attempts: int = 0
+    probing: bool = False
     server_reinvite: InviteServerTransaction | None = None
     client_reinvite: InviteClientTransaction | None = None
     unacknowledged: dict[int, Unacknowledged] = field(default_factory=dict)

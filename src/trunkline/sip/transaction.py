@@ -494,7 +494,9 @@ def server_key(request: Request, method: str = "") -> TransactionKey:
     via = request.via
     method = method or ("INVITE" if request.method == "ACK" else request.method)
     if via.branch.startswith(MAGIC_COOKIE) and len(via.branch) > len(MAGIC_COOKIE):
-        return via.branch, via.sent_by, method
+        # The Call-ID too: phones behind two NATs may share an address, and some count
+        # their branches from one after every start.
+        return via.branch, via.sent_by, request.call_id, method
     return (
         request.uri,
         request.from_.tag,

@@ -152,14 +152,20 @@ class UserAgent:
 
     # Commands for calls that are up.
 
-    def reinvite(self, session: Session, sdp: Body, now: float) -> bool:
+    def reinvite(self, session: Session, sdp: Body | Callable[[], Body], now: float) -> bool:
         """Propose a change: hold, resume, another address. `ReInviteAnswered` follows.
 
-        If it meets one of theirs it is tried again by itself.
+        If it meets one of theirs it is tried again by itself (RFC 3261 section 14.1);
+        theirs may have changed what there is to offer, so ``sdp`` may be a callable
+        that is asked before each attempt.
         """
         if not sdp:
             raise StateError("a re-INVITE needs a session description")
-        return self._reinvite.start(session, bytes(sdp), now)
+
+        def offer() -> bytes:
+            return bytes((sdp() if callable(sdp) else sdp) or b"")
+
+        return self._reinvite.start(session, offer, now)
 
     def answer_reinvite(self, session: Session, sdp: Body, now: float) -> bool:
         """Agree to their change, with our answer, or our offer if they made none."""
@@ -170,6 +176,13 @@ class UserAgent:
     def reject_reinvite(self, session: Session, code: int, now: float) -> bool:
         """Refuse their change (488); the session stays as it was."""
         return self._reinvite.reject(session, code, now)
+
+    def probe(self, session: Session, now: float) -> bool:
+        """Ask whether the far end still knows the call; if not, the call ends.
+
+        An OPTIONS inside the dialog, for when no media can tell (RFC 5057 section 5.1).
+        """
+        return self._ending.probe(session, now)
 
     def bye(self, session: Session, now: float, *, reason: str = "hangup") -> bool:
         """Hang up a call that is up."""

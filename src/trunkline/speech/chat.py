@@ -10,13 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import LanguageModelError, ReplyBroken, RequestRefused, TemporaryFailure
 from .interfaces import Finished, Message, Piece, TextDelta, ToolCall, ToolSpec, Usage
-from .language import LanguageModelError, ReplyBroken, RequestRefused, TemporaryFailure
 
 __all__ = ["ReplyReader", "error_of", "request_body"]
 
 MAX_TOOL_CALLS = 64
 """In one reply; a server that numbers them higher is not to be believed."""
+
+MAX_REPLY_CHARACTERS = 1_000_000
+"""Of text and tool arguments in one reply: some twenty hours of speech. A server that
+writes more has lost its way, and may not fill memory."""
 
 _PERMANENT_CODES = {"insufficient_quota", "invalid_api_key", "model_not_found"}
 
@@ -88,6 +92,7 @@ class ReplyReader:
         self._refused = False
         self._usage: Usage | None = None
         self._calls: dict[int, _Fragments] = {}
+        self._characters = 0
 
     @property
     def complete(self) -> bool:
@@ -144,7 +149,7 @@ class ReplyReader:
         if not isinstance(choices, list):
             return  # some gateways send status objects of their own between the chunks
         for choice in choices:
-            if not isinstance(choice, dict) or choice.get("index", 0) != 0:
+            if not isinstance(choice, dict) or choice.get("index") not in (0, None):
                 continue
             delta = choice.get(part)
             if isinstance(delta, dict):
@@ -159,7 +164,7 @@ class ReplyReader:
             text = delta.get(key)
             if isinstance(text, str) and text:
                 self._refused |= key == "refusal"
-                self.progress += 1
+                self._wrote(text)
                 self.text += text
                 yield TextDelta(text)
         calls = delta.get("tool_calls")
@@ -177,14 +182,25 @@ class ReplyReader:
         function = call.get("function")
         if not isinstance(function, dict):
             function = {}
-        fragments = self._calls.setdefault(index, _Fragments())
+        fragments = self._calls.get(index)
+        if fragments is None:
+            fragments = self._calls[index] = _Fragments()
+            self.progress += 1
         fragments.id = fragments.id or _text(call.get("id"))
         fragments.name = fragments.name or _text(function.get("name"))
         arguments = function.get("arguments")
         if isinstance(arguments, dict):  # Ollama's older servers send an object
             arguments = json.dumps(arguments)
-        fragments.arguments += _text(arguments)
+        if text := _text(arguments):
+            self._wrote(text)
+            fragments.arguments += text
+
+    def _wrote(self, text: str) -> None:
+        """The model goes on, within bounds."""
         self.progress += 1
+        self._characters += len(text)
+        if self._characters > MAX_REPLY_CHARACTERS:
+            raise ReplyBroken(f"the reply is longer than {MAX_REPLY_CHARACTERS} characters")
 
     def _read_usage(self, usage: object) -> None:
         if not isinstance(usage, dict):

@@ -4,6 +4,8 @@ Needs the extra ``llm`` (httpx2), which is imported only when an `Endpoint` is m
 """
 
 import json
+import math
+import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -15,7 +17,14 @@ from urllib.parse import urlsplit
 from trunkline.errors import ConfigError, MissingDependencyError
 
 from .chat import error_of
-from .language import LanguageModelError, ReplyBroken, ReplyTimeout, TemporaryFailure
+from .errors import (
+    LanguageModelError,
+    ReplyBroken,
+    ReplyTimeout,
+    RequestRefused,
+    TemporaryFailure,
+)
+from .hints import pip_install
 
 __all__ = ["Endpoint", "base_url"]
 
@@ -43,7 +52,7 @@ class Endpoint:
             self._http = import_module("httpx2")
         except ModuleNotFoundError as error:
             raise MissingDependencyError(
-                "a model over HTTP needs the package 'httpx2'; run: pip install 'trunkline[llm]'"
+                "a model over HTTP needs the package 'httpx2'; run: " + pip_install("httpx2>=2")
             ) from error
         self.url = base_url(url)
         self.failures: type[Exception] = self._http.HTTPError
@@ -99,9 +108,12 @@ class Endpoint:
 
     def failure(self, error: Exception) -> LanguageModelError:
         """One of httpx's errors by its right name."""
-        told = self._without_key(str(error)) or type(error).__name__
+        told = self.without_key(str(error)) or type(error).__name__
         if isinstance(error, self._http.TimeoutException):
             return ReplyTimeout(f"cannot reach {self.url} in time: {told}")
+        if _is_distrust(error):
+            hint = "; SSL_CERT_FILE may name the file of your own authority"
+            return RequestRefused(f"cannot trust {self.url}: {told}{hint}")
         if isinstance(error, self._http.ConnectError):
             return TemporaryFailure(f"cannot connect to {self.url}: {told}")
         return ReplyBroken(f"the connection to {self.url} failed: {told}")
@@ -122,6 +134,11 @@ class Endpoint:
                 # Reading has no limit here: who reads knows what it is waiting for.
                 timeout=self._http.Timeout(connect, read=None),
                 limits=limits,
+                # A gateway that compresses holds words back until a block of them is full.
+                headers={"accept-encoding": "identity"},
+                # The system's authorities, or those SSL_CERT_FILE names; no proxies of the
+                # environment: audio and text go where they were configured to go.
+                verify=self._http.create_ssl_context(),
                 trust_env=False,
                 follow_redirects=False,
             )
@@ -135,7 +152,7 @@ class Endpoint:
         if 300 <= status < 400:
             body = f"it is elsewhere, at {headers.get('location', '')}"
         error = error_of(body, status, _retry_after(headers))
-        error.args = (self._without_key(str(error)) + _HINTS.get(status, ""),)
+        error.args = (self.without_key(str(error)) + _HINTS.get(status, ""),)
         return error
 
     async def _read(self, response: Any, limit: int, *, cut: bool = False) -> str:
@@ -149,11 +166,19 @@ class Endpoint:
                     raise ReplyBroken(f"the server's reply is longer than {limit} bytes")
         finally:
             await response.aclose()
-        return body[:limit].decode("utf-8", "replace")
+        # Here and not in the errors made of it: those are cut, perhaps within the key.
+        return self.without_key(body[:limit].decode("utf-8", "replace"))
 
-    def _without_key(self, text: str) -> str:
-        """Servers repeat keys they do not know, and errors end up in logs."""
+    def without_key(self, text: str) -> str:
+        """Text of the server's: servers repeat keys they do not know, and errors are logged."""
         return text.replace(self._api_key, "***") if self._api_key else text
+
+
+def _is_distrust(error: BaseException | None) -> bool:
+    """Whether a certificate was the reason: httpx wraps it twice."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def base_url(url: str) -> str:
@@ -165,8 +190,12 @@ def base_url(url: str) -> str:
     Raises:
         ConfigError: not an http(s) address, or one with a password, a query or a fragment.
     """
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url.strip())
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # an unclosed bracket, or a port that is no port
+        usable = False
+    if not usable:
         raise ConfigError("a model's URL begins with http:// or https:// and a host")
     if "@" in parts.netloc:
         raise ConfigError("a model's URL holds no password; give the key as api_key")
@@ -181,10 +210,11 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, from Retry-After: a number or an HTTP date (RFC 9110, 10.2.3)."""
     value = headers.get("retry-after", "")
     with suppress(ValueError):
-        return max(float(value), 0.0)
+        seconds = float(value)
+        return max(seconds, 0.0) if math.isfinite(seconds) else None
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
     return max((when - datetime.now(UTC)).total_seconds(), 0.0)

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from trunkline.errors import MissingDependencyError
 
+from .hints import setup_speech
+
 __all__ = ["INSTALL", "LICENCE", "VOICE", "Espeak", "find", "is_installed"]
 
-INSTALL = "pip install 'trunkline[espeak]'"
+INSTALL = setup_speech("--espeak")
 LICENCE = "GPL-3.0-or-later"
 # Of 30 voices, speeds and pitches the one pocketsphinx follows best through 8 kHz mu-law at
 # -20 to -32 dBov: 96 of 100 test sentences and 89 of 100 digits, where espeak's own default

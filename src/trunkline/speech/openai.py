@@ -16,14 +16,14 @@ from typing import Any
 
 from .chat import ReplyReader, request_body
 from .endpoint import Endpoint
-from .interfaces import Grammar, Message, Piece, ToolSpec
-from .language import (
+from .errors import (
     LanguageModelError,
     ReplyBroken,
     ReplyTimeout,
     RequestRefused,
     TemporaryFailure,
 )
+from .interfaces import Grammar, Message, Piece, ToolSpec
 from .sse import EventStream, EventTooLarge
 
 __all__ = ["OpenAIModel", "Patience"]
@@ -191,7 +191,7 @@ class OpenAIModel:
             async with aclosing(response.aiter_bytes()) as chunks:
                 async with aclosing(self._events(chunks, reader, first)) as events:
                     async for data in events:
-                        for piece in reader.feed(data):
+                        for piece in reader.feed(self._endpoint.without_key(data)):
                             yield piece
                 await _drain(chunks)
         else:  # a server that knows no streaming

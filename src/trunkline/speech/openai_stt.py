@@ -20,9 +20,8 @@ from trunkline.media.resample import StreamResampler
 from trunkline.media.wav import serialise_wav
 
 from .endpoint import Endpoint
-from .errors import RecognitionFailed
+from .errors import LanguageModelError, RecognitionFailed, ReplyTimeout, TemporaryFailure
 from .interfaces import Grammar, Pcm, Transcript
-from .language import LanguageModelError, ReplyTimeout, TemporaryFailure
 
 __all__ = ["OpenAIRecogniser", "OpenAIRecognition"]
 

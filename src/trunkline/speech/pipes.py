@@ -12,7 +12,7 @@ import sys
 from enum import IntEnum
 from typing import BinaryIO, NamedTuple
 
-__all__ = ["HEADER", "MAX_BYTES", "Kind", "Piped", "claim_stdio", "pack", "read"]
+__all__ = ["HEADER", "MAX_BYTES", "Kind", "Piped", "claim_stdio", "pack", "read", "write"]
 
 HEADER = struct.Struct("<BII")
 MAX_BYTES = 1 << 22
@@ -63,6 +63,19 @@ def read(stream: BinaryIO) -> Piped | None:
         return None
     payload = stream.read(length) if length else b""
     return Piped(kind, request, payload) if len(payload) == length else None
+
+
+def write(sink: BinaryIO, message: bytes) -> None:
+    """Write a worker's message whole, or end the worker: nobody reads it any more.
+
+    ``sink`` is unbuffered, so it may take a part only.
+    """
+    try:
+        view = memoryview(message)
+        while view:
+            view = view[sink.write(view) :]
+    except OSError:
+        os._exit(0)  # at once: a C library at work in a thread cannot be asked to stop
 
 
 def claim_stdio() -> tuple[BinaryIO, BinaryIO]:

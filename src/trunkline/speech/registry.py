@@ -15,6 +15,7 @@ from typing import Any
 from trunkline.errors import MissingDependencyError, UsageError
 
 from .errors import UnknownEngine
+from .hints import pip_install, setup_speech
 
 __all__ = ["ENTRY_POINT_GROUP", "KINDS", "Factory", "create", "names", "register"]
 
@@ -41,10 +42,10 @@ _BUILT_IN: dict[tuple[str, str], str] = {
 
 # Import name of an optional package -> the command that installs it.
 _INSTALL = {
-    "onnxruntime": "pip install 'trunkline[speech]'",
-    "pocketsphinx": "pip install 'trunkline[speech]'",
-    "espeakng_loader": "pip install 'trunkline[espeak]'",
-    "httpx2": "pip install 'trunkline[llm]'",
+    "onnxruntime": setup_speech(),
+    "pocketsphinx": setup_speech(),
+    "espeakng_loader": setup_speech("--espeak"),
+    "httpx2": pip_install("httpx2>=2"),
 }
 
 _registered: dict[tuple[str, str], Factory] = {}
@@ -128,7 +129,7 @@ def _missing(kind: str, name: str, error: ModuleNotFoundError) -> Exception:
     package = (error.name or "").partition(".")[0]
     if package == "trunkline":  # ours: an engine that this version does not have yet
         return UnknownEngine(f"the {kind} engine {name!r} is not part of this version: {error}")
-    command = _INSTALL.get(package, f"pip install {package}")
+    command = _INSTALL.get(package, pip_install(package))
     return MissingDependencyError(
         f"the {kind} engine {name!r} needs the package {package!r}; run: {command}"
     )

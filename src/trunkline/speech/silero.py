@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from trunkline.errors import ConfigError, MissingDependencyError, UsageError
 from trunkline.media.rows import Rows
 
+from .hints import setup_speech
 from .interfaces import Activity, ActivityBank, Pcm
 from .silero_graph import STATE, build, read_weights
 from .subband import SubbandBank
@@ -36,7 +37,7 @@ _CONTEXT = {8000: 32, 16000: 64}
 _Floats: TypeAlias = NDArray[np.float32]
 _Network: TypeAlias = Callable[[_Floats, _Floats, _Floats], tuple[_Floats, _Floats, _Floats]]
 """(audio, hidden, cell) → (probability, hidden, cell), one row a call."""
-_SETUP = "run: trunkline setup speech"
+_SETUP = f"run: {setup_speech()}"
 _FILE = "silero_vad.onnx"
 
 _log = logging.getLogger(__name__)

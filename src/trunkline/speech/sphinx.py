@@ -23,6 +23,7 @@ from trunkline.errors import ConfigError, MissingDependencyError, TrunklineError
 
 from . import grammar as grammars
 from .errors import RecognitionFailed
+from .hints import setup_speech
 from .interfaces import Grammar, Pcm, Transcript
 from .lexicon import Lexicon
 from .pipes import Kind
@@ -31,7 +32,7 @@ from .worker import Worker
 __all__ = ["Sphinx", "SphinxRecognition", "find_model"]
 
 _MODULE = "trunkline.speech.sphinx_worker"
-_INSTALL = "pip install 'trunkline[speech]'"
+_INSTALL = setup_speech()
 _FINISH_SECONDS = 10.0
 _CHECKED = 256
 

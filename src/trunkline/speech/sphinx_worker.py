@@ -8,11 +8,11 @@ decoding is some 50 times faster than speaking, so that they catch up at once.
 """
 
 import json
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from math import exp, log
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from trunkline.media.resample import StreamResampler
 
-from .pipes import Kind, claim_stdio, pack, read
+from .hints import setup_speech
+from .pipes import Kind, claim_stdio, pack, read, write
 
 __all__ = [
     "DICTATION_CONFIDENCE",
@@ -410,15 +411,7 @@ def _gain(level_dbov: float | None) -> float:
 def main(arguments: list[str]) -> None:
     """Serve until the input ends."""
     source, sink = claim_stdio()
-
-    def send(message: bytes) -> None:
-        try:
-            view = memoryview(message)
-            while view:
-                view = view[sink.write(view) :]
-        except OSError:
-            os._exit(0)
-
+    send = partial(write, sink)
     model, decoders = Path(arguments[0]), int(arguments[1])
     try:
         with TemporaryDirectory() as folder:
@@ -426,7 +419,7 @@ def main(arguments: list[str]) -> None:
             dictionary.write_text("(nothing) AH\n", encoding="ascii")  # it may not be empty
             ears = [Ear(model, dictionary) for _ in range(decoders)]
     except ImportError as error:
-        text = f"pocketsphinx cannot be used ({error}); run: pip install 'trunkline[speech]'"
+        text = f"pocketsphinx cannot be used ({error}); run: {setup_speech()}"
         send(pack(Kind.ERROR, 0, text.encode()))
         return
     bench = Bench(ears, send, lambda: DictationEar(model))

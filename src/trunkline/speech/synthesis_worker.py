@@ -15,11 +15,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, BinaryIO, Protocol
 
 from trunkline.errors import MissingDependencyError
 
-from .pipes import Kind, claim_stdio, pack, read
+from .pipes import Kind, claim_stdio, pack, read, write
 
 __all__ = ["Desk", "main", "sentences"]
 
@@ -184,15 +185,7 @@ def _read_all(source: BinaryIO, desk: Desk) -> None:
 def main(arguments: list[str]) -> None:
     """Serve until the input ends."""
     source, sink = claim_stdio()
-
-    def send(message: bytes) -> None:
-        try:
-            view = memoryview(message)
-            while view:
-                view = view[sink.write(view) :]
-        except OSError:
-            os._exit(0)
-
+    send = partial(write, sink)
     name, rate = arguments
     try:
         engine = _engine(name)

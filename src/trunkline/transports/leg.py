@@ -8,7 +8,7 @@ there. The frames themselves never pass through here; they go through the leg's
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from trunkline.media.lane import Lane
 
@@ -19,6 +19,8 @@ __all__ = [
     "EarlyMedia",
     "Ended",
     "Held",
+    "HoldChanged",
+    "HoldableLeg",
     "Leg",
     "LegEvent",
     "LegObserver",
@@ -75,6 +77,18 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldChanged:
+    """What came of `HoldableLeg.hold` and ``resume``: how things stand now."""
+
+    held: bool
+    """Whether we hold the far end."""
+    code: int = 200
+    """The SIP status that said so; 300 and above: refused, and nothing has changed."""
+    reason: str = ""
+    """What they said about it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Digit:
     """The far end pressed a key."""
 
@@ -98,7 +112,7 @@ class Ended:
     """What a person debugging would want to read."""
 
 
-LegEvent = Ringing | EarlyMedia | Answered | Held | Resumed | Digit | Ended
+LegEvent = Ringing | EarlyMedia | Answered | Held | Resumed | HoldChanged | Digit | Ended
 LegObserver = Callable[["Leg", LegEvent, float], None]
 """Gets every event of a leg, with the media clock's ``now``, on the media thread."""
 
@@ -149,3 +163,21 @@ class Leg(Protocol):
 
     def statistics(self) -> Mapping[str, float]:
         """Loss, jitter, round trip and the like, as flat numbers for the record."""
+
+
+@runtime_checkable
+class HoldableLeg(Protocol):
+    """A leg whose signalling can put the far end on hold. Media thread only.
+
+    `HoldChanged` follows each of the two, also where there was nothing to change.
+    """
+
+    def hold(self, *, silent: bool = False) -> None:
+        """Have the far end send nothing; ``silent``: and send it nothing either.
+
+        Without ``silent`` what is played is still sent: music on hold. Raises
+        `UsageError` for a call that is not answered.
+        """
+
+    def resume(self) -> None:
+        """Take the far end off hold; raises `UsageError` like `hold`."""

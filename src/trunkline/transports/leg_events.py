@@ -9,7 +9,7 @@ import logging
 import time
 from collections import deque
 
-from .leg import Leg, LegEvent, LegObserver
+from .leg import Ended, Leg, LegEvent, LegObserver
 
 __all__ = ["LegEvents"]
 
@@ -49,4 +49,6 @@ class LegEvents:
             try:
                 observer(self._leg, event, time.monotonic())
             except Exception:
-                log.exception("the observer of leg %s failed", self._leg.id)
+                log.exception("the observer of leg %s failed on %s", self._leg.id, event)
+            if isinstance(event, Ended):
+                self._observer = None  # the call holds the leg; the leg lets go of the call

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import uvloop
 
@@ -52,10 +52,11 @@ class MediaThread:
         self.engine = engine
         self.app_loop = app_loop
         self.loop = uvloop.new_event_loop()
+        self.loop.set_exception_handler(_report)
         self.to_app = Crossing(app_loop, "to the application")
         self.to_media = Crossing(self.loop, "to the media thread")
         self.to_media.after_batch(self._after_batch)
-        self.clock = MediaClock(self.loop, self._tick)
+        self.clock = MediaClock(self.loop, self._tick, idle=lambda: not len(engine))
         self.watchdog: Watchdog | None = None
         self._watch = watch
         self._thread = threading.Thread(target=self._run, name="media", daemon=True)
@@ -177,3 +178,16 @@ class MediaThread:
         if self.watchdog is not None:
             self.watchdog.check(time.monotonic())
         self.loop.call_later(WATCH_SECONDS, self._watch_application)
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What no callback took. A TLS handshake that a peer breaks off is weather, as in `QUIET`.
+
+    Whoever connected is told of it as well. The exception that comes along is left alone:
+    aiofastnet 1.2 sets its traceback to what `logging` cannot write.
+    """
+    message = str(context.get("message", ""))
+    if message.startswith("SSL handshake failed"):
+        log.debug("%s", message)
+    else:
+        loop.default_exception_handler(context)

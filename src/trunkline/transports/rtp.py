@@ -26,6 +26,10 @@ __all__ = ["MediaPolicy", "RtpStream", "StreamFormat"]
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.020
+LONGEST_ROUND_TRIP_MS = 2000
+"""A longer one is a peer that does not say how long it kept our report."""
+MOVED_SECONDS = 1.0
+"""After this much silence a far end may go on from another address: its NAT's new port."""
 NTP_EPOCH = 2_208_988_800
 """Seconds from 1900, where NTP begins, to 1970, where Unix does."""
 
@@ -35,17 +39,21 @@ class MediaPolicy:
 
     With ``loopback_only`` (a node that listens on loopback) media stays on this
     machine. Otherwise unicast addresses are allowed, and multicast, broadcast
-    and unspecified ones never are.
+    and unspecified ones never are. An address of the other family than ours
+    cannot be sent to.
     """
 
-    def __init__(self, *, loopback_only: bool) -> None:
+    def __init__(self, *, loopback_only: bool, version: int = 0) -> None:
         self._loopback_only = loopback_only
+        self._version = version  # 4 or 6; 0 does not ask
 
     def allows(self, host: str) -> bool:
         """Whether media may be sent to this address (a literal, not a name)."""
         try:
             address = ipaddress.ip_address(host)
         except ValueError:
+            return False
+        if self._version not in (0, address.version):
             return False
         if self._loopback_only:
             return address.is_loopback
@@ -80,7 +88,10 @@ class RtpStream:
     first valid one has come; until then to the address of the session
     description. The source is kept from then on: packets from elsewhere are
     counted and dropped, so that nobody can take over a call by sending to its
-    port. A new session description may name a new address, which opens the latch.
+    port. The address of the session description wins all the same: whoever was
+    quicker than the far end loses the call to it with the far end's first packet. A
+    new session description may name a new address, which opens the latch; so does the
+    stream itself, going on from elsewhere with its SSRC after a silence.
     """
 
     lead_frames = 0
@@ -131,6 +142,8 @@ class RtpStream:
         self._dtmf_waiting: deque[DtmfSender] = deque()
         self._samples = frame_samples(engine.rate_hz)
         self._last_packet: float | None = None
+        self._last_report: float | None = None
+        self._far_ssrc: int | None = None
         self._last_sent: float | None = None
         self._paused = True
         self._opened_at = 0.0
@@ -143,9 +156,19 @@ class RtpStream:
         """True while audio has to wait: on hold, or digits are being sent."""
         self.receiving = True
         """False while we must not expect anything (hold)."""
+        self.deaf = False
+        """True while we hold them: what they send all the same is not heard."""
         self._watched = False
         self.counters: Counter[str] = Counter()
         """Datagrams not played and packets not sent, by reason."""
+
+    @property
+    def expecting(self) -> bool:
+        """Whether silence would mean that something is wrong: nobody holds anybody.
+
+        A caller who holds us may play music or nothing, whatever the direction says.
+        """
+        return self._sending and self.receiving and not self.deaf
 
     @property
     def sending(self) -> bool:
@@ -163,9 +186,16 @@ class RtpStream:
 
     # -- life ------------------------------------------------------------------
 
-    def open(self, format: StreamFormat, remote: Address, now: float) -> Lane:
+    def open(
+        self,
+        format: StreamFormat,
+        remote: Address | None,
+        now: float,
+        *,
+        rtcp: Address | None = None,
+    ) -> Lane:
         """Begin sending and receiving; raises `UsageError` where policy forbids."""
-        self.update(format, remote)
+        self.update(format, remote, rtcp=rtcp)
         self._row = self._jitter.open(format.law)
         self._receiving_law = format.law
         self.lane = Lane(
@@ -188,23 +218,33 @@ class RtpStream:
         self._poller.add(self._sockets[1], self._read_rtcp)
         return self.lane
 
-    def update(self, format: StreamFormat, remote: Address) -> None:
-        """Follow a new session description; raises `UsageError` where policy forbids."""
-        if remote[1] and not self._policy.allows(remote[0]):
+    def update(
+        self, format: StreamFormat, remote: Address | None, *, rtcp: Address | None = None
+    ) -> None:
+        """Follow a new session description; raises `UsageError` where policy forbids.
+
+        ``remote`` is None while they cannot be sent to (the old hold, 0.0.0.0): what
+        was known of them stays, because they may come back to it. ``rtcp`` is where
+        reports go if not to the port above (RFC 3605).
+        """
+        if remote is not None and not self._policy.allows(remote[0]):
             raise UsageError(f"media may not be sent to {remote[0]}")
-        if self._announced != remote:
+        if remote is not None and self._announced != remote:
             self._announced = remote
             self._latched = None
             self._remote = remote
             self._socket.aim(remote)
-            self._remote_rtcp = (remote[0], remote[1] + 1)
+            reports = rtcp or (remote[0], remote[1] + 1)
+            allowed = 0 < reports[1] <= 65535 and self._policy.allows(reports[0])
+            self._remote_rtcp = reports if allowed else None
         self._format = format
         self.encoding = format.law
         self._sender.payload_type = format.payload_type
 
     def watch(self, now: float) -> None:
-        """From now on, silence for longer than the timeout ends the call.
+        """From now on, silence for longer than the timeout is told.
 
+        The leg then ends the call or, while somebody holds, asks whether it is there.
         Not before the answer: a 183 may promise audio that comes minutes later.
         """
         self._watched = True
@@ -228,10 +268,10 @@ class RtpStream:
     def _hear_any(self, data: bytes, source: Address, now: float) -> None:
         """A datagram whose source is still to be judged."""
         known = source == self._latched
-        if not known and not self._latch(source, data):
+        if not known and not self._latch(source, data, now):
             return
         self._hear_far(data, now)
-        if not known and self._latched is not None:
+        if not known and source == self._latched:
             self._socket.connect(self._latched, now)
 
     def _hear_far(self, data: bytes, now: float) -> None:
@@ -239,13 +279,20 @@ class RtpStream:
         packet = parse_fast(data)
         format = self._format
         if packet is None or format is None:
-            self.counters["not RTP"] += 1
+            if is_rtcp(data):  # a report without a word in it is too short for RTP
+                self._receive_rtcp(data, now)
+            else:
+                self.counters["not RTP"] += 1
             return
         payload_type, marker, sequence, timestamp, ssrc, payload = packet
         self._last_packet = now
         law = format.receive.get(payload_type)
         if law is not None:
+            self._far_ssrc = ssrc
             jitter = self._jitter
+            if self.deaf:
+                jitter.put_other(self._row, sequence, ssrc, now)
+                return
             if law is not self._receiving_law:
                 self._receiving_law = law
                 jitter.set_law(self._row, law)
@@ -261,17 +308,18 @@ class RtpStream:
             self._jitter.put_other(self._row, sequence, ssrc, now)
             self.counters["payload type"] += 1
 
-    def _latch(self, source: Address, data: bytes) -> bool:
+    def _latch(self, source: Address, data: bytes, now: float) -> bool:
         """Whether to accept a source that is not the latched one."""
         format, packet = self._format, parse_fast(data)
         if packet is None:
             self.counters["not RTP"] += 1
             return False
-        if self._latched is not None:
+        named = source[:2] == self._announced
+        if self._latched is not None and not named and not self._has_moved(packet[4], now):
             self.counters["foreign source"] += 1
             return False
         if is_rtcp(data):
-            return True
+            return named or self._latched is None
         if not self._policy.allows(source[0]):
             self.counters["forbidden source"] += 1
             return False
@@ -282,6 +330,11 @@ class RtpStream:
         self._latched = source
         self._remote = source
         return True
+
+    def _has_moved(self, ssrc: int, now: float) -> bool:
+        """Whether a stream from elsewhere is the far end's: who did not see it cannot know."""
+        silent = self._last_packet is None or now - self._last_packet > MOVED_SECONDS
+        return silent and ssrc == self._far_ssrc
 
     def _read_rtcp(self, now: float) -> None:
         try:
@@ -298,8 +351,9 @@ class RtpStream:
     def _receive_rtcp(self, data: bytes, now: float) -> None:
         if self._rtcp is None or self.lane is None:
             return
+        self._last_report = now
         self._rtcp.receive(data, now)
-        if self._rtcp.rtt_ms is not None:
+        if self._rtcp.rtt_ms is not None and self._rtcp.rtt_ms <= LONGEST_ROUND_TRIP_MS:
             self.lane.round_trip_seconds = self._rtcp.rtt_ms / 1000
 
     # -- out ---------------------------------------------------------------------
@@ -308,7 +362,7 @@ class RtpStream:
         """One encoded frame, or nothing while the outlet is busy."""
         if self._key_down:
             self._release_key(now)
-        if self._dtmf_out is not None:
+        if self._dtmf_out is not None and self._sending:
             self._send_digit(now)
             return
         remote = self._remote
@@ -345,6 +399,7 @@ class RtpStream:
         assert tones is not None
         if format is None or format.dtmf_payload_type is None or remote is None:
             self._dtmf_out = None
+            self._dtmf_waiting.clear()
             self._settle_busy()
             return
         sender = self._sender
@@ -397,10 +452,9 @@ class RtpStream:
         """Reports, and the media timeout."""
         if self._rtcp is not None and now >= self._rtcp.next_timeout():
             self._send_rtcp(self._rtcp.report(now, _ntp(), self._reception()))
-        # A caller who holds us may play music or nothing, whatever the direction says.
-        if not (self._watched and self.sending and self.receiving):
-            self._last_packet = now
-        elif self._timeout and now - (self._last_packet or self._opened_at) > self._timeout:
+        last = max(self._last_packet or self._opened_at, self._last_report or self._opened_at)
+        if self._watched and self._timeout and now - last > self._timeout:
+            self._last_packet = now  # told again after as long
             self._on_timeout(now)
 
     def statistics(self) -> dict[str, float]:

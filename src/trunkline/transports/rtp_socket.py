@@ -6,6 +6,7 @@ this costs a third less than a transport object and a callback for each socket.
 """
 
 import errno
+import logging
 import random
 import select
 import socket
@@ -17,13 +18,20 @@ from trunkline.errors import UsageError
 
 __all__ = ["Address", "NoFreePortError", "RtpPoller", "RtpPorts", "RtpSocket"]
 
+log = logging.getLogger(__name__)
+
 Address = tuple[str, int]
 MAX_DATAGRAM = 2048
 READS_PER_WAKE = 512
+DRAINED = 1024
+"""More datagrams than a socket's default buffer holds (208 KiB, some 280 small ones)."""
+
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class NoFreePortError(UsageError):
-    """Every RTP port of the configured range is in use."""
+    """Every RTP port of the configured range is in use, or the system has none left."""
 
 
 class RtpPorts:
@@ -65,19 +73,19 @@ class RtpPorts:
     def _bind(self, port: int) -> tuple[socket.socket, socket.socket] | None:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         bound: list[socket.socket] = []
-        for number in (port, port + 1):
-            one = socket.socket(family, socket.SOCK_DGRAM)
-            one.setblocking(False)
-            try:
-                one.bind((self.host, number))
-            except OSError as error:
+        try:
+            for number in (port, port + 1):
+                bound.append(socket.socket(family, socket.SOCK_DGRAM))
+                bound[-1].setblocking(False)
+                bound[-1].bind((self.host, number))
+        except OSError as error:
+            for one in bound:
                 one.close()
-                for other in bound:
-                    other.close()
-                if error.errno == errno.EADDRINUSE:
-                    return None
-                raise
-            bound.append(one)
+            if error.errno == errno.EADDRINUSE:
+                return None
+            if error.errno in _EXHAUSTED:
+                raise NoFreePortError(f"no socket for RTP: {error.strerror}") from error
+            raise
         return bound[0], bound[1]
 
 
@@ -114,7 +122,11 @@ class RtpPoller:
         for fd, _ in self._epoll.poll(0, READS_PER_WAKE):
             reader = readers.get(fd)
             if reader is not None:
-                reader(now)
+                try:
+                    reader(now)
+                except Exception:
+                    # A bug in one call's code must not cost the others their packets.
+                    log.exception("reading RTP failed")
 
 
 class RtpSocket:
@@ -168,7 +180,10 @@ class RtpSocket:
     def connect(self, far: Address, now: float) -> None:
         """Send there, and let the kernel tell its packets from others."""
         self.aim(far)
-        twin = socket.socket(self._bound.family, socket.SOCK_DGRAM)
+        try:
+            twin = socket.socket(self._bound.family, socket.SOCK_DGRAM)
+        except OSError:
+            return  # out of files: one socket does as well, only slower
         try:
             twin.setblocking(False)
             _join(twin, self._bound, far)
@@ -180,9 +195,12 @@ class RtpSocket:
         self.send = twin.send
         self._poller.add(twin, self._read_far)
         # What came before the twin was connected is older, and of any source.
+        # A bounded number, or a flood would keep us here for ever; one of them may
+        # lead to another far end, and then the twin is not ours any more.
         for one in (self._bound, twin):
-            while self._read_from(one, now):
-                pass
+            for _ in range(DRAINED):
+                if self._twin is not twin or not self._read_from(one, now):
+                    break
 
     def _part(self) -> None:
         """Close the connected socket, if there is one."""

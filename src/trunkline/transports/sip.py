@@ -6,6 +6,7 @@ datagrams, wakes the timers, and gives every session its leg.
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import logging
 import random
@@ -22,10 +23,12 @@ from trunkline.sip.digest import Account, Challenger, Credentials
 from trunkline.sip.events import (
     Accepted,
     Acked,
+    Confirmed,
     DigitReceived,
     Event,
     Invited,
     Progress,
+    ReInviteAnswered,
     ReInvited,
     Send,
     Terminated,
@@ -51,6 +54,11 @@ READS_PER_WAKE = 64
 """Datagrams read before the loop gets to its other work."""
 SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 """A burst of a thousand INVITEs has to wait somewhere while a tick runs."""
+_BIND_ADVICE = {
+    errno.EADDRINUSE: "; another program may use it (sip.port chooses one)",
+    errno.EACCES: "; ports below 1024 are root's (sip.port chooses one)",
+    errno.EADDRNOTAVAIL: "; this machine has no such address (sip.host)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +123,10 @@ class SipEndpoint:
         self.port: int = self._socket.getsockname()[1]
         advertised = options.advertised_host or _reachable(options.host)
         self._media_address = options.advertised_host or _reachable(options.media_host)
-        self._policy = MediaPolicy(loopback_only=_is_loopback(options.media_host))
+        self._policy = MediaPolicy(
+            loopback_only=_is_loopback(options.media_host),
+            version=6 if ":" in options.media_host else 4,
+        )
         self._challenger = self._make_challenger()
         self.agent = UserAgent(
             Settings(
@@ -265,7 +276,7 @@ class SipEndpoint:
             sock.close()
             raise UsageError(
                 f"SIP cannot listen on {self._options.host}:{self._options.port}: "
-                f"{error.strerror}; another program may use it (sip.port chooses one)"
+                f"{error.strerror}{_BIND_ADVICE.get(error.errno or 0, '')}"
             ) from error
         return sock
 
@@ -370,7 +381,7 @@ class SipEndpoint:
         if data.startswith(b"SIP/2.0 "):
             return True  # answers are never answered, and only ours are looked at
         return self._known(source[0]) or any(
-            leg.session.source == source for leg in self._legs.values()
+            leg.session.source == source[:2] for leg in self._legs.values()
         )
 
     def _access(self, request: Request, source: Address) -> Challenger | None:
@@ -393,14 +404,18 @@ class SipEndpoint:
                 leg.accepted(answer, offer)
             case Acked(_, answer):
                 leg.acknowledged(answer)
+            case Confirmed():
+                leg.confirmed()
             case ReInvited(_, _, offer):
                 leg.reinvited(offer)
+            case ReInviteAnswered(_, code, reason, answer):
+                leg.reinvite_answered(code, reason, answer)
             case DigitReceived(_, digit, duration_ms):
                 leg.digit(digit, duration_ms, now)
             case Terminated(_, reason, by, code):
                 leg.terminated(reason, by, code)
             case _:
-                pass  # Cancelled, ByeReceived, Rejected, Confirmed: Terminated says it all
+                pass  # Cancelled, ByeReceived, Rejected: Terminated says it all
 
     def _invited(self, event: Invited) -> None:
         leg = SipLeg(self, event.session, self._events)

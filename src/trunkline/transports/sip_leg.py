@@ -14,6 +14,7 @@ from trunkline.media.g711 import Law
 from trunkline.media.lane import Lane
 from trunkline.sip.errors import ParseError, SdpError
 from trunkline.sip.offer_answer import AudioAgreement, AudioNegotiation
+from trunkline.sip.sdp import Direction as MediaDirection
 from trunkline.sip.sdp import SessionDescription
 from trunkline.sip.session import Session
 from trunkline.sip.uri import Uri
@@ -26,6 +27,7 @@ from .leg import (
     EarlyMedia,
     Ended,
     Held,
+    HoldChanged,
     LegObserver,
     Party,
     Resumed,
@@ -69,7 +71,7 @@ class Switch(Protocol):
 
 
 class SipLeg:
-    """One SIP call. Implements `leg.Leg`; media thread only."""
+    """One SIP call. Implements `leg.Leg` and `leg.HoldableLeg`; media thread only."""
 
     transport = "sip"
 
@@ -95,6 +97,9 @@ class SipLeg:
         self._negotiation = negotiation
         self._offer: SessionDescription | None = None
         self._held = False
+        # What we want to do with the audio, and what they know of that.
+        self._wanted = self._told = MediaDirection.SENDRECV
+        self._proposed: MediaDirection | None = None
         self._early = False
         self._answered = False
         self._ended = False
@@ -158,6 +163,14 @@ class SipLeg:
             self._stop_media()
             self._switch.flush()
 
+    def hold(self, *, silent: bool = False) -> None:
+        """Put them on hold by re-INVITE (RFC 3264 section 8.4); `HoldChanged` follows."""
+        self._want(MediaDirection.INACTIVE if silent else MediaDirection.SENDONLY)
+
+    def resume(self) -> None:
+        """Take them off hold; `HoldChanged` follows."""
+        self._want(MediaDirection.SENDRECV)
+
     def send_dtmf(self, digits: str) -> None:
         """Telephone events on the RTP stream (RFC 4733)."""
         if self._stream is None:
@@ -198,12 +211,19 @@ class SipLeg:
 
     def acknowledged(self, answer: SessionDescription | None) -> None:
         """Their ACK came; it carries an answer when our 200 made the offer."""
+        negotiation = self._negotiation
         if answer is not None:
             opened = self.lane is None
             if self._agree(answer) and opened:
                 self._up()
+        if negotiation is not None and negotiation.is_open:
+            negotiation.rollback()  # our offer in a 200 got no answer, or none of use
         if self.lane is None:
             self.hangup("error")
+
+    def confirmed(self) -> None:
+        """The call is up on both sides: now it may be changed."""
+        self._settle()
 
     def reinvited(self, offer: SessionDescription | None) -> None:
         """They change the session: hold, resume, another address."""
@@ -214,15 +234,33 @@ class SipLeg:
             return
         try:
             if offer is None:
-                answer = negotiation.offer()
+                answer = negotiation.offer(self._wanted)
             else:
-                answer = negotiation.answer(offer)
-                self._follow(negotiation.agreement)
+                answer = negotiation.answer(offer, self._wanted)
+                self._follow(negotiation.agreement, self._wanted)
         except (SdpError, UsageError) as error:
             log.info("leg %s: re-INVITE refused: %s", self.id, error)
+            negotiation.rollback()
             agent.reject_reinvite(self.session, 488, now)
             return
         agent.answer_reinvite(self.session, bytes(answer), now)
+
+    def reinvite_answered(self, code: int, reason: str, answer: SessionDescription | None) -> None:
+        """What became of our hold or resume."""
+        negotiation, proposed = self._negotiation, self._proposed
+        self._proposed = None
+        if negotiation is None or proposed is None:
+            return
+        taken = answer is not None and self._agree(answer, proposed)
+        if not taken:
+            if negotiation.is_open:
+                negotiation.rollback()
+            code = code if code >= 300 else 488
+            self._wanted = self._told
+        if self._wanted is self._told:
+            self._tell_hold(code, reason)
+        else:
+            self._settle()
 
     def digit(self, digit: str, duration_ms: int, now: float) -> None:
         """A key, in RTP or in an INFO request."""
@@ -244,6 +282,9 @@ class SipLeg:
         if self._stream is not None:
             self._stream.watch(self._switch.now())
         self._events.emit(Answered())
+        if self._stream is not None and not self._stream.sending:  # it began on hold
+            self._held = True
+            self._events.emit(Held())
 
     def _stop_media(self) -> None:
         """Free the ports and the lane, and keep what they counted."""
@@ -251,6 +292,34 @@ class SipLeg:
         if stream is not None:
             self._final_statistics = stream.statistics()
             stream.close(self._switch.now())
+
+    def _want(self, direction: MediaDirection) -> None:
+        if self._ended or self._stream is None:
+            return  # its end is on the way
+        if not self._answered:
+            raise UsageError("only a call that is answered can be held or resumed")
+        self._wanted = direction
+        if self._proposed is None and self._wanted is self._told:
+            self._tell_hold(200, "")
+        else:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Propose what we want, unless a proposal is on its way; then when it is answered."""
+        changes = self._wanted is not self._told and self._proposed is None
+        if changes and self.session.is_confirmed and self._negotiation is not None:
+            self._proposed = self._wanted
+            self._switch.agent.reinvite(self.session, self._proposal, self._switch.now())
+            self._switch.flush()
+
+    def _proposal(self) -> bytes:
+        """What our re-INVITE offers; asked again when it has met one of theirs."""
+        assert self._negotiation is not None
+        self._proposed = self._wanted
+        return bytes(self._negotiation.offer(self._wanted))
+
+    def _tell_hold(self, code: int, reason: str) -> None:
+        self._events.emit(HoldChanged(not self._told.receives, code, reason))
 
     def _may_answer(self) -> bool:
         return self.direction == "inbound" and not self._answered and not self._ended
@@ -269,7 +338,7 @@ class SipLeg:
             if self._offer is None:
                 return negotiation.offer()
             answer = negotiation.answer(self._offer)
-            self._follow(negotiation.agreement)
+            self._follow(negotiation.agreement, self._wanted)
         except NoFreePortError as error:
             log.error("leg %s refused: %s", self.id, error)
             self.reject(503)
@@ -285,26 +354,39 @@ class SipLeg:
         try:
             self._negotiation = self._negotiation or self._describe()
             answer = self._negotiation.answer(offer)
-            self._follow(self._negotiation.agreement)
+            self._follow(self._negotiation.agreement, self._wanted)
         except (SdpError, UsageError) as error:
             log.info("leg %s: cannot answer their offer: %s", self.id, error)
             return False
         self._switch.agent.acknowledge(self.session, bytes(answer), self._switch.now())
         return True
 
-    def _agree(self, answer: SessionDescription) -> bool:
-        """Take their answer to our offer; False (and why, in the log) if it is unusable."""
-        if self._negotiation is None:
+    def _agree(self, answer: SessionDescription, ours: MediaDirection | None = None) -> bool:
+        """Take their answer to our offer; False (and why, in the log) if it is unusable.
+
+        ``ours`` is what we had offered to do, if that is not what we do now.
+        """
+        negotiation = self._negotiation
+        if negotiation is None:
             return False
         try:
-            self._follow(self._negotiation.accept(answer))
-        except (SdpError, UsageError) as error:
+            agreement = negotiation.accept(answer)
+        except SdpError as error:
             log.info("leg %s: their answer is unusable: %s", self.id, error)
+            return False
+        try:
+            self._follow(agreement, ours or self._told)
+        except UsageError as error:
+            log.info("leg %s: their answer is not followed: %s", self.id, error)
+            negotiation.rollback()
             return False
         return True
 
-    def _follow(self, agreement: AudioAgreement | None) -> None:
-        """Make the stream do what was agreed; raises `UsageError` where policy forbids."""
+    def _follow(self, agreement: AudioAgreement | None, ours: MediaDirection) -> None:
+        """Make the stream do what was agreed; raises `UsageError` where policy forbids.
+
+        ``ours`` is what we said we want, which their word may have narrowed.
+        """
         stream = self._stream
         if agreement is None or stream is None:
             return
@@ -315,20 +397,29 @@ class SipLeg:
             dtmf_payload_type=agreement.telephone_event,
             dtmf_receive_type=agreement.receive_telephone_event,
         )
-        remote = agreement.remote or ("0.0.0.0", 0)
+        now, expected = self._switch.now(), stream.expecting
         if stream.lane is None:
-            stream.open(format, remote, self._switch.now())
+            stream.open(format, agreement.remote, now, rtcp=agreement.remote_rtcp)
         else:
-            stream.update(format, remote)
+            stream.update(format, agreement.remote, rtcp=agreement.remote_rtcp)
         stream.sending = agreement.direction.sends and agreement.remote is not None
         stream.receiving = agreement.direction.receives
-        held = not stream.sending
+        stream.deaf = not ours.receives
+        self._told = ours
+        if self._answered and stream.expecting and not expected:
+            stream.watch(now)  # the silence of the hold does not count
+        # Who offers to send nothing is not told whether they would have listened.
+        held = not stream.sending if ours.sends else self._held
         if held != self._held and self._answered:
             self._held = held
             self._events.emit(Held() if held else Resumed())
 
     def media_timed_out(self, now: float) -> None:
-        """No RTP for longer than is allowed: the far end is gone."""
+        """No packet for longer than is allowed: the far end is gone, or somebody holds."""
+        if self._stream is not None and not self._stream.expecting:
+            self._switch.agent.probe(self.session, now)  # no answer ends the call
+            self._switch.flush()
+            return
         log.info("leg %s: no packet for too long", self.id)
         self.hangup("media-timeout")
 

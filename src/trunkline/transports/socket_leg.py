@@ -8,14 +8,14 @@ only says so, and closing the socket is how one hangs up.
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Mapping
 from typing import Literal
 
 from trunkline.media.g711 import Law
 from trunkline.media.lane import Lane, StreamInlet
 
-from .leg import Answered, Direction, Ended, LegEvent, LegObserver, LegReceiver, Party
+from .leg import Answered, Direction, Ended, LegEvent, LegReceiver, Party
+from .leg_events import LegEvents
 from .media_thread import MediaThread
 from .websocket import Closed, Connection
 
@@ -73,11 +73,7 @@ class SocketOutlet:
 
 
 class SocketLeg:
-    """One call on one WebSocket. Implements `leg.Leg`; media thread only.
-
-    Events are delivered on the next turn of the loop, in order, so that an
-    observer is never called from inside its own call to a leg.
-    """
+    """One call on one WebSocket. Implements `leg.Leg`; media thread only."""
 
     direction: Direction = "inbound"
 
@@ -108,9 +104,7 @@ class SocketLeg:
         self._frames = 0
         self._strayed = 0
         self._loop = asyncio.get_running_loop()
-        self._observer: LegObserver | None = None
-        self._events: deque[LegEvent] = deque()
-        self._scheduled = False
+        self._events = LegEvents(self, self._loop)
         self._answered = False
         self._ended = False
 
@@ -119,12 +113,12 @@ class SocketLeg:
         now = self._loop.time()
         self._engine.open(self._lane)
         try:
-            self._observer = receiver(self, now)
+            observer = receiver(self, now)
         except Exception:
             log.exception("nobody took leg %s", self.id)
             self.hangup("error")
             return
-        self._schedule()
+        self._events.observe(observer)
 
     # -- Leg ---------------------------------------------------------------------------
 
@@ -183,8 +177,7 @@ class SocketLeg:
 
     def emit(self, event: LegEvent) -> None:
         """Tell the observer, soon."""
-        self._events.append(event)
-        self._schedule()
+        self._events.emit(event)
 
     def end(
         self, reason: str, by: Literal["us", "them"], *, code: int | None = None, detail: str = ""
@@ -215,23 +208,6 @@ class SocketLeg:
         if self._frames == _ALIGN_AFTER_FRAMES or self._strayed >= _STRAYED_CHECKS:
             self._strayed = 0
             self._engine.align(self._lane, phase)
-
-    def _schedule(self) -> None:
-        if self._events and not self._scheduled and self._observer is not None:
-            self._scheduled = True
-            self._loop.call_soon(self._deliver)
-
-    def _deliver(self) -> None:
-        self._scheduled = False
-        observer = self._observer
-        while self._events and observer is not None:
-            event = self._events.popleft()
-            try:
-                observer(self, event, self._loop.time())
-            except Exception:
-                log.exception("the observer of leg %s failed on %s", self.id, event)
-        if self._ended:
-            self._observer = None  # the call holds the leg; the leg lets go of the call
 
 
 def clean_name(text: str) -> str:

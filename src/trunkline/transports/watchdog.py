@@ -64,7 +64,7 @@ class Watchdog:
             try:
                 self._loop.call_soon_threadsafe(self._answer)
             except RuntimeError:
-                return  # closed: the process is ending
+                self._asked = None  # closed: the process is ending, and nobody waits
             return
         waited = now - self._asked
         if waited < self._limit:

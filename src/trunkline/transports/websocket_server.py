@@ -9,6 +9,7 @@ know whom it lets in: `require_loopback` refuses to bind without that.
 import asyncio
 import ipaddress
 import logging
+import os
 import ssl
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -78,7 +79,8 @@ class WebSocketServer:
     """Listens on one TCP port; `start` and `close` run on the media loop.
 
     ``connections_limit`` bounds how many are open at once (503 beyond it).
-    Port 0 takes a free one; `port` says which.
+    Port 0 takes a free one; `port` says which. ``setting`` is what chooses another one, for
+    who is told that the port is taken.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class WebSocketServer:
         limits: Limits | None = None,
         connections_limit: int = 2000,
         tls: ssl.SSLContext | None = None,
+        setting: str = "",
     ) -> None:
         self.host = host
         self.port = port
@@ -98,6 +101,7 @@ class WebSocketServer:
         self.accepted = 0
         """Requests that a door let in."""
         self._connections_limit = connections_limit
+        self._setting = setting
         self._tls = tls
         self._doors: dict[str, Door] = {}
         self._pages: dict[str, Reply] = {}
@@ -134,7 +138,8 @@ class WebSocketServer:
             )
         except OSError as error:
             raise ConfigError(
-                f"cannot listen for WebSockets on {self.host}:{self.port}: {error.strerror}"
+                f"cannot listen for WebSockets on {self.host}:{self.port}: {_reason(error)}"
+                + (f" ({self._setting} chooses another port)" if self._setting else "")
             ) from error
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -194,6 +199,11 @@ class WebSocketServer:
             return exact
         parents = [key for key in self._doors if key.endswith("/") and path.startswith(key)]
         return self._doors[max(parents, key=len)] if parents else None
+
+
+def _reason(error: OSError) -> str:
+    """The system's words alone: asyncio wraps them and writes the address a second time."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 def _asks_for_websocket(request: WSUpgradeRequest) -> bool:

@@ -43,8 +43,9 @@ def test_the_page_learns_who_answers_and_where() -> None:
             assert (await get(service.port, "/"))[0] == 200
             assert (await get(service.port, "/etc/passwd"))[0] == 404
             taken = TalkService(Http(port=service.port), media, lambda *_: lambda *_: None, about)
-            with pytest.raises(ConfigError, match=r"http\.port .*http\.enabled"):
+            with pytest.raises(ConfigError, match=r"http\.port .*http\.enabled") as caught:
                 await media.run_async(taken.start)
+            assert str(caught.value).count("http.port") == 1
         finally:
             await media.stop()
 
