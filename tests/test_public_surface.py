@@ -41,17 +41,19 @@ SURFACE: dict[str, str] = {
         main
     """,
     "trunkline.media": """
-        ActivityBank Bypass Concealer ConcealmentBank ConcealmentStatistics Datagram
-        DtmfDigit DtmfReceiver DtmfSender ECHO_CANCELLERS Ear EchoAlignment
-        EchoCanceller EchoStage EchoStatistics Engine FRAMES_PER_SECOND FRAME_MS
-        HeaderExtension Heard JitterBank JitterBuffer JitterInlet JitterSettings
-        JitterStatistics KalmanEcho Lane Law MalformedAudioError MalformedMediaError
+        ActivityBank AudioBuffer AudioChunk BufferMetrics Bypass Codec Concealer
+        ConcealmentBank ConcealmentStatistics Datagram Decoder DtmfDigit
+        DtmfReceiver DtmfSender ECHO_CANCELLERS Ear EchoAlignment EchoCanceller
+        EchoStage EchoStatistics Encoder Engine FRAMES_PER_SECOND FRAME_MS
+        FillSource Filled G711 G722 G722DecoderBank G722EncoderBank HeaderExtension
+        Heard JitterBank JitterBuffer JitterInlet JitterSettings JitterStatistics
+        KalmanEcho L16 Lane Law MalformedAudioError MalformedMediaError
         MalformedRtcpError MalformedRtpError NlmsEcho NoEcho NoiseBank NoiseSettings
-        NoiseStatistics NoiseSuppressor Outlet PHASES Playout QUIETEST_DBOV
-        RandomBits ReceptionCounters Resampler RtcpCompound RtcpSession RtpPacket
-        RtpSender Stage StreamInlet StreamResampler TICK_SECONDS Tap WavError Window
-        classify create_echo frame_samples level_dbov levels_dbov noise_stage
-        silence to_float to_int16
+        NoiseStatistics NoiseSuppressor OpusBandwidth OpusMode OpusPacket Outlet
+        PHASES PacketDecoder Playout QUIETEST_DBOV RandomBits ReceptionCounters
+        Resampler RtcpCompound RtcpSession RtpPacket RtpSender Stage StreamInlet
+        StreamResampler TICK_SECONDS Tap WavError Window classify create_echo
+        frame_samples level_dbov levels_dbov noise_stage silence to_float to_int16
     """,
     "trunkline.server": """
         Node Ports load_board run_node
@@ -64,7 +66,8 @@ SURFACE: dict[str, str] = {
         Accepted AccessPolicy Account Acked Address AudioAgreement AudioCapabilities
         AudioNegotiation Authorizer ByeReceived CSeq Cancelled Challenge Challenger Codec
         Confirmed Credentials Dialog DigitReceived Direction Event Invitation Invited
-        MediaDescription Message NameAddress Origin Output ParseError Progress REASONS
+        MediaDescription Message NameAddress OpusParameters Origin Output ParseError Progress
+        REASONS
         Randomness ReInviteAnswered ReInvited Rejected Request Response SdpError Send
         Session SessionDescription SessionState Settings SipError StateError Terminated
         Timing Uri UserAgent Verdict Via parse_message
@@ -79,7 +82,7 @@ SURFACE: dict[str, str] = {
         Answered BrowserServer Digit Direction EarlyMedia Ended Held HoldChanged
         HoldableLeg Leg LegEvent
         LegObserver LegReceiver MediaThread Party Resumed Ringing SipEndpoint SipOptions
-        TwilioServer WebSocketServer
+        TwilioServer WaitingBuffer WebSocketServer
     """,
     "trunkline.wire": """
         Clear Cleared Command Connected Dtmf Event Hangup Mark MarkReached Media SendDtmf

@@ -378,3 +378,42 @@ def test_loud_streams_are_clipped_and_not_wrapped() -> None:
 def test_a_stream_of_no_such_rate_is_refused(pair: tuple[int, int]) -> None:
     with pytest.raises(UsageError, match="1000 to 192000"):
         StreamResampler(*pair)
+
+
+# Every pair of the rates that codecs have.
+CODEC_RATES = (8000, 16_000, 24_000, 48_000)
+CODEC_PAIRS = [(a, b) for a in CODEC_RATES for b in CODEC_RATES if a != b]
+
+
+@pytest.mark.parametrize(("from_hz", "to_hz"), CODEC_PAIRS)
+def test_between_codecs_rates_the_delay_is_24_samples_of_the_lower(
+    from_hz: int, to_hz: int
+) -> None:
+    bank = Resampler(from_hz, to_hz, capacity=1)
+    assert bank.delay_ms == 24_000 / min(from_hz, to_hz) <= 3.5
+    pulse = np.zeros(2 * bank.frame_in, np.float32)
+    pulse[bank.frame_in // 2] = 8000
+    heard = through_bank(pulse, from_hz, to_hz)
+    late_ms = 1000 * (int(np.argmax(np.abs(heard))) / to_hz - bank.frame_in / 2 / from_hz)
+    assert late_ms == pytest.approx(bank.delay_ms, abs=1000 / to_hz)
+
+
+@pytest.mark.parametrize("share", [0.0125, 0.125, 0.375, 0.425])
+@pytest.mark.parametrize(("from_hz", "to_hz"), CODEC_PAIRS)
+def test_between_codecs_rates_the_band_passes_flat(from_hz: int, to_hz: int, share: float) -> None:
+    # 0.425 of 8000 Hz are the 3400 Hz of a telephone.
+    assert abs(gain_db(share * min(from_hz, to_hz), from_hz, to_hz)) < 0.05
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.425, 0.53, 0.7, 0.95])
+@pytest.mark.parametrize(("from_hz", "to_hz"), CODEC_PAIRS)
+def test_between_codecs_rates_images_and_aliases_are_75_db_down(
+    from_hz: int, to_hz: int, share: float
+) -> None:
+    lower = min(from_hz, to_hz)
+    hz = share * lower
+    if hz >= from_hz / 2:
+        return  # a tone that the source cannot have
+    places, levels = spectrum_db(through_bank(tone(hz, from_hz), from_hz, to_hz), to_hz)
+    others = np.abs(places - hz) > 60 if hz < lower / 2 else np.ones(places.size, bool)
+    assert levels[others].max() < -75

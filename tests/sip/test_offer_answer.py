@@ -172,13 +172,114 @@ def test_misuse_raises() -> None:
     with pytest.raises(StateError):
         ours().accept(theirs("m=audio 9 RTP/AVP 0"))
     with pytest.raises(UsageError):
-        ours(codecs=("OPUS",))
+        ours(codecs=("G729",))
     with pytest.raises(UsageError):
         ours(codecs=())
 
 
 def test_events_are_not_offered_when_switched_off() -> None:
     assert ours(telephone_events=False).offer().media[0].formats == ("0", "8")
+
+
+ALL = ("OPUS", "G722", "L16", "PCMU", "PCMA")
+
+
+def test_every_codec_is_offered_in_our_order_with_digits_at_every_clock() -> None:
+    offer = bytes(ours(codecs=ALL).offer()).decode()
+    assert "m=audio 4000 RTP/AVP 111 9 97 0 8 101 98 110\r\n" in offer
+    for line in (
+        "a=rtpmap:111 opus/48000/2", "a=fmtp:111 minptime=10;useinbandfec=1",
+        "a=rtpmap:9 G722/8000", "a=rtpmap:97 L16/16000",
+        "a=rtpmap:101 telephone-event/8000", "a=rtpmap:98 telephone-event/16000",
+        "a=rtpmap:110 telephone-event/48000", "a=fmtp:110 0-16",
+    ):  # fmt: skip
+        assert f"\r\n{line}\r\n" in offer
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "event", "event_hz"),
+    [("OPUS", 111, 110, 48_000), ("G722", 9, 101, 8000), ("L16", 97, 98, 16_000)],
+)
+def test_two_of_us_agree_on_a_wide_band_codec_and_its_digits(
+    name: str, number: int, event: int, event_hz: int
+) -> None:
+    caller, callee = ours(codecs=(name, "PCMU")), ours(5000, codecs=ALL)
+    answer = callee.answer(SessionDescription.parse(bytes(caller.offer())))
+    agreement = caller.accept(SessionDescription.parse(bytes(answer)))
+    assert callee.agreement is not None
+    for found in (agreement, callee.agreement):
+        assert (found.codec, found.payload_type) == (name, number)
+        assert (found.telephone_event, found.telephone_event_hz) == (event, event_hz)
+        assert found.receive_telephone_event == event
+        assert found.receive[number] == name
+        assert (found.opus is not None) is (name == "OPUS")
+
+
+def test_an_answer_mirrors_the_offerers_numbers_and_they_last() -> None:
+    negotiation = ours(codecs=ALL)
+    answer = negotiation.answer(
+        theirs("m=audio 9 RTP/AVP 97 98", "a=rtpmap:97 OPUS/48000/2",
+               "a=fmtp:97 maxaveragebitrate=20000; stereo=1; useinbandfec=1; odd",
+               "a=rtpmap:98 telephone-event/48000")
+    )  # fmt: skip
+    agreement = negotiation.agreement
+    assert agreement is not None
+    assert agreement.opus is not None
+    assert (agreement.opus.max_average_bitrate, agreement.opus.use_inband_fec) == (20_000, True)
+    text = bytes(answer).decode()
+    assert "RTP/AVP 97 98\r\na=rtpmap:97 opus/48000/2\r\n" in text
+    assert "stereo" not in text
+    # 97 was to be L16, and 98 its digits: never again in this session.
+    types = {c.payload_type: (c.name, c.rate_hz) for c in negotiation.offer().media[0].codecs}
+    assert types[97] == ("OPUS", 48_000)
+    assert types[98] == ("TELEPHONE-EVENT", 48_000)
+    assert len(types) == 8
+
+
+def test_a_peer_may_answer_with_a_number_of_its_own() -> None:
+    negotiation = ours(codecs=ALL)
+    negotiation.offer()
+    agreement = negotiation.accept(theirs("m=audio 9 RTP/AVP 120", "a=rtpmap:120 opus/48000/2"))
+    assert agreement.payload_type == 120  # what they want to receive
+    assert agreement.receive[111] == "OPUS"  # what we said we receive
+
+
+@pytest.mark.parametrize(
+    "rtpmap", ["opus/16000/2", "L16/44100/2", "L16/16000/2", "L16/8000", "G722/16000", "PCMU/16000"]
+)
+def test_a_known_name_with_another_clock_or_two_channels_is_not_it(rtpmap: str) -> None:
+    with pytest.raises(SdpError) as error:
+        ours(codecs=ALL).answer(theirs("m=audio 9 RTP/AVP 100", f"a=rtpmap:100 {rtpmap}"))
+    assert error.value.code == 488
+
+
+def test_opus_without_its_channels_is_taken() -> None:
+    answer = ours(codecs=ALL).answer(theirs("m=audio 9 RTP/AVP 100", "a=rtpmap:100 opus/48000"))
+    assert b"a=rtpmap:100 opus/48000/2" in bytes(answer)
+
+
+def test_digits_at_the_usual_clock_are_taken_beside_opus_when_there_are_no_others() -> None:
+    negotiation = ours(codecs=ALL)
+    negotiation.answer(
+        theirs("m=audio 9 RTP/AVP 96 101", "a=rtpmap:96 opus/48000/2",
+               "a=rtpmap:101 telephone-event/8000")
+    )  # fmt: skip
+    assert negotiation.agreement is not None
+    assert negotiation.agreement.telephone_event == 101
+    assert negotiation.agreement.telephone_event_hz == 8000
+
+
+@pytest.mark.parametrize(("prefer", "codec"), [("theirs", "PCMU"), ("ours", "OPUS")])
+def test_preference_decides_between_narrow_and_wide(prefer: str, codec: str) -> None:
+    negotiation = ours(prefer=prefer, codecs=ALL)
+    negotiation.answer(theirs("m=audio 9 RTP/AVP 0 96", "a=rtpmap:96 opus/48000/2"))
+    assert negotiation.agreement is not None
+    assert negotiation.agreement.codec == codec
+
+
+def test_a_codec_that_was_not_asked_for_is_not_taken() -> None:
+    with pytest.raises(SdpError):
+        ours().answer(theirs("m=audio 9 RTP/AVP 9 96", "a=rtpmap:96 opus/48000/2"))
 
 
 # Steps that come to nothing.

@@ -102,6 +102,15 @@ def test_unreadable_codecs_are_left_out() -> None:
     assert line.codecs == (Codec("PCMU", 0),)
 
 
+def test_channels_follow_the_clock_rate() -> None:
+    line = MediaDescription(
+        "audio", 1, "RTP/AVP", ("96", "97", "98"),
+        attributes=(("rtpmap", "96 opus/48000/2"), ("rtpmap", "97 L16/16000"),
+                    ("rtpmap", "98 L16/16000/x")),
+    )  # fmt: skip
+    assert [codec.channels for codec in line.codecs] == [2, 1, 1]
+
+
 TOKEN = st.from_regex(r"[A-Za-z0-9./-]{1,8}", fullmatch=True)
 ATTRIBUTE = st.tuples(st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.none() | TOKEN)
 ADDRESS = st.none() | st.ip_addresses().map(str)

@@ -305,6 +305,11 @@ def test_strangers_are_not_read() -> None:
     run(test, allowed=("192.0.2.0/24",))
 
 
+def test_a_codec_that_legs_cannot_speak_is_not_offered() -> None:
+    with pytest.raises(UsageError, match="legs speak PCMU and PCMA, not OPUS"):
+        SipOptions(codecs=("OPUS", "PCMU"))
+
+
 def test_a_port_that_is_taken_says_so() -> None:
     async def test(world: World) -> None:
         with pytest.raises(UsageError, match="another program may use it"):

@@ -5,6 +5,8 @@ No socket, thread, clock or logger in here: time comes in as ``now``, in seconds
 
 from .concealer import Concealer, ConcealmentStatistics
 from .concealment import ConcealmentBank
+from .audio_buffer import AudioBuffer, AudioChunk, BufferMetrics
+from .codec import G711, G722, L16, Codec, Decoder, Encoder
 from .dtmf import DtmfDigit, DtmfReceiver, DtmfSender
 from .echo import ECHO_CANCELLERS, EchoCanceller, EchoStage, EchoStatistics, NoEcho, create_echo
 from .echo_alignment import EchoAlignment
@@ -30,11 +32,14 @@ from .frames import (
     to_int16,
 )
 from .g711 import Law
+from .g722_bank import G722DecoderBank, G722EncoderBank
 from .jitter import JitterBank, JitterSettings, JitterStatistics
 from .jitter_buffer import JitterBuffer
 from .lane import Ear, Heard, JitterInlet, Lane, Outlet, StreamInlet, Tap, Window
 from .noise import NoiseBank, NoiseSettings, noise_stage
 from .noise_suppressor import NoiseStatistics, NoiseSuppressor
+from .opus_packet import OpusBandwidth, OpusMode, OpusPacket
+from .packet_decoder import Filled, FillSource, PacketDecoder
 from .playout import Playout
 from .resample import Resampler, StreamResampler
 from .rtcp import RtcpCompound
@@ -45,11 +50,16 @@ from .stage import Bypass, Stage
 # Codecs and files are named with their module: ``g711.decode``, ``l16.encode``, ``wav.parse_wav``.
 __all__ = [
     "ActivityBank",
+    "AudioBuffer",
+    "AudioChunk",
+    "BufferMetrics",
     "Bypass",
+    "Codec",
     "Concealer",
     "ConcealmentBank",
     "ConcealmentStatistics",
     "Datagram",
+    "Decoder",
     "DtmfDigit",
     "DtmfReceiver",
     "DtmfSender",
@@ -59,9 +69,16 @@ __all__ = [
     "EchoCanceller",
     "EchoStage",
     "EchoStatistics",
+    "Encoder",
     "Engine",
     "FRAMES_PER_SECOND",
     "FRAME_MS",
+    "FillSource",
+    "Filled",
+    "G711",
+    "G722",
+    "G722DecoderBank",
+    "G722EncoderBank",
     "HeaderExtension",
     "Heard",
     "JitterBank",
@@ -70,6 +87,7 @@ __all__ = [
     "JitterSettings",
     "JitterStatistics",
     "KalmanEcho",
+    "L16",
     "Lane",
     "Law",
     "MalformedAudioError",
@@ -82,8 +100,12 @@ __all__ = [
     "NoiseSettings",
     "NoiseStatistics",
     "NoiseSuppressor",
+    "OpusBandwidth",
+    "OpusMode",
+    "OpusPacket",
     "Outlet",
     "PHASES",
+    "PacketDecoder",
     "Playout",
     "QUIETEST_DBOV",
     "RandomBits",

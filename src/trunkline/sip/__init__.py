@@ -74,6 +74,7 @@ from .events import (
 from .headers import CSeq, NameAddress, Via
 from .message import REASONS, Address, Message, Request, Response, parse_message
 from .offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
+from .opus_parameters import OpusParameters
 from .outbound import Invitation
 from .sdp import Codec, Direction, MediaDescription, Origin, SessionDescription
 from .session import Session, SessionState
@@ -109,6 +110,7 @@ __all__ = [
     "MediaDescription",
     "Message",
     "NameAddress",
+    "OpusParameters",
     "Origin",
     "Output",
     "ParseError",

@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from .audio_formats import FORMATS, PayloadTypes
 from .errors import SdpError, StateError
 from .message import Address
+from .opus_parameters import OpusParameters
 from .sdp import Codec, Direction, MediaDescription, Origin, SessionDescription
 
 __all__ = ["AudioAgreement", "AudioCapabilities", "AudioNegotiation"]
 
-_STATIC_TYPES = {"PCMU": 0, "PCMA": 8}
+_EVENT_TYPES = {16_000: 98, 48_000: 110}
+"""Telephone events have the clock of the audio beside them (RFC 4733 section 2.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +27,19 @@ class AudioCapabilities:
     """What we can do and what we like best."""
 
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
-    """Of PCMU and PCMA, the most wanted first."""
+    """Of PCMU, PCMA, G722, L16 (at 16 kHz) and OPUS, the most wanted first."""
     telephone_events: bool = True
     """Offer digits as events (RFC 4733)."""
     telephone_event_type: int = 101
-    """The payload type to offer them as; an offerer's own number wins."""
+    """The payload type to offer them as at 8000 Hz; an offerer's own number wins."""
     ptime_ms: int = 20
     """What we ask for."""
     prefer: Literal["ours", "theirs"] = "theirs"
     """Whose order of codecs decides when we answer."""
+    opus: OpusParameters = field(
+        default_factory=lambda: OpusParameters(use_inband_fec=True, min_ptime_ms=10)
+    )
+    """How we want to receive Opus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class AudioAgreement:
     """What an offer and its answer came to."""
 
     codec: str
-    """``PCMU`` or ``PCMA``: what we send."""
+    """What we send, by its name in `AudioCapabilities.codecs`."""
     payload_type: int
     """What we mark it with."""
     receive: Mapping[int, str] = field(default_factory=dict)
@@ -57,6 +64,10 @@ class AudioAgreement:
     """What they want in a packet."""
     direction: Direction = Direction.SENDRECV
     """What we do now."""
+    telephone_event_hz: int = 8000
+    """Clock of the digits; that of the audio, unless they only take 8000."""
+    opus: OpusParameters | None = None
+    """How they want to receive Opus, where that is the codec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,7 @@ class _Standing:
     remote: SessionDescription | None
     agreement: AudioAgreement | None
     slot: int
-    event_type: int
+    numbers: Mapping[str, int]
 
 
 class AudioNegotiation:
@@ -85,14 +96,19 @@ class AudioNegotiation:
         port: int,
         session_id: int,
     ) -> None:
-        unknown = set(capabilities.codecs) - set(_STATIC_TYPES)
+        unknown = set(capabilities.codecs) - set(FORMATS)
         if unknown or not capabilities.codecs:
             raise StateError(f"cannot offer {sorted(unknown) or 'no codec at all'}")
         self._capabilities = capabilities
         self._address = address
         self._port = port
         self._session_id = str(session_id)
-        self._event_type = capabilities.telephone_event_type
+        self._clocks = sorted({FORMATS[name].clock_hz for name in capabilities.codecs} | {8000})
+        events = {8000: capabilities.telephone_event_type, **_EVENT_TYPES}
+        self._types = PayloadTypes(
+            [(name, FORMATS[name].payload_type) for name in capabilities.codecs]
+            + [(_event_name(clock), events[clock]) for clock in self._clocks]
+        )
         self._slot = 0
         self._before: _Standing | None = None  # the last step, as long as it can be undone
         self._open = False
@@ -119,14 +135,15 @@ class AudioNegotiation:
         if before is not None:
             self.local, self.remote = before.local, before.remote
             self.agreement = before.agreement
-            self._slot, self._event_type = before.slot, before.event_type
+            self._slot = before.slot
+            self._types.restore(before.numbers)
 
     def _begin(self) -> None:
         """A new step, from what holds."""
         if self._open:
             self.rollback()
         self._before = _Standing(
-            self.local, self.remote, self.agreement, self._slot, self._event_type
+            self.local, self.remote, self.agreement, self._slot, self._types.numbers
         )
 
     def offer(self, direction: Direction = Direction.SENDRECV) -> SessionDescription:
@@ -137,8 +154,9 @@ class AudioNegotiation:
         names = list(self._capabilities.codecs)
         if self.agreement is not None:  # what is in use stays first
             names.sort(key=lambda name: name != self.agreement.codec)  # type: ignore[union-attr]
-        codecs = [Codec(name, _STATIC_TYPES[name]) for name in names]
-        ours = self._audio_line(codecs, self._event_type, "RTP/AVP", direction)
+        codecs = [(name, self._types[name]) for name in names]
+        events = [(clock, self._types[_event_name(clock)]) for clock in self._offered_clocks()]
+        ours = self._audio_line(codecs, events, "RTP/AVP", direction)
         if media:
             media[self._slot] = ours
         else:
@@ -164,16 +182,19 @@ class AudioNegotiation:
             line = offer.media[slot]
             codec = self._choose_codec(line)
             assert codec is not None
-            event = _event_codec(line) if self._capabilities.telephone_events else None
+            event = self._event_codec(line, codec.rate_hz)
             wanted = offer.direction(line)
             agreed = Direction.of(
                 sends=direction.sends and wanted.receives,
                 receives=direction.receives and wanted.sends,
             )
-            event_type = event.payload_type if event else None
-            media[slot] = self._audio_line([codec], event_type, line.protocol, agreed)
+            self._types.claim(codec.name, codec.payload_type)
+            events = [(event.rate_hz, event.payload_type)] if event else []
+            if event:
+                self._types.claim(_event_name(event.rate_hz), event.payload_type)
+            chosen = [(codec.name, codec.payload_type)]
+            media[slot] = self._audio_line(chosen, events, line.protocol, agreed)
             self._slot = slot
-            self._event_type = event_type or self._event_type
             receive = {codec.payload_type: codec.name}
             self.agreement = self._agree(offer, line, codec, receive, agreed)
         self.remote = offer
@@ -190,9 +211,8 @@ class AudioNegotiation:
         if len(answer.media) < self._slot + 1:
             raise SdpError("Answer without our media line", 488)
         line, ours = answer.media[self._slot], self.local.media[self._slot]
-        offered = {codec.name: codec for codec in ours.codecs}
-        usable = (c for c in line.codecs if c.name in _STATIC_TYPES and _is_narrow(c))
-        codec = next(usable, None)
+        offered = {name for name in map(_known_name, ours.codecs) if name}
+        codec = next((codec for codec in line.codecs if _known_name(codec)), None)
         if line.kind == "audio" and line.port == 0 and self.agreement is not None:
             # They switch the audio of a call that is up off, and may.
             self.agreement = replace(self.agreement, remote=None, direction=Direction.INACTIVE)
@@ -204,9 +224,7 @@ class AudioNegotiation:
             sends=offered_direction.sends and wanted.receives,
             receives=offered_direction.receives and wanted.sends,
         )
-        receive = {
-            codec.payload_type: codec.name for codec in ours.codecs if codec.name in _STATIC_TYPES
-        }
+        receive = {codec.payload_type: codec.name for codec in ours.codecs if _known_name(codec)}
         self.agreement = self._agree(answer, line, codec, receive, direction)
         return self._taken(answer)
 
@@ -227,7 +245,7 @@ class AudioNegotiation:
     ) -> AudioAgreement:
         host = remote.address(line)
         sendable = bool(host) and host not in ("0.0.0.0", "::")
-        event = _event_codec(line) if self._capabilities.telephone_events else None
+        event = self._event_codec(line, codec.rate_hz)
         return AudioAgreement(
             codec=codec.name,
             payload_type=codec.payload_type,
@@ -235,10 +253,24 @@ class AudioNegotiation:
             remote=(host, line.port) if sendable and host else None,
             remote_rtcp=_rtcp_address(line, host) if sendable and host else None,
             telephone_event=event.payload_type if event else None,
-            receive_telephone_event=self._event_type if event else None,
+            receive_telephone_event=self._types[_event_name(event.rate_hz)] if event else None,
             ptime_ms=line.ptime_ms or self._capabilities.ptime_ms,
             direction=direction,
+            telephone_event_hz=event.rate_hz if event else 8000,
+            opus=OpusParameters.parse(codec.parameters) if codec.name == "OPUS" else None,
         )
+
+    def _offered_clocks(self) -> list[int]:
+        """Clocks of the telephone events that we offer, the usual one first."""
+        return self._clocks if self._capabilities.telephone_events else []
+
+    def _event_codec(self, line: MediaDescription, clock_hz: int) -> Codec | None:
+        """Their telephone events: at the audio's clock, else at the one that all have."""
+        if not self._capabilities.telephone_events:
+            return None
+        clocks = [clock for clock in (clock_hz, 8000) if clock in self._clocks]
+        events = [codec for codec in line.codecs if codec.name == "TELEPHONE-EVENT"]
+        return next((c for clock in clocks for c in events if c.rate_hz == clock), None)
 
     def _choose(self, offer: SessionDescription) -> int | None:
         """Which of their lines we take: the first we can."""
@@ -250,22 +282,29 @@ class AudioNegotiation:
 
     def _choose_codec(self, line: MediaDescription) -> Codec | None:
         ours = self._capabilities.codecs
-        common = [codec for codec in line.codecs if codec.name in ours and _is_narrow(codec)]
+        common = [codec for codec in line.codecs if _known_name(codec) in ours]
         if self._capabilities.prefer == "ours":
             common.sort(key=lambda codec: ours.index(codec.name))
         return common[0] if common else None
 
     def _audio_line(
-        self, codecs: list[Codec], event_type: int | None, protocol: str, direction: Direction
+        self,
+        codecs: list[tuple[str, int]],
+        events: list[tuple[int, int]],
+        protocol: str,
+        direction: Direction,
     ) -> MediaDescription:
-        attributes: list[tuple[str, str | None]] = [
-            ("rtpmap", f"{codec.payload_type} {codec.name}/8000") for codec in codecs
-        ]
-        formats = [str(codec.payload_type) for codec in codecs]
-        if event_type is not None and self._capabilities.telephone_events:
-            formats.append(str(event_type))
-            attributes.append(("rtpmap", f"{event_type} telephone-event/8000"))
-            attributes.append(("fmtp", f"{event_type} 0-16"))
+        """Our m-line, of (name, payload type) and of (clock, payload type) for digits."""
+        attributes: list[tuple[str, str | None]] = []
+        for name, number in codecs:
+            attributes.append(("rtpmap", f"{number} {FORMATS[name].rtpmap}"))
+            parameters = str(self._capabilities.opus) if name == "OPUS" else ""
+            if parameters:
+                attributes.append(("fmtp", f"{number} {parameters}"))
+        for clock, number in events:
+            attributes.append(("rtpmap", f"{number} telephone-event/{clock}"))
+            attributes.append(("fmtp", f"{number} 0-16"))
+        formats = [str(number) for _, number in (*codecs, *events)]
         attributes.append(("ptime", str(self._capabilities.ptime_ms)))
         attributes.append((direction.value, None))
         return MediaDescription(
@@ -290,13 +329,14 @@ def _refused(line: MediaDescription) -> MediaDescription:
     return MediaDescription(line.kind, 0, line.protocol, line.formats)
 
 
-def _is_narrow(codec: Codec) -> bool:
-    """Whether it is G.711 as telephones speak it, and not its wider or stereo forms."""
-    return codec.rate_hz == 8000 and codec.channels == 1
+def _known_name(codec: Codec) -> str | None:
+    """The name of a codec that we know, at the clock and channels it has; else None."""
+    format = FORMATS.get(codec.name)
+    return codec.name if format and format.is_meant_by(codec) else None
 
 
-def _event_codec(line: MediaDescription) -> Codec | None:
-    return next((c for c in line.codecs if c.name == "TELEPHONE-EVENT" and c.rate_hz == 8000), None)
+def _event_name(clock_hz: int) -> str:
+    return f"telephone-event/{clock_hz}"
 
 
 def _rtcp_address(line: MediaDescription, host: str) -> Address:

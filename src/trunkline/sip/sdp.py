@@ -66,7 +66,7 @@ class Codec:
     parameters: str = ""
     """The fmtp line's text."""
     channels: int = 1
-    """1, or 2 for stereo."""
+    """1, or 2 for stereo, which Opus always says."""
 
 
 @dataclass(frozen=True, slots=True)

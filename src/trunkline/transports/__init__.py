@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .media_thread import MediaThread
     from .sip import SipEndpoint, SipOptions
     from .twilio import TwilioServer
+    from .waiting_buffer import WaitingBuffer
     from .websocket_server import WebSocketServer
 else:
     __getattr__ = lazily(
@@ -52,6 +53,7 @@ else:
             ".media_thread": ("MediaThread",),
             ".sip": ("SipEndpoint", "SipOptions"),
             ".twilio": ("TwilioServer",),
+            ".waiting_buffer": ("WaitingBuffer",),
             ".websocket_server": ("WebSocketServer",),
         },
     )
@@ -77,6 +79,7 @@ __all__ = [
     "SipEndpoint",
     "SipOptions",
     "TwilioServer",
+    "WaitingBuffer",
     "WebSocketServer",
 ]
 

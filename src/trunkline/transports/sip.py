@@ -43,7 +43,7 @@ from .leg import Leg, LegObserver, LegReceiver
 from .leg_events import LegEvents
 from .rtp import MediaPolicy, RtpStream
 from .rtp_socket import Address, RtpPoller, RtpPorts
-from .sip_leg import SipLeg
+from .sip_leg import LAWS, SipLeg
 
 __all__ = ["SipEndpoint", "SipOptions"]
 
@@ -80,6 +80,7 @@ class SipOptions:
     allowed: Sequence[str] = ()
     """Addresses and networks that may call in without a password."""
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
+    """What legs speak, the most wanted first; the description knows more codecs than they."""
     t1_ms: int = 500
     timeout_seconds: float = 30.0
     """Media silence that ends a call; 0: none does."""
@@ -89,6 +90,11 @@ class SipOptions:
     username: str = ""
     """Who we are to a far end that asks."""
     password: str = ""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.codecs if name not in LAWS]
+        if unknown:
+            raise UsageError(f"legs speak {' and '.join(LAWS)}, not {', '.join(unknown)}")
 
 
 class SipEndpoint:
