@@ -12,16 +12,22 @@ from typing import Any
 
 import numpy as np
 
+from _machine import stolen_seconds
+
 __all__ = ["Child", "load", "percentiles", "realtime", "thread_seconds"]
 
 HERE = Path(__file__).parent
 
 
+_stolen_at_start = stolen_seconds()
+
+
 def load() -> str:
-    """What else the machine is doing."""
-    return f"{time.strftime('%Y-%m-%d %H:%M')}, load average " + " ".join(
-        f"{value:.1f}" for value in os.getloadavg()
-    )
+    """What else the machine is doing, and what its host took away since we started."""
+    average = " ".join(f"{value:.1f}" for value in os.getloadavg())
+    stolen = 1000 * (stolen_seconds() - _stolen_at_start)
+    moment = time.strftime("%Y-%m-%d %H:%M")
+    return f"{moment}, load average {average}, stolen by the host {stolen:.0f} ms"
 
 
 def realtime(policy: int, priority: int, core: int | None) -> str:

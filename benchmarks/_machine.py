@@ -37,6 +37,15 @@ def system_seconds() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_stime
 
 
+def stolen_seconds() -> float:
+    """Time a virtual machine's cores wanted to run and its host did not let them, so far.
+
+    A deadline missed while this grew was missed by the host.
+    """
+    fields = Path("/proc/stat").read_text(encoding="utf-8").split(maxsplit=9)
+    return int(fields[8]) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_bytes() -> int:
     """Memory of this process that is in RAM now."""
     pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])

@@ -10,6 +10,11 @@ records. Off: the audio chain (there is none yet), recording, voice activity.
 
     python benchmarks/streaming.py --calls 300 --seconds 60
     python benchmarks/streaming.py --search --seconds 60
+    python benchmarks/streaming.py --bare
+
+With ``--bare`` the switchboard is measured beside the least that could be in its place:
+a socket and a WebSocket for each call, and what comes from one handed to the other by
+two callbacks. No SIP, no jitter buffer, no RTCP, no clock: what such a machine can do.
 """
 
 import argparse
@@ -120,6 +125,72 @@ def run_switchboard(bot_port: int, dialect: str, calls: int, ordinary: bool) -> 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(obey())
             await node.run()
+
+    uvloop.run(main())
+
+
+# -- the least that could be in its place ---------------------------------------------------
+
+
+def run_bare(bot_port: int, calls: int, ordinary: bool) -> None:
+    """As many sockets as calls, on printed ports, joined to WebSockets; obeys words."""
+    if not ordinary:
+        realtime(os.SCHED_RR, 10, core=0)
+    import numpy as np
+    import uvloop
+    from picows import WSListener, WSMsgType, ws_connect
+
+    from trunkline.media.g711 import DECODE, ENCODE, Law
+
+    decode, encode = DECODE[Law.ULAW], ENCODE[Law.ULAW]
+    header = struct.Struct("!BBHII").pack
+
+    class Bridge(asyncio.DatagramProtocol, WSListener):
+        def __init__(self):
+            self.far = None
+            self.sequence = self.timestamp = 0
+
+        def connection_made(self, transport):
+            self.udp = transport
+
+        def on_ws_connected(self, transport):
+            self.bot = transport
+
+        def datagram_received(self, data, far):
+            self.far = far
+            pcm = decode.take(np.frombuffer(data, np.uint8, offset=12))
+            self.bot.send(WSMsgType.BINARY, pcm.tobytes())
+
+        def on_ws_frame(self, transport, frame):
+            pcm = np.frombuffer(frame.get_payload_as_bytes(), np.uint16)
+            self.sequence = self.sequence + 1 & 0xFFFF
+            self.timestamp = self.timestamp + 160 & 0xFFFFFFFF
+            packet = header(0x80, 0, self.sequence, self.timestamp, 1) + encode.take(pcm).tobytes()
+            self.udp.sendto(packet, self.far)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        ports = []
+        for _ in range(calls):
+            _, bridge = await ws_connect(lambda *_: Bridge(), f"ws://127.0.0.1:{bot_port}/")
+            here = ("127.0.0.1", 0)
+            udp, _ = await loop.create_datagram_endpoint(lambda one=bridge: one, local_addr=here)
+            ports.append(udp.get_extra_info("sockname")[1])
+        print(json.dumps(ports), flush=True)
+        while True:
+            word = (await loop.run_in_executor(None, sys.stdin.readline)).strip()
+            if word == "measure":
+                began, cpu, system = time.monotonic(), cpu_seconds(), system_seconds()
+            elif word == "report":
+                found = {
+                    "seconds": time.monotonic() - began,
+                    "cpu_seconds": cpu_seconds() - cpu,
+                    "system_seconds": system_seconds() - system,
+                    "calls": calls,
+                }
+                print(json.dumps(found), flush=True)
+            else:
+                return
 
     uvloop.run(main())
 
@@ -266,6 +337,32 @@ def run(calls: int, seconds: float, dialect: str, ordinary: bool, warm: float = 
                     process.kill()
 
 
+def run_beside(calls: int, seconds: float, ordinary: bool, warm: float = 2.0) -> float:
+    """CPU milliseconds a call-second of the bare sockets."""
+    bots = child("bots", int(ordinary))
+    bare = None
+    try:
+        bot_port = int(bots.stdout.readline())
+        bare = child("bare", bot_port, calls, int(ordinary), pipe=True)
+        callers = [Caller(number) for number in range(calls)]
+        for caller, port in zip(callers, json.loads(bare.stdout.readline()), strict=True):
+            caller.rtp.connect(("127.0.0.1", port))
+        stream_audio(callers, warm)
+        say(bare, "measure")
+        stream_audio(callers, seconds)
+        say(bare, "report")
+        found = json.loads(bare.stdout.readline())
+        say(bare, "stop")
+        received = sum(caller.received for caller in callers)
+        assert received > 0.9 * sum(caller.sent for caller in callers), "it lost calls"
+        return 1000 * found["cpu_seconds"] / (found["seconds"] * calls)
+    finally:
+        for process in (bare, bots):
+            if process is not None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(10)
+
+
 def say(process: subprocess.Popen, word: str) -> None:
     process.stdin.write(word + "\n")
     process.stdin.flush()
@@ -279,9 +376,21 @@ def show(calls: int, found: dict) -> None:
         f"{100 * found['system_seconds'] / found['cpu_seconds']:.0f} % in the kernel)  "
         f"late p50 {found['p50_ms']:.1f} p99 {found['p99_ms']:.1f} max {found['max_ms']:.1f} ms  "
         f"missed {found['missed']}  returned {returned:.2f} %  "
-        f"{found['resident_bytes'] / 1e6:.0f} MB",
+        f"{found['resident_bytes'] / 1e6:.0f} MB\n{load()}",
         flush=True,
     )
+
+
+def compare(calls: int, seconds: float, ordinary: bool, rounds: int = 3) -> None:
+    """The switchboard and bare sockets, one after the other, a few times."""
+    ratios = []
+    for _ in range(rounds):
+        bare = run_beside(calls, seconds / rounds, ordinary)
+        found = run(calls, seconds / rounds, "l16", ordinary)
+        show(calls, found)
+        ratios.append(found["cpu_ms_per_call_second"] / bare)
+        print(f"{calls:5d} calls  {bare:.3f} ms by bare sockets; {ratios[-1]:.2f} times that")
+    print(f"median {sorted(ratios)[rounds // 2]:.2f} times what bare sockets take")
 
 
 def held(found: dict, calls: int) -> bool:
@@ -292,6 +401,8 @@ def held(found: dict, calls: int) -> bool:
 def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] == "bots":
         return run_bots(sys.argv[2] == "1")
+    if len(sys.argv) > 1 and sys.argv[1] == "bare":
+        return run_bare(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1")
     if len(sys.argv) > 1 and sys.argv[1] == "switchboard":
         port, dialect, calls, ordinary = sys.argv[2:6]
         return run_switchboard(int(port), dialect, int(calls), ordinary == "1")
@@ -300,6 +411,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--dialect", choices=("l16", "ulaw"), default="l16")
     parser.add_argument("--search", action="store_true", help="find the most calls that hold")
+    parser.add_argument("--bare", action="store_true", help="beside bare sockets, in turns")
     parser.add_argument(
         "--ordinary", action="store_true", help="no real-time class, no core of its own"
     )
@@ -309,7 +421,8 @@ def main() -> None:
     if not options.ordinary:
         # The callers are a load, not the thing measured: they must be punctual.
         print(f"callers: {realtime(os.SCHED_FIFO, 20, core=1)}; switchboard on core 0, bots on 1")
-    print(load())
+    if options.bare:
+        return compare(options.calls, options.seconds, options.ordinary)
     if not options.search:
         found = run(options.calls, options.seconds, options.dialect, options.ordinary)
         return show(options.calls, found)
