@@ -2,6 +2,7 @@
 
 import ctypes.util
 import gc
+import sys
 import weakref
 from pathlib import Path
 
