@@ -60,6 +60,14 @@ class PacketDecoder:
         self.concealed = 0
         """Samples that the codec concealed."""
 
+    def samples(self, payload: bytes) -> int | None:
+        """Samples in a payload, without decoding it; None for a malformed one, which is lost."""
+        try:
+            return self._codec.samples(payload)
+        except MalformedAudioError:
+            self.malformed += 1
+            return None
+
     def decode(self, payload: bytes) -> NDArray[np.int16] | None:
         """The audio of the next packet; None for a malformed one, which is then lost."""
         try:
