@@ -195,6 +195,22 @@ def test_what_no_encoder_makes_is_lost_and_harms_nothing() -> None:
     assert heard[:6] == [1, 2, 3, 4 + COPIED, 5, 6] and heard[-3:] == [8, 9, 10]
 
 
+def test_another_source_begins_with_a_new_decoder() -> None:
+    row = Row()
+    for index in range(6):
+        row.put(index, row.now)
+        row.take()
+    for index in range(20, 26):
+        data = (index + 1).to_bytes(2, "big")
+        row.bank.put_coded(row.row, index, index * 960, 8, index == 20, data, row.now)
+        row.take()
+    for _ in range(6):
+        row.take()
+    assert row.leg.closed == 1
+    assert row.leg.order == [*range(1, 7), *range(21, 27)]
+    assert row.bank.statistics(row.row).ssrc_changes == 1
+
+
 def test_codes_and_payloads_may_follow_each_other_on_one_row() -> None:
     row = Row()
     row.run(on_time(range(4)), frames=4)

@@ -68,6 +68,7 @@ class CodedRow:
         """Packets that came after the gap they belong in was filled."""
         self._span = span
         self._next: int | None = None
+        self._renewed_at: int | None = None
         self._held: list[_Held] = []
 
     def hold(self, position: int, payload: CodedPayload, ahead: int, pause: int) -> None:
@@ -80,6 +81,10 @@ class CodedRow:
         insort(self._held, _Held(position, payload.samples, follows, paused, payload.data))
         if len(self._held) > _MOST_HELD:
             del self._held[0]
+
+    def renew(self, position: int) -> None:
+        """From there on the packets are another source's."""
+        self._renewed_at = position
 
     def drop_before(self, position: int) -> None:
         """Forget packets that are over by then."""
@@ -98,7 +103,11 @@ class CodedRow:
         All that is there in order; beyond a gap only if the gap begins before ``due``.
         """
         while self._held:
-            held, at = self._held[0], self._next
+            held = self._held[0]
+            if self._renewed_at is not None and held.position >= self._renewed_at:
+                self.decoder.renew()
+                self._next = self._renewed_at = None
+            at = self._next
             if at is None or (held.follows and held.position >= at):
                 at = held.position
             if held.position < at:

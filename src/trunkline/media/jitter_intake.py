@@ -271,6 +271,8 @@ class Intake:
             counts[Count.RECEIVED_BEFORE] += reception.received[row]
             counts[Count.LOST_BEFORE] += reception.lost(row)
             reception.restart(row, ssrc, sequence)
+        if other and row in state.coded:
+            state.coded[row].renew(position)
         reception.forget_transit(row)
         onset = self._onset(row)
         if onset == NEVER:
