@@ -121,7 +121,14 @@ class Baresip:
 
     MODULE_PATH = "/usr/lib/baresip/modules"
 
-    def __init__(self, folder: Path, *, answer: str = "manual", source: str = "ausine,440") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        answer: str = "manual",
+        source: str = "ausine,440",
+        codec: str = "",
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.control_port = free_port()
@@ -138,13 +145,14 @@ audio_source {source}
 audio_player none,
 audio_alert none,
 ausrc_srate 48000
-auplay_srate 8000
+{"" if codec else "auplay_srate 8000"}
 ausrc_channels 2
-auplay_channels 1
+auplay_channels {2 if codec.startswith("opus") else 1}
 rtp_stats yes
 jitter_buffer_delay 2-5
 module_path {self.MODULE_PATH}
 module g711.so
+{f"module {codec.partition('/')[0].lower()}.so" if codec else ""}
 module ausine.so
 module sndfile.so
 module ctrl_tcp.so
@@ -156,7 +164,7 @@ snd_path {folder}
         )
         (folder / "accounts").write_text(
             f"<sip:bare@127.0.0.1:{self.port}>;regint=0;answermode={answer};"
-            "audio_codecs=PCMU/8000/1,PCMA/8000/1;ptime=20\n"
+            f"audio_codecs={codec or 'PCMU/8000/1,PCMA/8000/1'};ptime=20\n"
         )
         (folder / "contacts").write_text("")
 

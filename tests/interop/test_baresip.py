@@ -13,6 +13,7 @@ from trunkline.calls.errors import DialError
 from trunkline.calls.events import CallHeld, CallResumed
 from trunkline.calls.switchboard import Switchboard
 from trunkline.media.wav import parse_wav
+from trunkline.settings import Media
 
 from .conftest import Start
 from .kit import RunningNode, until
@@ -51,6 +52,27 @@ def test_baresip_calls_and_hears_itself(start: Start, tmp_path: Path) -> None:
         phone.command("dial", f"sip:100@127.0.0.1:{node.sip_port}")
         until(lambda: node.lanes == 1)
         until(lambda: packets(node) > 125)
+        phone.command("hangup")
+        node.assert_clean()
+    assert tone_share(phone.heard) > 0.9, phone.output
+    (record,) = node.records()
+    assert (record.end_reason, record.end_by, record.quality["lost"]) == ("hangup", "them", 0)
+
+
+@pytest.mark.parametrize("codec", ["opus/48000/2", "G722/16000/1"])
+def test_baresip_calls_in_another_codec_and_hears_itself(
+    start: Start, tmp_path: Path, codec: str
+) -> None:
+    node = start(media=Media(codecs=("opus", "g722", "pcmu")))
+    with Baresip(tmp_path / "b", codec=codec)() as phone:
+        phone.command("dial", f"sip:100@127.0.0.1:{node.sip_port}")
+        until(lambda: node.lanes == 1)
+        until(lambda: packets(node) > 125)
+        (leg,) = node.endpoint.legs.values()
+        stream = leg._stream
+        assert stream is not None and stream._format is not None
+        assert stream._format.codec is not None
+        assert stream._format.codec.name == codec.partition("/")[0].upper()
         phone.command("hangup")
         node.assert_clean()
     assert tone_share(phone.heard) > 0.9, phone.output

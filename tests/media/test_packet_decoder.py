@@ -156,3 +156,28 @@ def test_closing_frees_the_codecs_decoder() -> None:
     leg = Scripted()
     PacketDecoder(ScriptedCodec(leg)).close()
     assert leg.calls == [("close", 0)]
+
+
+@pytest.mark.parametrize("error", [MalformedAudioError("corrupt"), UsageError("length")])
+def test_a_decoder_that_can_make_nothing_of_a_gap_harms_nobody(error: Exception) -> None:
+    class Failing(Scripted):
+        def conceal(self, samples: int) -> np.ndarray | None:
+            raise error
+
+        def recover(self, payload: bytes, samples: int) -> np.ndarray | None:
+            raise error
+
+    decoder = PacketDecoder(ScriptedCodec(Failing()))
+    filled = decoder.fill(320, b"\x05")
+    assert not filled.pcm.any() and (filled.source == FillSource.MISSING).all()
+    assert decoder.decode(b"\x05") is not None
+
+
+def test_a_decoder_is_renewed_and_its_counts_go_on() -> None:
+    leg = Scripted()
+    decoder = PacketDecoder(ScriptedCodec(leg))
+    decoder.decode(b"too long")
+    assert decoder.samples(b"too long") is None
+    assert decoder.samples(b"x") == 160
+    decoder.renew()
+    assert leg.calls == [("close", 0)] and decoder.malformed == 2

@@ -180,7 +180,7 @@ def test_an_unknown_key_is_named_with_the_closest_there_is(toml, text: str, hint
         ("[sip]\naccounts = 'x'", "sip.accounts must be a table"),
         ("[sip.accounts]\nann = 5", "sip.accounts must be a table"),
         ("[log]\nlevel = 'loud'", 'must be one of "debug", "info", "warning", "error"'),
-        ("[media]\ncodecs = ['opus']", 'must be a list, each one of "pcmu", "pcma"'),
+        ("[media]\ncodecs = ['gsm']", 'must be a list, each one of "pcmu", "pcma", "opus"'),
         ("[agent.turns]\nthreshold = 1.0", "must be a number above 0 and below 1"),
         ("[agent.turns]\nthreshold = nan", "must be a number above 0 and below 1"),
         ("[node]\ndrain_seconds = inf", "must be a number from 0 to 86400"),

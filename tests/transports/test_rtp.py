@@ -6,14 +6,18 @@ import random
 import socket
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
 from trunkline.errors import UsageError
+from trunkline.media.codec import G722
 from trunkline.media.engine import PHASES, Engine
 from trunkline.media.g711 import Law
+from trunkline.media.resampled_codec import ResampledCodec
 from trunkline.transports.rtp import MediaPolicy, RtpStream, StreamFormat
 from trunkline.transports.rtp_socket import RtpPoller, RtpPorts, RtpSocket
 
@@ -432,3 +436,173 @@ def test_a_second_description_lets_another_source_in_and_the_first_one_no_more(
         assert len(other.recv(2048)) == 172
         world.send(rtp(3))
         assert world.stream.counters == {"foreign source": 1}
+
+
+# -- codecs beside G.711 -------------------------------------------------------------
+
+
+WIDE = ResampledCodec(G722())
+WIDE_FORMAT = StreamFormat(
+    Law.ULAW, 9, {0: Law.ULAW}, 98, 98, codec=WIDE, receive_codecs={9: WIDE}, dtmf_clock_hz=8000
+)
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A codec of 48,000 ticks whose payloads say how loud the frame is; silence is not sent."""
+
+    name: str = "MARKED"
+    rate_hz: int = 8000
+    rtp_clock_hz: int = 48_000
+    channels: int = 1
+
+    def samples(self, payload: bytes) -> int:
+        return 160
+
+    def encoder(self) -> "Marked":
+        return self
+
+    def decoder(self) -> "Marked":
+        return self
+
+    def encode(self, pcm: Any) -> bytes:
+        assert pcm.shape == (160,) and pcm.dtype == np.int16
+        return bytes([int(pcm.max()) // 128]) if pcm.any() else b""
+
+    def decode(self, payload: bytes) -> Any:
+        return np.full(160, payload[0] * 128, np.int16)
+
+    def conceal(self, samples: int) -> None:
+        return None
+
+    def recover(self, payload: bytes, samples: int) -> None:
+        return None
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+MARKED_FORMAT = StreamFormat(
+    Law.ULAW,
+    111,
+    {0: Law.ULAW},
+    110,
+    110,
+    codec=Marked(),
+    receive_codecs={111: Marked()},
+    dtmf_clock_hz=48_000,
+)
+
+
+def headers(packets: list[bytes]) -> list[tuple[int, ...]]:
+    return [struct.unpack("!BBHII", packet[:12]) for packet in packets]
+
+
+def run_ticks(world: World, first: int, count: int) -> None:
+    for tick in range(first, first + count):
+        for phase in range(PHASES):
+            world.engine.tick(phase, 0.02 * tick)
+
+
+def test_a_wideband_stream_sends_its_codec_at_its_clock(world: World) -> None:
+    lane = world.stream.open(WIDE_FORMAT, world.remote, 0.0)
+    tone = (8000 * np.sin(2 * np.pi * 500 * np.arange(800) / 8000)).astype(np.int16)
+    world.engine.push(lane, tone, lane.playout.floor)
+    run_ticks(world, 0, 5)
+    packets = [world.far.recv(2048) for _ in range(5)]
+    assert {len(packet) for packet in packets} == {172}
+    found = headers(packets)
+    assert [head[1] & 0x7F for head in found] == [9] * 5
+    assert {(b[3] - a[3]) & 0xFFFFFFFF for a, b in pairwise(found)} == {160}
+    decoder = WIDE.decoder()
+    heard = np.concatenate([decoder.decode(packet[12:]) for packet in packets])
+    assert np.abs(heard[200:]).max() > 7000
+    assert world.engine.faults == 0
+
+
+def test_a_wideband_stream_is_heard_through_the_jitter_buffer(world: World) -> None:
+    world.stream.open(MARKED_FORMAT, world.remote, 0.0)
+    heard = []
+    for tick in range(12):
+        head = struct.pack("!BBHII", 0x80, 111, tick, 0xFFFFFF00 + tick * 960 & 0xFFFFFFFF, 5)
+        world.far.sendto(head + bytes([100 + tick]), world.there)
+        world.poller.read(0.02 * tick)
+        pcm = world.engine.jitter.take(np.array([world.stream._row]), 0.02 * tick).pcm[0]
+        heard.append(int(pcm[80]) // 128)
+    assert [value for value in heard if value][:5] == [100, 101, 102, 103, 104]
+    counters = world.stream._reception()
+    assert counters is not None and counters.received == 12
+
+
+def test_jitter_is_reported_in_units_of_the_streams_clock(world: World) -> None:
+    world.stream.open(MARKED_FORMAT, world.remote, 0.0)
+    for index in range(40):
+        head = struct.pack("!BBHII", 0x80, 111, index, index * 960, 5)
+        world.far.sendto(head + b"\x10", world.there)
+        world.poller.read(0.02 * index + 0.005 * (index % 2))
+    counters = world.stream._reception()
+    assert counters is not None
+    assert counters.jitter_units / 48 == pytest.approx(5, abs=1)  # ms
+    assert world.stream._rtcp is not None and world.stream._rtcp.rate_hz == 48_000
+
+
+def test_what_need_not_be_sent_lets_the_timestamp_go_on(world: World) -> None:
+    lane = world.stream.open(MARKED_FORMAT, world.remote, 0.0)
+    loud = np.full(320, 10_000, np.int16)
+    world.engine.push(lane, loud, lane.playout.floor)
+    run_ticks(world, 0, 10)
+    world.engine.push(lane, loud, lane.playout.floor)
+    run_ticks(world, 10, 2)
+    packets = [world.far.recv(2048) for _ in range(4)]
+    world.far.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        world.far.recv(2048)
+    found = headers(packets)
+    assert [head[1] for head in found] == [0x80 | 111, 111, 0x80 | 111, 111]
+    assert [(b[2] - a[2]) & 0xFFFF for a, b in pairwise(found)] == [1, 1, 1]
+    steps = [(b[3] - a[3]) & 0xFFFFFFFF for a, b in pairwise(found)]
+    assert steps == [960, 9 * 960, 960]
+
+
+def test_digits_are_timed_by_the_clock_that_was_agreed(world: World) -> None:
+    stream = world.stream
+    stream.open(MARKED_FORMAT, world.remote, 0.0)
+    stream.send_dtmf("5")
+    for tick in range(8):
+        stream.send(b"", 0.02 * tick, silence=True)
+    packets = [world.far.recv(2048) for _ in range(7)]
+    durations = [struct.unpack("!BBH", packet[12:16])[2] for packet in packets]
+    assert durations[:5] == [960, 1920, 2880, 3840, 4800]
+    assert {head[1] & 0x7F for head in headers(packets)} == {110}
+    for index, duration in enumerate((960, 4800)):
+        block = struct.pack("!BBH", 7, 0x80 if index else 0, duration)
+        world.send(struct.pack("!BBHII", 0x80, 110, 50 + index, 777, 5) + block)
+    assert world.digits == ["7"]
+
+
+def test_a_new_agreement_changes_the_codec_both_ways(world: World) -> None:
+    stream = world.stream
+    lane = stream.open(FORMAT, world.remote, 0.0)
+    assert stream.encoding is Law.ULAW
+    world.send(rtp(1))
+    stream.update(MARKED_FORMAT, world.remote)
+    assert stream.encoding is None and stream._rtcp is not None
+    assert stream._rtcp.rate_hz == 48_000
+    world.engine.push(lane, np.full(160, 10_000, np.int16), lane.playout.floor)
+    run_ticks(world, 0, 1)
+    assert world.far.recv(2048)[1] & 0x7F == 111
+    world.send(struct.pack("!BBHII", 0x80, 111, 2, 960, 5) + b"\x10")
+    assert stream._row in world.engine.jitter._state.coded
+    stream.update(FORMAT, world.remote)
+    world.send(rtp(3))
+    assert stream._row not in world.engine.jitter._state.coded
+    run_ticks(world, 1, 1)
+    assert world.far.recv(2048)[1] & 0x7F == 0
+    assert world.engine.faults == 0
+
+
+def test_a_held_caller_is_not_heard_in_any_codec(world: World) -> None:
+    world.stream.open(MARKED_FORMAT, world.remote, 0.0)
+    world.stream.deaf = True
+    world.send(struct.pack("!BBHII", 0x80, 111, 2, 960, 5) + b"\x10")
+    assert not world.engine.jitter._state.coded

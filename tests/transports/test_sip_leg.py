@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from trunkline.errors import UsageError
+from trunkline.media.codec import G722
 from trunkline.media.engine import Engine
+from trunkline.media.resampled_codec import ResampledCodec
 from trunkline.transports.leg import (
     Answered,
     EarlyMedia,
@@ -38,6 +40,10 @@ def offer(
     return OFFER.format(version=version, host=host, formats=formats, direction=direction).encode()
 
 
+NARROW_G722 = ResampledCodec(G722())
+WIDE = {"G722": lambda agreement: NARROW_G722}
+
+
 class World:
     """An endpoint on the test's loop, and a socket at the far end."""
 
@@ -56,6 +62,7 @@ class World:
             ports=self.ports,
             poller=self.poller,
             receiver=self.receive,
+            codecs=WIDE,
             rng=random.Random(),
         )
         self.far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -306,8 +313,36 @@ def test_strangers_are_not_read() -> None:
 
 
 def test_a_codec_that_legs_cannot_speak_is_not_offered() -> None:
-    with pytest.raises(UsageError, match="legs speak PCMU and PCMA, not OPUS"):
-        SipOptions(codecs=("OPUS", "PCMU"))
+    async def test(world: World) -> None:
+        with pytest.raises(UsageError, match="legs speak PCMU, PCMA, G722, not OPUS"):
+            SipEndpoint(
+                SipOptions(port=0, codecs=("OPUS", "PCMU")),
+                loop=asyncio.get_running_loop(),
+                engine=world.engine,
+                ports=world.ports,
+                poller=world.poller,
+                receiver=world.receive,
+                codecs=WIDE,
+            )
+
+    run(test)
+
+
+def test_a_wideband_call_is_answered_in_its_codec_and_at_its_clocks() -> None:
+    async def test(world: World) -> None:
+        formats = "9 0 101\r\na=rtpmap:9 G722/8000"
+        world.send("INVITE", 1, offer(formats=formats))
+        await world.expect("SIP/2.0 100")
+        world.legs[0].answer()
+        answer = await world.expect("SIP/2.0 200")
+        assert "a=rtpmap:9 G722/8000" in answer and "a=rtpmap:0 PCMU" not in answer
+        stream = world.legs[0]._stream
+        assert stream is not None and stream.encoding is None
+        assert stream._format is not None and stream._format.receive == {}
+        assert stream._format.codec == stream._format.receive_codecs[9] == NARROW_G722
+        world.send("ACK", 1)
+
+    run(test, codecs=("PCMU", "G722"))
 
 
 def test_a_port_that_is_taken_says_so() -> None:

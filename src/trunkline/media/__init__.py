@@ -42,6 +42,7 @@ from .opus_packet import OpusBandwidth, OpusMode, OpusPacket
 from .packet_decoder import Filled, FillSource, PacketDecoder
 from .playout import Playout
 from .resample import Resampler, StreamResampler
+from .resampled_codec import ResampledCodec
 from .rtcp import RtcpCompound
 from .rtcp_session import ReceptionCounters, RtcpSession
 from .rtp import Datagram, HeaderExtension, RandomBits, RtpPacket, RtpSender, classify
@@ -111,6 +112,7 @@ __all__ = [
     "Playout",
     "RandomBits",
     "ReceptionCounters",
+    "ResampledCodec",
     "Resampler",
     "RtcpCompound",
     "RtcpSession",

@@ -6,10 +6,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Arrivals", "Packet", "Payload", "first_of_each_row"]
+__all__ = ["Arrivals", "CodedPayload", "Packet", "Payload", "first_of_each_row"]
 
-Payload = bytes | memoryview
-"""Codes of G.711; or samples that are decoded already, a memoryview of int16."""
+
+@dataclass(frozen=True, slots=True)
+class CodedPayload:
+    """A payload for the row's codec; as long as the audio in it, in samples."""
+
+    data: bytes
+    samples: int
+
+    def __len__(self) -> int:
+        return self.samples
+
+
+Payload = bytes | memoryview | CodedPayload
+"""Codes of G.711; samples that are decoded already, a memoryview of int16; or what the
+row's codec is to decode."""
 
 Packet = tuple[int, int, int, int, bool, Payload, float]
 """Row, sequence, timestamp, SSRC, marker, payload (empty: no audio), arrival in seconds."""
@@ -38,7 +51,8 @@ class Arrivals:
     rows: NDArray[np.intp]
     said: NDArray[np.int64]
     """(4, n): sequence numbers, timestamps, SSRCs, and samples of audio."""
-    payloads: Sequence[Payload]
+    payloads: Sequence[bytes | memoryview]
+    """None for a codec: rows that have one never have plain packets."""
     times: NDArray[np.float64]
 
     @classmethod

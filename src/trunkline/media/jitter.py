@@ -9,9 +9,9 @@ recent packet, and `DelayEstimate` says how large that should be.
 `put` only files. `take` first absorbs what was filed, for all rows in one batch,
 into a ring of decoded samples addressed by position; then it plays the frame at each
 row's read position. So packet times other than 20 ms, and timestamps at any offset,
-need no case of their own. A codec with state (Opus) will keep packets instead, and
-decode into the same ring when `take` is about to read, with the packet after a gap
-at hand for its error correction.
+need no case of their own. Rows with a codec that has a memory (Opus) keep packets instead
+(`jitter_coded`) and decode into the same ring when `take` is about to read, with the
+packet after a gap at hand for its error correction.
 
 A row is waiting or playing. Waiting, it starts when the oldest packet it has is old
 enough. Playing, it finds a frame that is not complete:
@@ -34,10 +34,12 @@ from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
 
-from .arrivals import Packet, Payload
+from .arrivals import CodedPayload, Packet, Payload
+from .codec import Codec
 from .g711 import Law
+from .jitter_coded import CodedRow
 from .jitter_intake import Intake
-from .jitter_state import NEVER, Count, JitterRows, JitterSettings
+from .jitter_state import NEVER, NOTHING, Count, JitterRows, JitterSettings
 from .rtcp_session import ReceptionCounters
 from .sample_ring import HOLE
 from .stretching import Stretcher
@@ -115,7 +117,7 @@ class JitterStatistics:
     restarts: int
     """The same source went on with other timestamps or sequence numbers."""
     concealed_frames: int
-    """Frames that were concealed, wholly or in part."""
+    """Frames that were concealed, wholly or in part; by the row's codec, in whole frames."""
     dropped_frames: int
     """Audio left out to shorten the delay, in whole frames."""
     inserted_frames: int
@@ -128,6 +130,8 @@ class JitterStatistics:
     """Delay wanted."""
     delay_ms: float
     """Delay now, of the fastest packet; 0 while nothing plays."""
+    recovered_frames: int = 0
+    """Lost audio of which a later packet had a copy (Opus), in whole frames."""
 
 
 class JitterBank:
@@ -177,12 +181,35 @@ class JitterBank:
         """Begin anew on an open row, statistics included."""
         self._settled(row)
         self._intake.forget(row)
+        coded = self._state.coded.get(row)
         self._state.reset(row, Law(int(self._state.law[row])))
+        if coded is not None:
+            self._state.coded[row] = CodedRow(coded.codec, self._state.span)
 
     def set_law(self, row: int, law: Law) -> None:
         """From the next packet on the row's payloads are in this law."""
         self._settled(row)
+        self._finish_codec(row)
         self._state.law[row] = law
+
+    def set_codec(self, row: int, codec: Codec) -> None:
+        """From the next packet on the row's payloads are this codec's, given to `put_coded`.
+
+        Raises `UsageError` for a codec whose audio is not at the bank's rate.
+        """
+        if codec.rate_hz != self.rate_hz:
+            raise UsageError(f"{codec.name} is at {codec.rate_hz} Hz, the bank at {self.rate_hz}")
+        self._settled(row)
+        self._finish_codec(row)
+        # No packet of it is plain, so that none takes the way of G.711's arrays.
+        self._state.expected[:, row] = NOTHING
+        self._state.coded[row] = CodedRow(codec, self._state.span)
+
+    def _finish_codec(self, row: int) -> None:
+        """Decode what is left of a row's codec, and let it go."""
+        if row in self._state.coded:
+            self._decode(row, int(self._state.head[row]))
+            self._state.uncode(row)
 
     def _settled(self, row: int) -> None:
         """Absorb what is pending; raises `UsageError` if the row is not open."""
@@ -231,6 +258,29 @@ class JitterBank:
         payload = memoryview(np.maximum(pcm, np.int16(HOLE + 1)).data)
         self.put(row, sequence, timestamp, ssrc, marker, payload, now)
 
+    def put_coded(
+        self,
+        row: int,
+        sequence: int,
+        timestamp: int,
+        ssrc: int,
+        marker: bool,
+        payload: bytes,
+        now: float,
+    ) -> None:
+        """`put` of a packet of the row's codec; the timestamp is on the codec's RTP clock.
+
+        What no encoder makes is counted and counts as lost. A row without a codec raises
+        `UsageError`.
+        """
+        coded = self._state.coded.get(row)
+        if coded is None:
+            raise UsageError(f"row {row} has no codec")
+        samples = coded.decoder.samples(payload)
+        if samples is not None:
+            timestamp = coded.clock.scale(timestamp)
+            self.put(row, sequence, timestamp, ssrc, marker, CodedPayload(payload, samples), now)
+
     def put_other(self, row: int, sequence: int, ssrc: int, now: float) -> None:
         """A packet of the stream that carries no audio arrived: a digit, comfort noise.
 
@@ -262,6 +312,8 @@ class JitterBank:
         if not len(rows):
             return Taken(np.zeros((0, state.frame), np.int16), np.zeros(0, np.uint8))
         playing, excess = self._steer(rows, now * self.rate_hz)
+        if state.coded:
+            self._decode_each(rows[playing])
         read = state.read[rows]
         pcm = state.ring.read(rows, read)
         complete = playing & _without_holes(pcm)
@@ -275,6 +327,25 @@ class JitterBank:
         self._pass(rows, read)
         state.concealer.update(pcm, rows)
         return Taken(pcm, np.ones(len(rows), np.uint8))  # Kind.PLAYED
+
+    def _decode_each(self, rows: _Rows) -> None:
+        """Decode what rows with a codec are about to play, and all that follows in order."""
+        state = self._state
+        for row in state.coded.keys() & set(rows.tolist()):
+            self._decode(row, state.read.item(row) + state.frame)
+
+    def _decode(self, row: int, due: int) -> None:
+        """Decode a row's packets; those beyond a gap only if it begins before ``due``."""
+        state = self._state
+        for position, pcm in state.coded[row].decode(state.read.item(row), due):
+            state.ring.write_piece(row, position, pcm)
+
+    def _next_audio(self, row: int, start: int, stop: int) -> int:
+        """Where audio goes on from ``start``, decoded or not; ``stop`` if it does not."""
+        state = self._state
+        present = state.ring.next_present(row, start, stop)
+        coded = state.coded.get(row)
+        return present if coded is None else min(present, coded.first_from(start, stop))
 
     def _steer(self, rows: _Rows, clock: float) -> tuple[_Mask, NDArray[np.float64]]:
         """Start rows whose time has come, pass what is hopelessly old.
@@ -328,7 +399,7 @@ class JitterBank:
             pause = state.quiet_from[row] <= read < state.onset[row] != NEVER
             if head <= read or pause:
                 continue
-            gap = state.ring.next_present(row, read, head) - read
+            gap = self._next_audio(row, read, head) - read
             state.read[row] += min(gap, int(state.held[row]))
             state.held[row] = 0
 
@@ -439,7 +510,7 @@ class JitterBank:
         state.onset[rows[passed]] = NEVER
         for row in rows[beyond].tolist():
             read, head = int(state.read[row]), int(state.head[row])
-            state.onset[row] = state.ring.next_present(row, read, head)
+            state.onset[row] = self._next_audio(row, read, head)
 
     # -- what happened -----------------------------------------------------------------------
 
@@ -455,6 +526,11 @@ class JitterBank:
         counts = state.counts[row].tolist()
         per_ms = self.rate_hz / 1000
         reception = state.reception
+        coded = state.coded.get(row)
+        if coded is not None:
+            counts[Count.LATE] += coded.late
+            counts[Count.CONCEALED] += coded.decoder.concealed // state.frame
+            counts[Count.RECOVERED] += coded.decoder.recovered // state.frame
         return JitterStatistics(
             received=int(reception.received[row]) + counts[Count.RECEIVED_BEFORE],
             lost=reception.lost(row) + counts[Count.LOST_BEFORE],
@@ -472,4 +548,5 @@ class JitterBank:
             jitter_ms=float(reception.jitter[row]) / per_ms,
             target_ms=float(state.delay.wanted[row]) / per_ms,
             delay_ms=float(state.level[row]) / per_ms if state.playing[row] else 0.0,
+            recovered_frames=counts[Count.RECOVERED],
         )

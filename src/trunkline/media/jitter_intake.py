@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrivals import Arrivals, Packet, Payload, first_of_each_row
+from .arrivals import Arrivals, CodedPayload, Packet, Payload, first_of_each_row
 from .g711 import DECODE
 from .jitter_state import NEVER, NOTHING, Count, JitterRows
 from .reception import NO_SOURCE
@@ -141,7 +141,7 @@ class Intake:
             row = batch.rows.item(index)
             self._rows.ring.write_piece(row, position.item(index), self._decode(row, payload))
 
-    def _decode(self, row: int, payload: Payload) -> NDArray[np.int16]:
+    def _decode(self, row: int, payload: bytes | memoryview) -> NDArray[np.int16]:
         if isinstance(payload, memoryview):
             return np.frombuffer(payload, np.int16)
         pcm: NDArray[np.int16] = DECODE[self._rows.law.item(row)].take(
@@ -188,8 +188,8 @@ class Intake:
         expected[0, row] = state.reception.highest.item(row) + 1 & 0xFFFF
         expected[1, row] = state.head.item(row) - state.offset.item(row) & 0xFFFFFFFF
         expected[2, row] = state.reception.ssrc.item(row)
-        resting = state.resting.item(row)
-        expected[3, row] = NOTHING if resting else state.last_length.item(row)
+        singly = state.resting.item(row) or row in state.coded
+        expected[3, row] = NOTHING if singly else state.last_length.item(row)
 
     # -- what belongs ------------------------------------------------------------------
 
@@ -271,6 +271,8 @@ class Intake:
             counts[Count.RECEIVED_BEFORE] += reception.received[row]
             counts[Count.LOST_BEFORE] += reception.lost(row)
             reception.restart(row, ssrc, sequence)
+        if other and row in state.coded:
+            state.coded[row].renew(position)
         reception.forget_transit(row)
         onset = self._onset(row)
         if onset == NEVER:
@@ -288,8 +290,9 @@ class Intake:
             state.counts[row, Count.REORDERED] += 1
         if end <= read:
             state.counts[row, Count.LATE] += 1
+        gap = jump - (ahead - 1) * state.last_length.item(row)
         if playing:
-            self._pause(row, position, end, jump - (ahead - 1) * state.last_length.item(row), ahead)
+            self._pause(row, position, end, gap, ahead)
         elif end > read:
             # Waiting, a row shall start with the oldest audio it has.
             state.onset[row] = min(state.onset.item(row), max(position, read))
@@ -300,7 +303,10 @@ class Intake:
         state.resting[row] = False
         state.last_length[row] = length
         state.head[row] = max(state.head.item(row), end)
-        if end > read:
+        if isinstance(payload, CodedPayload):
+            if end > read and row in state.coded:
+                state.coded[row].hold(position, payload, ahead, gap)
+        elif end > read:
             played = max(read - position, 0)
             pcm = self._decode(row, payload)
             state.ring.write_piece(row, position + played, pcm[played:])
@@ -334,6 +340,8 @@ class Intake:
         frames = -((start - (newest - wanted)) // state.frame)
         stop = start + frames * state.frame
         thrown = state.ring.count(row, start, stop)
+        if row in state.coded:
+            state.coded[row].drop_before(stop)
         state.counts[row, Count.OVERFLOW] += -(-thrown // state.last_length.item(row))
         state.ring.clear_span(row, start, stop)
         state.counts[row, Count.DROPPED] += frames * state.frame

@@ -11,6 +11,7 @@ from .concealment import ConcealmentBank
 from .delay_estimate import DelayEstimate
 from .frames import FRAME_MS, frame_samples
 from .g711 import Law
+from .jitter_coded import CodedRow
 from .reception import Reception
 from .sample_ring import SampleRing
 
@@ -103,6 +104,7 @@ class Count(IntEnum):
     DROPPED = 10  # samples, as the next
     INSERTED = 11
     STRETCHED = 12
+    RECOVERED = 13  # by codecs that the row had before
 
 
 class JitterRows:
@@ -126,6 +128,8 @@ class JitterRows:
             most_ms=settings.max_ms,
         )
         self.concealer = ConcealmentBank(rate_hz, settings.concealment, capacity)
+        self.coded: dict[int, CodedRow] = {}
+        """Rows whose payloads a codec reads."""
         self.law = np.full(capacity, CLOSED)
         self.playing = np.zeros(capacity, np.bool_)
         self.read = np.zeros(capacity, np.int64)
@@ -168,8 +172,19 @@ class JitterRows:
     def close(self, row: int) -> None:
         """Give a row back; raises `UsageError` if it is not open."""
         self.concealer.close(row)
+        self.uncode(row)
         self.law[row] = CLOSED
         self.playing[row] = False
+
+    def uncode(self, row: int) -> None:
+        """The row has no codec any more; what the codec counted stays."""
+        coded = self.coded.pop(row, None)
+        if coded is not None:
+            decoder, counts = coded.decoder, self.counts[row]
+            counts[Count.CONCEALED] += decoder.concealed // self.frame
+            counts[Count.RECOVERED] += decoder.recovered // self.frame
+            counts[Count.LATE] += coded.late
+            coded.close()
 
     def _grow(self, capacity: int) -> None:
         """More rows; those there are keep their numbers."""
@@ -186,6 +201,7 @@ class JitterRows:
 
     def reset(self, row: int, law: Law) -> None:
         """Make a row as new."""
+        self.uncode(row)
         for name, initial in _INITIAL.items():
             getattr(self, name)[row] = initial
         self.last_length[row] = self.frame

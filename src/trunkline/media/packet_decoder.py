@@ -60,6 +60,14 @@ class PacketDecoder:
         self.concealed = 0
         """Samples that the codec concealed."""
 
+    def samples(self, payload: bytes) -> int | None:
+        """Samples in a payload, without decoding it; None for a malformed one, which is lost."""
+        try:
+            return self._codec.samples(payload)
+        except MalformedAudioError:
+            self.malformed += 1
+            return None
+
     def decode(self, payload: bytes) -> NDArray[np.int16] | None:
         """The audio of the next packet; None for a malformed one, which is then lost."""
         try:
@@ -102,8 +110,8 @@ class PacketDecoder:
     def _conceal(self, filled: Filled, at: int, samples: int) -> bool:
         try:
             audio = self._decoder.conceal(samples)
-        except UsageError:
-            return False  # not a length that the codec has
+        except (UsageError, MalformedAudioError):
+            return False  # not a length that the codec has, or it does not know what to do
         if audio is None:
             return False
         filled.pcm[at : at + samples] = audio
@@ -114,13 +122,21 @@ class PacketDecoder:
     def _recover(self, filled: Filled, begin: int, following: bytes) -> None:
         """The gap's last packet, from its copy; concealed where there is none."""
         size = filled.pcm.size - begin
-        audio = self._decoder.recover(following, size)
+        try:
+            audio = self._decoder.recover(following, size)
+        except (UsageError, MalformedAudioError):
+            audio = None  # the packet is counted when it is decoded
         if audio is not None:
             filled.pcm[begin:] = audio
             filled.source[begin:] = FillSource.RECOVERED
             self.recovered += size
         elif begin < self._codec.rate_hz * LONGEST_GAP_MS // 1000:
             self._conceal(filled, begin, size)
+
+    def renew(self) -> None:
+        """Another encoder's packets follow: begin with a new decoder; counts go on."""
+        self._decoder.close()
+        self._decoder = self._codec.decoder()
 
     def close(self) -> None:
         """Free the decoder. Legal more than once."""

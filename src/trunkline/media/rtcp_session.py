@@ -183,7 +183,9 @@ class RtcpSession:
         """
         if not cname or len(cname.encode()) > 255:
             raise UsageError("a canonical name has 1 to 255 bytes")
-        self._sender, self._cname, self._rate_hz = sender, cname, rate_hz
+        self._sender, self._cname = sender, cname
+        self.rate_hz = rate_hz
+        """The clock of the timestamps sent; a new agreement may bring another."""
         self._schedule = _Schedule(rng, now, interval_seconds, bandwidth_bps)
         self._reported: ReceptionCounters | None = None
         # Packets sent before each of our last two reports: SR or RR (RFC 3550 6.4).
@@ -309,7 +311,7 @@ class RtcpSession:
         """What the other side says of our stream."""
         self.remote_loss = block.fraction_lost / 256
         self.remote_lost = block.cumulative_lost
-        self.remote_jitter_ms = block.jitter_units * 1000 / self._rate_hz
+        self.remote_jitter_ms = block.jitter_units * 1000 / self.rate_hz
         for middle, sent_at in self._our_reports:
             if block.last_sr and middle == block.last_sr:
                 # By our monotonic clock, not the wall's, which may be set between the two.

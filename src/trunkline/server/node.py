@@ -27,6 +27,7 @@ from trunkline.transports.sip import SipEndpoint, SipOptions
 from trunkline.transports.twilio import TwilioServer
 from trunkline.transports.websocket_server import WebSocketServer
 
+from .audio_codecs import audio_codecs
 from .engines import SpeechEngines
 from .talk import About, TalkService
 
@@ -202,6 +203,7 @@ class Node:
         """Bind SIP and RTP; on the media thread."""
         sip, rtp = self.settings.sip, self.settings.media
         rng = random.SystemRandom()
+        codecs = audio_codecs(rtp.codecs, media.engine.rate_hz)
         poller = RtpPoller(media.loop)
         endpoint = SipEndpoint(
             SipOptions(
@@ -225,6 +227,7 @@ class Node:
             ports=RtpPorts(rtp.host, rtp.first_port, rtp.last_port, rng),
             poller=poller,
             receiver=self.board.receive,
+            codecs=codecs,
             rng=rng,
         )
 

@@ -8,12 +8,15 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
 
 from trunkline.errors import UsageError
+from trunkline.media.codec import Codec, Encoder
 from trunkline.media.dtmf import DtmfReceiver, DtmfSender
 from trunkline.media.engine import Engine
-from trunkline.media.frames import frame_samples
+from trunkline.media.frames import FRAMES_PER_SECOND
 from trunkline.media.g711 import Law
 from trunkline.media.lane import JitterInlet, Lane
 from trunkline.media.rtcp_session import ReceptionCounters, RtcpSession
@@ -26,6 +29,7 @@ __all__ = ["MediaPolicy", "RtpStream", "StreamFormat"]
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.020
+G711_CLOCK_HZ = 8000
 LONGEST_ROUND_TRIP_MS = 2000
 """A longer one is a peer that does not say how long it kept our report."""
 MOVED_SECONDS = 1.0
@@ -65,7 +69,7 @@ class StreamFormat:
     """What two ends agreed to send each other."""
 
     law: Law
-    """What we send."""
+    """What we send, unless there is a ``codec``."""
     payload_type: int
     """What we mark it with."""
     receive: Mapping[int, Law]
@@ -74,11 +78,23 @@ class StreamFormat:
     """The payload type of telephone-event, as the far end wants to receive it."""
     dtmf_receive_type: int | None = None
     """The payload type we announced for telephone-event."""
+    codec: Codec | None = None
+    """What we send where that is not G.711, at the engine's rate."""
+    receive_codecs: Mapping[int, Codec] = field(default_factory=dict)
+    """What else may arrive, by payload type, at the engine's rate."""
+    dtmf_clock_hz: int = 8000
+    """The clock of telephone-event."""
+
+    @property
+    def clock_hz(self) -> int:
+        """The RTP clock of what we send."""
+        return G711_CLOCK_HZ if self.codec is None else self.codec.rtp_clock_hz
 
     def announces(self, payload_type: int) -> bool:
         """Whether a packet of this payload type may come."""
         events = (self.dtmf_payload_type, self.dtmf_receive_type)
-        return payload_type in self.receive or payload_type in events
+        types = (*self.receive, *self.receive_codecs, *events)
+        return payload_type in types
 
 
 class RtpStream:
@@ -100,6 +116,7 @@ class RtpStream:
         "_dtmf_in",
         "_dtmf_out",
         "_dtmf_waiting",
+        "_encoder",
         "_engine",
         "_far_buffer_ms",
         "_far_ssrc",
@@ -117,18 +134,18 @@ class RtpStream:
         "_policy",
         "_poller",
         "_ports",
-        "_receiving_law",
+        "_receiving",
         "_remote",
         "_remote_rtcp",
         "_rng",
         "_row",
         "_rtcp",
-        "_samples",
         "_sender",
         "_sending",
         "_socket",
         "_sockets",
         "_timeout",
+        "_units",
         "_watched",
         "busy",
         "counters",
@@ -186,7 +203,8 @@ class RtpStream:
         self._key_down = False  # an event was received that may not have ended
         self._dtmf_out: DtmfSender | None = None
         self._dtmf_waiting: deque[DtmfSender] = deque()
-        self._samples = frame_samples(engine.rate_hz)
+        self._units = G711_CLOCK_HZ // FRAMES_PER_SECOND
+        self._encoder: Encoder | None = None
         self._last_packet: float | None = None
         self._last_report: float | None = None
         self._far_ssrc: int | None = None
@@ -196,7 +214,7 @@ class RtpStream:
         self._closed = False
         self.lane: Lane | None = None
         self._row = -1
-        self._receiving_law = Law.ULAW
+        self._receiving: Law | Codec = Law.ULAW
         self._sending = True
         self.busy = False
         """True while audio has to wait: on hold, or digits are being sent."""
@@ -243,7 +261,7 @@ class RtpStream:
         """Begin sending and receiving; raises `UsageError` where policy forbids."""
         self.update(format, remote, rtcp=rtcp)
         self._row = self._jitter.open(format.law)
-        self._receiving_law = format.law
+        self._receiving = format.law
         self.lane = Lane(
             self.id,
             rate_hz=self._engine.rate_hz,
@@ -256,7 +274,7 @@ class RtpStream:
             cname=f"{self._rng.getrandbits(64):016x}@trunkline",
             rng=self._rng,
             now=now,
-            rate_hz=self._engine.rate_hz,
+            rate_hz=format.clock_hz,
         )
         self._opened_at = now
         self._engine.open(self.lane)
@@ -283,9 +301,28 @@ class RtpStream:
             reports = rtcp or (remote[0], remote[1] + 1)
             allowed = 0 < reports[1] <= 65535 and self._policy.allows(reports[0])
             self._remote_rtcp = reports if allowed else None
-        self._format = format
-        self.encoding = format.law
+        before, self._format = self._format, format
         self._sender.payload_type = format.payload_type
+        if before is None or before.codec != format.codec:
+            self._change_codec(format)
+        if before is None or before.dtmf_clock_hz != format.dtmf_clock_hz:
+            self._dtmf_in = DtmfReceiver(format.dtmf_clock_hz)
+            self._key_down = False
+        self.encoding = format.law if format.codec is None else None
+
+    def _change_codec(self, format: StreamFormat) -> None:
+        """Encode as agreed from now on."""
+        encoder = None if format.codec is None else format.codec.encoder()
+        self._close_encoder()
+        self._encoder = encoder
+        self._units = format.clock_hz // FRAMES_PER_SECOND
+        if self._rtcp is not None:
+            self._rtcp.rate_hz = format.clock_hz
+
+    def _close_encoder(self) -> None:
+        encoder, self._encoder = self._encoder, None
+        if encoder is not None:
+            encoder.close()
 
     def watch(self, now: float) -> None:
         """From now on, silence for longer than the timeout is told.
@@ -307,6 +344,7 @@ class RtpStream:
             self._socket.close()
             self._poller.remove(self._sockets[1])
             self._engine.close(self.lane)
+        self._close_encoder()
         self._ports.close(self._sockets)
 
     # -- in ----------------------------------------------------------------------
@@ -339,10 +377,19 @@ class RtpStream:
             if self.deaf:
                 jitter.put_other(self._row, sequence, ssrc, now)
                 return
-            if law is not self._receiving_law:
-                self._receiving_law = law
+            if law is not self._receiving:
+                self._receiving = law
                 jitter.set_law(self._row, law)
             jitter.put(self._row, sequence, timestamp, ssrc, marker, payload, now)
+        elif (codec := format.receive_codecs.get(payload_type)) is not None:
+            self._far_ssrc = ssrc
+            if self.deaf:
+                self._jitter.put_other(self._row, sequence, ssrc, now)
+                return
+            if codec != self._receiving:
+                self._receiving = codec
+                self._jitter.set_codec(self._row, codec)
+            self._jitter.put_coded(self._row, sequence, timestamp, ssrc, marker, payload, now)
         elif payload_type in (format.dtmf_receive_type, format.dtmf_payload_type):
             self._jitter.put_other(self._row, sequence, ssrc, now)
             self._key_down = True
@@ -419,10 +466,16 @@ class RtpStream:
         # Time that passed without packets (a hold, a stalled process) is counted
         # by the timestamp; after a pause the marker says so too (RFC 3551 4.1).
         if self._last_sent is not None and now - self._last_sent > 0.030:
-            sender.skip(self._samples * (round((now - self._last_sent) / TICK_SECONDS) - 1))
-        marker, self._paused = self._paused, False
+            sender.skip(self._units * (round((now - self._last_sent) / TICK_SECONDS) - 1))
         self._last_sent = now
-        packet = sender.next(payload, self._samples, marker)
+        if self._encoder is not None:
+            payload = self._encoder.encode(np.frombuffer(payload, "<i2"))
+            if not payload:  # discontinuous transmission: time goes on
+                sender.skip(self._units)
+                self._paused = True
+                return
+        marker, self._paused = self._paused, False
+        packet = sender.next(payload, self._units, marker)
         try:
             self._socket.send(packet)
         except OSError as error:
@@ -450,7 +503,7 @@ class RtpStream:
             return
         sender = self._sender
         event = tones.tick(sender.timestamp)
-        sender.skip(self._samples)
+        sender.skip(self._units)
         if event is not None:
             packet = sender.next_at(
                 event.timestamp, event.payload, format.dtmf_payload_type, event.marker
@@ -473,7 +526,7 @@ class RtpStream:
         """
         if self._format is None or self._format.dtmf_payload_type is None:
             raise UsageError("the far end does not take telephone events")
-        tones = DtmfSender(digits)
+        tones = DtmfSender(digits, rate_hz=self._format.dtmf_clock_hz)
         if self._dtmf_out is None:
             self._dtmf_out = tones
             self._settle_busy()
@@ -531,7 +584,12 @@ class RtpStream:
     def _reception(self) -> ReceptionCounters | None:
         if self.lane is None or not self.lane.active:
             return None
-        return self._jitter.reception(self._row)
+        counters, receiving = self._jitter.reception(self._row), self._receiving
+        if counters is None or isinstance(receiving, Law):
+            return counters
+        # The bank counts samples; a report is in units of the stream's clock.
+        units = receiving.rtp_clock_hz / self._engine.rate_hz
+        return replace(counters, jitter_units=counters.jitter_units * units)
 
 
 def _ntp() -> int:

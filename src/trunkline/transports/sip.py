@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trunkline.errors import UsageError
+from trunkline.media.codec import Codec
 from trunkline.media.engine import Engine
 from trunkline.sip.core import Settings
 from trunkline.sip.digest import Account, Challenger, Credentials
@@ -34,7 +35,8 @@ from trunkline.sip.events import (
     Terminated,
 )
 from trunkline.sip.message import Request
-from trunkline.sip.offer_answer import AudioCapabilities, AudioNegotiation
+from trunkline.sip.offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
+from trunkline.sip.opus_parameters import OpusParameters
 from trunkline.sip.outbound import Invitation
 from trunkline.sip.transaction import Timing
 from trunkline.sip.user_agent import UserAgent
@@ -45,7 +47,10 @@ from .rtp import MediaPolicy, RtpStream
 from .rtp_socket import Address, RtpPoller, RtpPorts
 from .sip_leg import LAWS, SipLeg
 
-__all__ = ["SipEndpoint", "SipOptions"]
+__all__ = ["MakeCodec", "SipEndpoint", "SipOptions"]
+
+MakeCodec = Callable[[AudioAgreement], Codec]
+"""Makes a codec, at the engine's rate, for what two ends agreed on."""
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +85,7 @@ class SipOptions:
     allowed: Sequence[str] = ()
     """Addresses and networks that may call in without a password."""
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
-    """What legs speak, the most wanted first; the description knows more codecs than they."""
+    """What legs speak, the most wanted first: G.711, and what the endpoint is given beside."""
     t1_ms: int = 500
     timeout_seconds: float = 30.0
     """Media silence that ends a call; 0: none does."""
@@ -91,14 +96,13 @@ class SipOptions:
     """Who we are to a far end that asks."""
     password: str = ""
 
-    def __post_init__(self) -> None:
-        unknown = [name for name in self.codecs if name not in LAWS]
-        if unknown:
-            raise UsageError(f"legs speak {' and '.join(LAWS)}, not {', '.join(unknown)}")
-
 
 class SipEndpoint:
-    """One UDP socket, one user agent, its legs. Media thread only."""
+    """One UDP socket, one user agent, its legs. Media thread only.
+
+    ``codecs``: what legs speak beside G.711, by the names of `SipOptions.codecs`. A
+    name there that is neither raises `UsageError`.
+    """
 
     def __init__(
         self,
@@ -109,8 +113,14 @@ class SipEndpoint:
         ports: RtpPorts,
         poller: RtpPoller,
         receiver: LegReceiver,
+        codecs: Mapping[str, MakeCodec] | None = None,
         rng: random.Random | None = None,
     ) -> None:
+        self._codecs = dict(codecs or {})
+        known = (*LAWS, *self._codecs)
+        unknown = [name for name in options.codecs if name not in known]
+        if unknown:
+            raise UsageError(f"legs speak {', '.join(known)}, not {', '.join(unknown)}")
         self._options = options
         self._loop = loop
         self._engine = engine
@@ -139,7 +149,13 @@ class SipEndpoint:
             self._rng,
             self._access,
         )
-        self._capabilities = AudioCapabilities(codecs=options.codecs)
+        self._capabilities = AudioCapabilities(
+            codecs=options.codecs,
+            # More than the engine's rate would be bits for nothing.
+            opus=OpusParameters(
+                use_inband_fec=True, min_ptime_ms=10, max_playback_rate_hz=engine.rate_hz
+            ),
+        )
         self._legs: dict[str, SipLeg] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -249,6 +265,10 @@ class SipEndpoint:
         """A session description of ours."""
         session_id = self._rng.getrandbits(62)
         return AudioNegotiation(self._capabilities, self._media_address, port, session_id)
+
+    def make_codec(self, name: str, agreement: AudioAgreement) -> Codec:
+        """A codec that is not G.711, at the engine's rate, for what was agreed."""
+        return self._codecs[name](agreement)
 
     def now(self) -> float:
         """The media clock."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
 from trunkline.errors import UsageError
+from trunkline.media.codec import Codec
 from trunkline.media.g711 import Law
 from trunkline.media.lane import Lane
 from trunkline.sip.errors import ParseError, SdpError
@@ -59,6 +60,9 @@ class Switch(Protocol):
 
     def make_negotiation(self, port: int) -> AudioNegotiation:
         """A session description of ours."""
+
+    def make_codec(self, name: str, agreement: AudioAgreement) -> Codec:
+        """A codec that is not G.711, at the engine's rate, for what was agreed."""
 
     def now(self) -> float:
         """The media clock."""
@@ -390,13 +394,7 @@ class SipLeg:
         stream = self._stream
         if agreement is None or stream is None:
             return
-        format = StreamFormat(
-            law=LAWS[agreement.codec],
-            payload_type=agreement.payload_type,
-            receive={number: LAWS[name] for number, name in agreement.receive.items()},
-            dtmf_payload_type=agreement.telephone_event,
-            dtmf_receive_type=agreement.receive_telephone_event,
-        )
+        format = self._format(agreement)
         now, expected = self._switch.now(), stream.expecting
         if stream.lane is None:
             stream.open(format, agreement.remote, now, rtcp=agreement.remote_rtcp)
@@ -413,6 +411,24 @@ class SipLeg:
         if held != self._held and self._answered:
             self._held = held
             self._events.emit(Held() if held else Resumed())
+
+    def _format(self, agreement: AudioAgreement) -> StreamFormat:
+        """What was agreed, as the stream wants it."""
+        receive = agreement.receive
+        others = {name for name in (agreement.codec, *receive.values()) if name not in LAWS}
+        codecs = {name: self._switch.make_codec(name, agreement) for name in others}
+        return StreamFormat(
+            law=LAWS.get(agreement.codec, Law.ULAW),
+            payload_type=agreement.payload_type,
+            receive={number: LAWS[name] for number, name in receive.items() if name in LAWS},
+            dtmf_payload_type=agreement.telephone_event,
+            dtmf_receive_type=agreement.receive_telephone_event,
+            codec=codecs.get(agreement.codec),
+            receive_codecs={
+                number: codecs[name] for number, name in receive.items() if name in codecs
+            },
+            dtmf_clock_hz=agreement.telephone_event_hz,
+        )
 
     def media_timed_out(self, now: float) -> None:
         """No packet for longer than is allowed: the far end is gone, or somebody holds."""

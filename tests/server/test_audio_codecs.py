@@ -1,0 +1,71 @@
+"""The codecs that settings ask for, made for the engine's rate."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trunkline.calls.switchboard import Switchboard
+from trunkline.errors import MissingDependencyError
+from trunkline.media.codec import G722, L16
+from trunkline.media.resampled_codec import ResampledCodec
+from trunkline.server.audio_codecs import audio_codecs
+from trunkline.server.node import Node
+from trunkline.settings import Media, Records, Settings, Sip
+from trunkline.sip.offer_answer import AudioAgreement
+from trunkline.sip.opus_parameters import OpusParameters
+from trunkline.speech import opus
+
+AGREED = AudioAgreement("OPUS", 111, opus=OpusParameters(max_average_bitrate=12_000))
+
+
+def nothing_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opus, "_candidates", list)
+    opus._load.cache_clear()
+
+
+def test_g711_needs_nothing_and_loads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing_found(monkeypatch)
+    assert audio_codecs(("pcmu", "pcma"), 8000) == {}
+
+
+def test_g722_and_l16_are_resampled_where_the_engine_has_another_rate() -> None:
+    made = audio_codecs(("g722", "pcmu", "l16"), 8000)
+    assert {name: make(AGREED) for name, make in made.items()} == {
+        "G722": ResampledCodec(G722(), 8000),
+        "L16": ResampledCodec(L16(), 8000),
+    }
+    assert audio_codecs(("g722",), 16_000)["G722"](AGREED) == G722()
+
+
+def test_opus_is_as_the_far_end_wants_it() -> None:
+    if opus.find_opus() is None:
+        pytest.skip("libopus is not installed")
+    make = audio_codecs(("opus",), 8000)["OPUS"]
+    codec: Any = make(AGREED)
+    assert (codec.rate_hz, codec.rtp_clock_hz) == (8000, 48_000)
+    assert (codec.settings.bitrate, codec.settings.fec) == (12_000, False)
+    assert make(AGREED) == codec  # so that a refreshed agreement changes nothing
+    encoder, decoder = codec.encoder(), codec.decoder()
+    assert decoder.decode(encoder.encode(np.zeros(160, np.int16))).shape == (160,)
+    encoder.close()
+    decoder.close()
+
+
+def test_opus_without_libopus_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing_found(monkeypatch)
+    with pytest.raises(MissingDependencyError, match="libopus0"):
+        audio_codecs(("opus", "pcmu"), 8000)
+
+
+def test_a_node_that_should_speak_opus_and_cannot_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    nothing_found(monkeypatch)
+    settings = Settings(
+        sip=Sip(port=0), media=Media(codecs=("opus",)), records=Records(path=tmp_path / "calls.db")
+    )
+    with pytest.raises(MissingDependencyError, match="Opus needs libopus"):
+        asyncio.run(Node(settings, Switchboard(), streams=False).run())
