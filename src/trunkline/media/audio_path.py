@@ -28,6 +28,8 @@ __all__ = ["CODECS", "AudioPath", "PathRun", "codec_named"]
 
 _Pcm = NDArray[np.int16]
 _TICK_SECONDS = FRAME_MS / 1000
+_QUIET_PACKETS = 2
+"""Silence that the sender goes on with, so that the last frame is not missing its end."""
 
 CODECS = ("pcmu", "pcma", "g722", "l16")
 """Names of codecs that need no library."""
@@ -162,7 +164,7 @@ class _Reception:
         rate_hz = path.rate_hz
         self._frame = frame = frame_samples(rate_hz)
         self._packets = -(-len(near) // frame)
-        padded = np.zeros(self._packets * frame, np.int16)
+        padded = np.zeros((self._packets + _QUIET_PACKETS) * frame, np.int16)
         padded[: len(near)] = near
         codec = path.codec
         if codec is None:
@@ -195,7 +197,7 @@ class _Reception:
             positions.append(self._began(position, after, kind, going_on))
             delays.append(statistics.delay_ms)
             targets.append(statistics.target_ms)
-            if coming == len(arrivals) and after >= self._packets * self._frame:
+            if after >= self._packets * self._frame:
                 break
         self.pcm = np.concatenate(frames)
         self.kinds = np.array(kinds, np.uint8)
@@ -212,9 +214,14 @@ class _Reception:
 
     def _arrivals(self) -> list[tuple[float, int]]:
         """Time and number of each packet that comes, in the order they do."""
-        sent = np.arange(self._packets) * _TICK_SECONDS + self.network_ms / 1000
-        order = np.argsort(sent, kind="stable")  # what is lost is at the end
-        return [(float(sent[one]), int(one)) for one in order if not np.isnan(sent[one])]
+        came = np.flatnonzero(~np.isnan(self.network_ms))
+        if not came.size:
+            return []
+        delays = np.append(self.network_ms, [0.0] * _QUIET_PACKETS)
+        numbers = np.append(came, self._packets + np.arange(_QUIET_PACKETS))
+        times = numbers * _TICK_SECONDS + delays[numbers] / 1000
+        order = np.argsort(times, kind="stable")
+        return list(zip(times[order].tolist(), numbers[order].tolist(), strict=True))
 
     def _longest(self, arrivals: list[tuple[float, int]]) -> int:
         """Ticks after which nothing more can come."""
