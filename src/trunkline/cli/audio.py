@@ -11,7 +11,13 @@ from .output import console, print_json
 
 __all__ = ["app"]
 
-app = App(name="audio", help="The audio path: what it makes of a file.")
+_HELP = """\
+The audio path: what it makes of a file.
+
+Example: `trunkline audio inspect call.wav --loss 10% --jitter 30`
+"""
+
+app = App(name="audio", help=_HELP)
 
 
 @app.command

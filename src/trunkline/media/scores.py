@@ -91,7 +91,8 @@ def spectrogram(pcm: _Pcm, rate_hz: int, columns: int, rows: int) -> NDArray[np.
     for column in range(columns):  # a column at a time: a long file's windows are gigabytes
         power = np.abs(np.fft.rfft(views[edges[column] : edges[column + 1]] * shape)).max(axis=0)
         out[::-1, column] = np.maximum.reduceat(power[: window // 2], bands) * scale
-    return np.maximum(20 * np.log10(np.maximum(out, 1e-6)), np.float32(-120))
+    levels = np.maximum(20 * np.log10(np.maximum(out, 1e-6)), -120)
+    return np.asarray(levels, np.float32)
 
 
 def _frames(pcm: _Pcm, rate_hz: int) -> _Pcm:

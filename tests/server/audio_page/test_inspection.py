@@ -86,8 +86,15 @@ def test_a_part_that_is_not_there_is_refused_with_those_that_are(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"rate_hz": 7000}, {"rate_hz": 11025}, {"rate_hz": 96000}, {"strength": 2.0}]
-    + [{"echo": "kalman"}, {"codec": "pcmu", "rate_hz": 16000}, {"strength": float("nan")}],
+    [
+        {"rate_hz": 7000},
+        {"rate_hz": 11025},
+        {"rate_hz": 96000},
+        {"strength": 2.0},
+        {"strength": float("nan")},
+        {"echo": "kalman"},
+        {"codec": "pcmu", "rate_hz": 16000},
+    ],
 )
 def test_what_does_not_fit_is_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
     options = {"noise": "logmmse", **wrong}
