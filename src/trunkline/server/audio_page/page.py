@@ -23,7 +23,7 @@ from .inspection import Inspection
 __all__ = ["audio_page", "write_inspection"]
 
 _QUIET_DBOV = -80.0
-_TICKS_SECONDS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120)
+_TICKS_SECONDS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120)
 _MOST_TICKS = 12
 
 
@@ -225,7 +225,9 @@ def _axis(length: float) -> str:
     for index in range(int(length / step) + 1):
         at = index * step
         clock = f"{int(at) // 60}:{at % 60:04.1f}" if step < 1 else f"{at // 60}:{at % 60:02}"
-        ticks.append(f'<span style="left:{at / max(length, 0.001) * 100:.3f}%">{clock}</span>')
+        place = at / max(length, 0.001) * 100
+        end = ' class="end"' if place > 97 else ""
+        ticks.append(f'<span{end} style="left:{place:.3f}%">{clock}</span>')
     return f'<div class="axis" aria-hidden="true">{"".join(ticks)}</div>'
 
 

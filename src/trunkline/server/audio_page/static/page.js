@@ -25,11 +25,13 @@
     frame = heard.paused ? 0 : requestAnimationFrame(follow);
   };
   const seek = (seconds) => { at = Math.max(0, Math.min(seconds, length)); heard.currentTime = at; show(); };
+  // Another choice before it began is no error.
+  const start = () => heard.play().catch(() => {});
   const toggle = () => {
     if (!heard.paused) { heard.pause(); return; }
     if (at >= length - 0.05) at = 0;
     heard.currentTime = at;
-    heard.play();
+    start();
   };
   const choose = (name) => {
     const playing = !heard.paused;
@@ -37,7 +39,7 @@
     heard = sounds.get(name);
     heard.currentTime = at;
     buttons.forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.sound === name)));
-    if (playing) heard.play();
+    if (playing) start();
   };
 
   document.body.classList.add("seekable");
