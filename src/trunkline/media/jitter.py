@@ -514,6 +514,11 @@ class JitterBank:
 
     # -- what happened -----------------------------------------------------------------------
 
+    def position(self, row: int) -> int:
+        """The timestamp that the row's next frame begins at, of the present source."""
+        self._settled(row)
+        return int(self._state.read[row] - self._state.offset[row])
+
     def reception(self, row: int) -> ReceptionCounters | None:
         """What to report of the row's present source; None before its first packet."""
         self._settled(row)

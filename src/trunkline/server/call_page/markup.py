@@ -1,10 +1,12 @@
 """Text as HTML: everything that came from a caller, a peer or a model goes through here."""
 
+import base64
+import hashlib
 import html
 import re
 import unicodedata
 
-__all__ = ["duration", "moment", "safe", "words"]
+__all__ = ["duration", "moment", "policy", "safe", "words"]
 
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Marks that turn the direction of the text after them, and so could disguise it."""
@@ -50,3 +52,12 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def policy(script: str) -> str:
+    """A page's content policy: its own script runs, and nothing is loaded but a recording."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        "media-src data: file: 'self'; img-src data:; base-uri 'none'; form-action 'none'"
+    )

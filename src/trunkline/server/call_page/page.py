@@ -1,7 +1,5 @@
 """Puts the parts of a call's page together."""
 
-import base64
-import hashlib
 import os
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +10,7 @@ from trunkline.calls.record import CallRecord
 from trunkline.media.errors import WavError
 
 from .conversation import spans, timeline, transcript
-from .markup import safe
+from .markup import policy, safe
 from .measures import facts, quality, summary, waterfall
 from .sound import Sound, recording_starts
 
@@ -34,7 +32,7 @@ def call_page(record: CallRecord, recording: Path | None = None, folder: Path | 
     turns = spans(record, starts, length)
     script, style = _static("page.js"), _static("page.css")
     return Template(_static("page.html")).substitute(
-        policy=_policy(script),
+        policy=policy(script),
         title=safe(f"Call {record.caller or record.id} → {record.callee}"),
         style=style,
         script=script,
@@ -94,12 +92,3 @@ def _length(record: CallRecord) -> float:
 
 def _static(name: str) -> str:
     return files(__package__).joinpath("static", name).read_text(encoding="utf-8")
-
-
-def _policy(script: str) -> str:
-    """Nothing but this page's own script runs, and nothing is loaded but the recording."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
-        "media-src data: file: 'self'; img-src data:; base-uri 'none'; form-action 'none'"
-    )
