@@ -25,6 +25,7 @@ KINDS = ("activity", "stt", "tts", "llm", "noise", "echo")
 ENTRY_POINT_GROUP = "trunkline.speech"
 
 _BUILT_IN: dict[tuple[str, str], str] = {
+    ("activity", "gated"): "trunkline.speech.gated:GatedSileroBank",
     ("activity", "silero"): "trunkline.speech.silero:SileroBank",
     ("activity", "subband"): "trunkline.speech.subband:SubbandBank",
     ("activity", "best"): "trunkline.speech.silero:best_available",
