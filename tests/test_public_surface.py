@@ -41,7 +41,7 @@ SURFACE: dict[str, str] = {
         main
     """,
     "trunkline.media": """
-        ActivityBank AudioBuffer AudioChunk BufferMetrics Bypass Codec Concealer
+        ActivityBank AudioBuffer AudioChunk Boundaries BufferMetrics Bypass Codec Concealer
         ConcealmentBank ConcealmentStatistics Datagram Decoder DtmfDigit
         DtmfReceiver DtmfSender ECHO_CANCELLERS Ear EchoAlignment EchoCanceller
         EchoStage EchoStatistics Encoder Engine FRAMES_PER_SECOND FRAME_MS
@@ -51,7 +51,8 @@ SURFACE: dict[str, str] = {
         MalformedRtcpError MalformedRtpError NlmsEcho NoEcho NoiseBank NoiseSettings
         NoiseStatistics NoiseSuppressor OpusBandwidth OpusMode OpusPacket Outlet
         PHASES PacketDecoder Playout QUIETEST_DBOV RandomBits ReceptionCounters
-        Resampler RtcpCompound RtcpSession RtpPacket RtpSender Stage StreamInlet
+        Resampler RtcpCompound RtcpSession RtpPacket RtpSender SegmentSettings
+        SegmenterBank SpeechBoundary SpeechSegmenter Stage StreamInlet
         StreamResampler TICK_SECONDS Tap WavError Window classify create_echo
         frame_samples level_dbov levels_dbov noise_stage silence to_float to_int16
     """,

@@ -45,6 +45,13 @@ from .resample import Resampler, StreamResampler
 from .rtcp import RtcpCompound
 from .rtcp_session import ReceptionCounters, RtcpSession
 from .rtp import Datagram, HeaderExtension, RandomBits, RtpPacket, RtpSender, classify
+from .segments import (
+    Boundaries,
+    SegmenterBank,
+    SegmentSettings,
+    SpeechBoundary,
+    SpeechSegmenter,
+)
 from .stage import Bypass, Stage
 
 # Codecs and files are named with their module: ``g711.decode``, ``l16.encode``, ``wav.parse_wav``.
@@ -61,6 +68,7 @@ __all__ = [
     "ActivityBank",
     "AudioBuffer",
     "AudioChunk",
+    "Boundaries",
     "BufferMetrics",
     "Bypass",
     "Codec",
@@ -116,6 +124,10 @@ __all__ = [
     "RtcpSession",
     "RtpPacket",
     "RtpSender",
+    "SegmentSettings",
+    "SegmenterBank",
+    "SpeechBoundary",
+    "SpeechSegmenter",
     "Stage",
     "StreamInlet",
     "StreamResampler",
