@@ -225,6 +225,8 @@ class SpeechSegmenter:
 
         segmenter = SpeechSegmenter(rate_hz=8000, window_samples=256)
         for boundary in segmenter.push(probability): ...
+
+    Not thread-safe.
     """
 
     def __init__(
