@@ -74,10 +74,10 @@ SURFACE: dict[str, str] = {
         Timing Uri UserAgent Verdict Via parse_message
     """,
     "trunkline.speech": """
-        Activity ActivityBank Finished Grammar GrammarError LanguageModel Message
+        Activity ActivityBank Detection Finished Grammar GrammarError LanguageModel Message
         ModelFailed Pcm Piece Recognition RecognitionFailed Role SpeechError SpeechToText
-        SynthesisFailed TextDelta TextToSpeech ToolCall ToolSpec Transcript UnknownEngine
-        UnknownWords Usage create names register
+        Spotter SynthesisFailed TextDelta TextToSpeech ToolCall ToolSpec Transcript
+        UnknownEngine UnknownWords Usage WakeWord create names register
     """,
     "trunkline.transports": """
         Answered BrowserServer Digit Direction EarlyMedia Ended Held HoldChanged
