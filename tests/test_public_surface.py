@@ -41,7 +41,7 @@ SURFACE: dict[str, str] = {
         main
     """,
     "trunkline.media": """
-        ActivityBank AudioBuffer AudioChunk BufferMetrics Bypass Codec Concealer
+        ActivityBank AudioBuffer AudioChunk Boundaries BufferMetrics Bypass Codec Concealer
         ConcealmentBank ConcealmentStatistics Datagram Decoder DtmfDigit
         DtmfReceiver DtmfSender ECHO_CANCELLERS Ear EchoAlignment EchoCanceller
         EchoStage EchoStatistics Encoder Engine FRAMES_PER_SECOND FRAME_MS
@@ -52,6 +52,8 @@ SURFACE: dict[str, str] = {
         NoiseStatistics NoiseSuppressor OpusBandwidth OpusMode OpusPacket Outlet
         PHASES PacketDecoder Playout QUIETEST_DBOV RandomBits ReceptionCounters
         ResampledCodec Resampler RtcpCompound RtcpSession RtpPacket RtpSender Stage StreamInlet
+        Resampler RtcpCompound RtcpSession RtpPacket RtpSender SegmentSettings
+        SegmenterBank SpeechBoundary SpeechSegmenter Stage StreamInlet
         StreamResampler TICK_SECONDS Tap WavError Window classify create_echo
         frame_samples level_dbov levels_dbov noise_stage silence to_float to_int16
     """,
@@ -73,10 +75,10 @@ SURFACE: dict[str, str] = {
         Timing Uri UserAgent Verdict Via parse_message
     """,
     "trunkline.speech": """
-        Activity ActivityBank Finished Grammar GrammarError LanguageModel Message
+        Activity ActivityBank Detection Finished Grammar GrammarError LanguageModel Message
         ModelFailed Pcm Piece Recognition RecognitionFailed Role SpeechError SpeechToText
-        SynthesisFailed TextDelta TextToSpeech ToolCall ToolSpec Transcript UnknownEngine
-        UnknownWords Usage create names register
+        Spotter SynthesisFailed TextDelta TextToSpeech ToolCall ToolSpec Transcript
+        UnknownEngine UnknownWords Usage WakeWord create names register
     """,
     "trunkline.transports": """
         Answered BrowserServer Digit Direction EarlyMedia Ended Held HoldChanged

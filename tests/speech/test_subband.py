@@ -75,7 +75,7 @@ def test_rows_do_not_touch_each_other() -> None:
             bank.process(np.stack([frame, loud]), rows).probability[0]
             for frame in line.reshape(-1, 160)
         ]
-    assert np.allclose(heard, probabilities(line), atol=1e-6)
+    assert np.array_equal(heard, probabilities(line))
 
 
 def said_or_noise() -> NDArray[np.int16]:

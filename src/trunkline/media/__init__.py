@@ -46,6 +46,13 @@ from .resampled_codec import ResampledCodec
 from .rtcp import RtcpCompound
 from .rtcp_session import ReceptionCounters, RtcpSession
 from .rtp import Datagram, HeaderExtension, RandomBits, RtpPacket, RtpSender, classify
+from .segments import (
+    Boundaries,
+    SegmenterBank,
+    SegmentSettings,
+    SpeechBoundary,
+    SpeechSegmenter,
+)
 from .stage import Bypass, Stage
 
 # Codecs and files are named with their module: ``g711.decode``, ``l16.encode``, ``wav.parse_wav``.
@@ -62,6 +69,7 @@ __all__ = [
     "ActivityBank",
     "AudioBuffer",
     "AudioChunk",
+    "Boundaries",
     "BufferMetrics",
     "Bypass",
     "Codec",
@@ -118,6 +126,10 @@ __all__ = [
     "RtcpSession",
     "RtpPacket",
     "RtpSender",
+    "SegmentSettings",
+    "SegmenterBank",
+    "SpeechBoundary",
+    "SpeechSegmenter",
     "Stage",
     "StreamInlet",
     "StreamResampler",

@@ -176,7 +176,8 @@ class Speech(Struct, frozen=True, kw_only=True):
     """The models that hear and speak, by the names they are registered under."""
 
     activity: str = "best"
-    """Voice activity: "silero", "subband", or "best" of what is installed."""
+    """Voice activity: "silero", "gated" (Silero, spared the silent calls), "subband", or
+    "best" of what is installed: Silero, else sub-bands."""
     stt: str = "sphinx"
     """Speech to text: "sphinx" hears a small language well and takes dictation badly;
     "openai" is any server with OpenAI's /audio/transcriptions."""

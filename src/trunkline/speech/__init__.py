@@ -1,4 +1,4 @@
-"""Speech: voice activity, recognition, synthesis and language models.
+"""Speech: voice activity, wake words, recognition, synthesis and language models.
 
 The public names are imported when they are first used: a worker process begins with
 this package and needs next to nothing of it. Engines are made by name with `create`.
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .interfaces import (
         Activity,
         ActivityBank,
+        Detection,
         Finished,
         Grammar,
         LanguageModel,
@@ -29,18 +30,21 @@ if TYPE_CHECKING:
         Recognition,
         Role,
         SpeechToText,
+        Spotter,
         TextDelta,
         TextToSpeech,
         ToolCall,
         ToolSpec,
         Transcript,
         Usage,
+        WakeWord,
     )
     from .registry import create, names, register
 
 __all__ = [
     "Activity",
     "ActivityBank",
+    "Detection",
     "Finished",
     "Grammar",
     "GrammarError",
@@ -54,6 +58,7 @@ __all__ = [
     "Role",
     "SpeechError",
     "SpeechToText",
+    "Spotter",
     "SynthesisFailed",
     "TextDelta",
     "TextToSpeech",
@@ -63,6 +68,7 @@ __all__ = [
     "UnknownEngine",
     "UnknownWords",
     "Usage",
+    "WakeWord",
     "create",
     "names",
     "register",

@@ -1,7 +1,7 @@
 """What the rest of Trunkline needs of speech engines.
 
-Four kinds of engine. Voice activity is a bank: batched over calls, it runs inline in
-the media tick. The other three belong to the application's event loop and do their
+Five kinds of engine. Voice activity is a bank: batched over calls, it runs inline in
+the media tick. The other four belong to the application's event loop and do their
 work elsewhere: in threads, in a process of their own, or across the network.
 
 Audio is mono signed 16-bit PCM everywhere; the sample rate is in a name or a field.
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 __all__ = [
     "Activity",
     "ActivityBank",
+    "Detection",
     "Finished",
     "Grammar",
     "LanguageModel",
@@ -26,12 +27,14 @@ __all__ = [
     "Recognition",
     "Role",
     "SpeechToText",
+    "Spotter",
     "TextDelta",
     "TextToSpeech",
     "ToolCall",
     "ToolSpec",
     "Transcript",
     "Usage",
+    "WakeWord",
 ]
 
 Pcm: TypeAlias = NDArray[np.int16]
@@ -127,6 +130,62 @@ class SpeechToText(Protocol):
 
     def open(self, rate_hz: int) -> Recognition:
         """One call's recogniser, for audio at ``rate_hz``; cheap."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop the engine and everything it runs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A wake phrase was said."""
+
+    phrase: str
+    """As it was asked for, in lower case."""
+    start: int
+    """Where it begins, in samples of the call's audio at the call's rate."""
+    end: int
+    """The sample after it; some 100 to 300 ms of audio are fed until it is known."""
+
+
+class Spotter(Protocol):
+    """One call's wake words. An object of the application loop; it never blocks it."""
+
+    def feed(self, pcm: Pcm) -> None:
+        """More of the call's audio, any length. Never blocks; bounded inside."""
+        ...
+
+    def detections(self) -> Sequence[Detection]:
+        """What was found since the last time this was asked, the oldest first.
+
+        Raises:
+            SpeechError: the engine cannot listen.
+        """
+        ...
+
+    async def wait(self) -> Detection:
+        """The next detection.
+
+        Raises:
+            SpeechError: the engine cannot listen.
+        """
+        ...
+
+    def close(self) -> None:
+        """The call is over."""
+        ...
+
+
+class WakeWord(Protocol):
+    """Hears phrases in calls, without being asked to recognise."""
+
+    name: str
+    phrases: Mapping[str, float]
+    """What is listened for, and the threshold of each; its scale is the engine's."""
+
+    def open(self, rate_hz: int) -> Spotter:
+        """One call's spotter, for audio at ``rate_hz``; cheap."""
         ...
 
     async def aclose(self) -> None:

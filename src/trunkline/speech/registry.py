@@ -21,10 +21,11 @@ __all__ = ["ENTRY_POINT_GROUP", "KINDS", "Factory", "create", "names", "register
 
 Factory = Callable[..., Any]
 
-KINDS = ("activity", "stt", "tts", "llm", "noise", "echo")
+KINDS = ("activity", "stt", "tts", "llm", "noise", "echo", "wake")
 ENTRY_POINT_GROUP = "trunkline.speech"
 
 _BUILT_IN: dict[tuple[str, str], str] = {
+    ("activity", "gated"): "trunkline.speech.gated:GatedSileroBank",
     ("activity", "silero"): "trunkline.speech.silero:SileroBank",
     ("activity", "subband"): "trunkline.speech.subband:SubbandBank",
     ("activity", "best"): "trunkline.speech.silero:best_available",
@@ -38,6 +39,7 @@ _BUILT_IN: dict[tuple[str, str], str] = {
     ("tts", "tone"): "trunkline.speech.standins:ToneVoice",
     ("llm", "scripted"): "trunkline.speech.scripted:ScriptedModel",
     ("llm", "openai"): "trunkline.speech.openai:OpenAIModel",
+    ("wake", "sphinx"): "trunkline.speech.sphinx_wake:SphinxWake",
     ("noise", "noisereduce"): "trunkline.speech.noise_engines:Noisereduce",
     ("noise", "rnnoise"): "trunkline.speech.noise_engines:Rnnoise",
     ("noise", "webrtc"): "trunkline.speech.noise_engines:Webrtc",

@@ -148,7 +148,7 @@ class SileroBank:
             none = np.empty(0, np.float32)
             return Activity(index, none, index)
         complete = rows[index]
-        probability = self._run(complete)
+        probability = self._judge(complete)
         # What is beyond the window moves to the front, after the window's end as context.
         keep = self._context + samples
         self._audio[complete, :keep] = self._audio[complete, end - self._context : end + samples]
@@ -165,8 +165,13 @@ class SileroBank:
         at = (rows * self._length + fill)[:, None] + self._within[:samples]
         self._audio.reshape(-1)[at] = block
 
-    def _run(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        audio = self._audio[rows, : self._context + self.window_samples].astype(np.float32)
+    def _judge(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """The probabilities of the windows that rows have complete."""
+        return self._run(self._audio[rows, : self._context + self.window_samples], rows)
+
+    def _run(self, windows: Pcm, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Run the network on a window of each row, (n, context + window) samples."""
+        audio = windows.astype(np.float32)
         audio *= np.float32(1 / 32768)
         probability, hidden, cell = self._network(audio, self._hidden[rows], self._cell[rows])
         self._hidden[rows] = hidden

@@ -25,6 +25,16 @@ from trunkline.media.resample import StreamResampler
 
 from .hints import setup_speech
 from .pipes import Kind, claim_stdio, pack, read, write
+from .sphinx_level import (
+    MEASURE_MS,
+    RATE_HZ,
+    TELEPHONE_MEAN,
+    filling,
+    gain_for,
+    is_steady,
+    speech_level,
+)
+from .sphinx_spotting import KeywordEar, Spotting
 
 __all__ = [
     "DICTATION_CONFIDENCE",
@@ -37,23 +47,9 @@ __all__ = [
     "speech_level",
 ]
 
-RATE_HZ = 16000
 MAX_SECONDS = 30
 """Audio of one utterance that is looked at; what follows is dropped."""
 
-# Cepstral mean of telephone speech at -26 dBov in this model's features, the median over
-# six synthetic voices. Begun with the model's own first guess, 20 of 100 first utterances
-# of calls are misunderstood; with this, 7. Each call's own mean replaces it as it speaks.
-_TELEPHONE_MEAN = "42.57,16.25,-29.25,27.26,-14.76,-2.28,9.75,-22.98,12.02,-10.30,1.58,5.91,-10.10"
-# The band above 4 kHz must not be empty: log energies of nothing are like no speech
-# the model was trained on. White noise of -80 dBov recognised best of -50 to none.
-_FILL_DBOV = -80.0
-# The model hears levels as it hears vowels: all is brought to the level the mean above is
-# for. A call's first utterance is held back this long to measure it, and its level is
-# kept for the next ones.
-_SPEECH_DBOV = -26.0
-_MOST_GAIN_DB = 24.0
-_MEASURE_MS = 800
 # Audio is decoded in pieces of 60 ms: less costs overhead, more costs time at the end.
 _PIECE_MS = 60
 DICTATION_CONFIDENCE = 0.5
@@ -70,35 +66,6 @@ class Heard:
     confidence: float
     mean: str
     """The cepstral mean after it, for the call's next utterance."""
-
-
-def speech_level(pcm: NDArray[np.int16], rate_hz: int) -> float | None:
-    """The level of the speech in some audio, in dBov; None for digital silence.
-
-    The mean over the 20 ms that are within 25 dB of the loudest, a simple kin of the
-    active speech level of ITU-T P.56.
-    """
-    samples = rate_hz // 50
-    frames = pcm[: pcm.size // samples * samples].reshape(-1, samples).astype(np.float32)
-    power = np.square(frames).mean(axis=1) / 2**30
-    if not power.size or power.max() < 1e-9:
-        return None
-    return float(10 * np.log10(power[power > power.max() / 316].mean()))
-
-
-def is_steady(pcm: NDArray[np.int16], rate_hz: int) -> bool:
-    """Whether this is the same all along, as noise and hum are and speech is not.
-
-    Louder and softer 20 ms of it (its 10th and 95th percentile, with the spectrum's tilt
-    taken out) are within 6 dB: 2 dB in white noise, 25 dB and more in telephone speech.
-    """
-    samples = rate_hz // 50
-    bright = np.diff(pcm.astype(np.float32))
-    frames = bright[: bright.size // samples * samples].reshape(-1, samples)
-    if len(frames) < 5:
-        return False
-    soft, loud = np.percentile(np.square(frames).mean(axis=1), (10, 95))
-    return bool(loud <= 4 * soft)
 
 
 def confidence(frame_score: float, frames: int) -> float:
@@ -150,7 +117,7 @@ class Ear:
         """
         self._learn(words)
         self._decoder.activate_search(self._compile(jsgf))
-        self._decoder.set_cmn(mean or _TELEPHONE_MEAN)
+        self._decoder.set_cmn(mean or TELEPHONE_MEAN)
         self._decoder.start_utt()
 
     def hear(self, pcm: NDArray[np.int16]) -> None:
@@ -217,7 +184,7 @@ class DictationEar(Ear):
 
     def start(self, jsgf: str, words: dict[str, list[str]], mean: str) -> None:
         """An utterance begins; there is no grammar."""
-        self._decoder.set_cmn(mean or _TELEPHONE_MEAN)
+        self._decoder.set_cmn(mean or TELEPHONE_MEAN)
         self._decoder.start_utt()
 
     def _confidence(self, segments: Iterable[Any]) -> float:
@@ -278,19 +245,22 @@ class Bench:
         ears: Iterable[Ear],
         send: Callable[[bytes], None],
         dictation: Callable[[], Ear] | None = None,
+        spotting: Spotting | None = None,
     ) -> None:
         self._grammars = _Room(list(ears))
         self._dictation = _Room(make=dictation)
         self._send = send
         self._utterances: dict[int, _Utterance] = {}
-        # A cycle of noise, as good as endless: 1.3 s.
-        noise = np.random.default_rng(1).standard_normal(20963) * 32768 * 10 ** (_FILL_DBOV / 20)
-        self._fill = noise.astype(np.float32)
+        self._spotting = spotting
+        self._fill = filling()
 
     def take(self, kind: int, request: int, payload: bytes) -> None:
         """A message from the pipe."""
         if kind == Kind.START:
             asked = json.loads(payload)
+            if self._spotting is not None and "keywords" in asked:
+                self._spotting.start(request, asked)
+                return
             utterance = _Utterance(request, **asked)
             utterance.room = self._grammars if utterance.jsgf else self._dictation
             self._utterances[request] = utterance
@@ -299,6 +269,8 @@ class Bench:
             return
         found = self._utterances.get(request)
         if found is None:
+            if self._spotting is not None:
+                self._spotting.take(kind, request, payload)
             return
         if kind == Kind.AUDIO:
             self._hear(found, np.frombuffer(payload, "<i2"))
@@ -341,7 +313,7 @@ class Bench:
         utterance.heard.append(pcm)
         utterance.waiting += pcm.size
         utterance.samples += pcm.size
-        wanted_ms = _PIECE_MS if utterance.gain or utterance.level else _MEASURE_MS
+        wanted_ms = _PIECE_MS if utterance.gain or utterance.level else MEASURE_MS
         if utterance.ear is not None and utterance.waiting * 1000 >= wanted_ms * utterance.rate_hz:
             self._decode(utterance)
 
@@ -352,7 +324,7 @@ class Bench:
         utterance.audio.clear()
         utterance.waiting = 0
         if not utterance.gain:
-            utterance.gain = _gain(utterance.level or speech_level(pcm, utterance.rate_hz))
+            utterance.gain = gain_for(utterance.level or speech_level(pcm, utterance.rate_hz))
         self._give(utterance, utterance.resampler.push(pcm) if utterance.resampler else pcm)
 
     def _give(self, utterance: _Utterance, pcm: NDArray[np.int16]) -> None:
@@ -400,14 +372,6 @@ class Bench:
         self._utterances.pop(utterance.request)
 
 
-def _gain(level_dbov: float | None) -> float:
-    """The factor that brings speech of this level to the level the model is used at."""
-    if level_dbov is None:
-        return 1.0
-    wanted_db = _SPEECH_DBOV - level_dbov
-    return float(10 ** (max(-_MOST_GAIN_DB, min(_MOST_GAIN_DB, wanted_db)) / 20))
-
-
 def main(arguments: list[str]) -> None:
     """Serve until the input ends."""
     source, sink = claim_stdio()
@@ -422,7 +386,8 @@ def main(arguments: list[str]) -> None:
         text = f"pocketsphinx cannot be used ({error}); run: {setup_speech()}"
         send(pack(Kind.ERROR, 0, text.encode()))
         return
-    bench = Bench(ears, send, lambda: DictationEar(model))
+    spotting = Spotting(lambda asked: KeywordEar(model, asked), send)
+    bench = Bench(ears, send, lambda: DictationEar(model), spotting)
     send(pack(Kind.READY, 0, json.dumps({"decoders": decoders}).encode()))
     while (message := read(source)) is not None:
         bench.take(*message)

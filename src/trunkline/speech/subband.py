@@ -15,11 +15,11 @@ from trunkline.media.rows import Rows
 
 from .interfaces import Activity, Pcm
 
-__all__ = ["SubbandBank"]
+__all__ = ["BANDS", "BandEnergies", "SubbandBank"]
 
 # Band edges in Hz: the telephone band, narrower where speech has its first formants.
 _EDGES_HZ = (200, 400, 600, 850, 1200, 1650, 2200, 2800, 3500)
-_BANDS = len(_EDGES_HZ) - 1
+BANDS = len(_EDGES_HZ) - 1
 _BEST = 4  # a vowel fills half of the bands, a fricative the other half
 # Below this a band counts as empty: room tone of -70 dBov spread over the bands.
 _LEAST = np.float32(1e-8)
@@ -33,6 +33,29 @@ _MIDDLE_DB = 9.5  # the mean ratio that means 0.5
 _SLOPE_DB = 1.8
 # Up within a frame or two, down over 100 ms: the gaps inside words are speech too.
 _ATTACK, _RELEASE = np.float32(0.6), np.float32(0.15)
+
+
+class BandEnergies:
+    """Mean power in each of the eight bands; every row by itself, to the bit."""
+
+    def __init__(self, rate_hz: int, length: int) -> None:
+        """For pieces of ``length`` samples at ``rate_hz``, at least 20 ms."""
+        self._fft = 1 << (length - 1).bit_length()
+        window = np.hanning(length).astype(np.float32)
+        self._window = window / np.float32(32768 * np.sqrt((window**2).sum()))
+        edges = np.searchsorted(np.fft.rfftfreq(self._fft, 1 / rate_hz), _EDGES_HZ)
+        self._first, self._last = int(edges[0]), int(edges[-1])
+        self._begin = edges[:-1] - edges[0]
+        self._share = (1 / np.diff(edges)).astype(np.float32)
+
+    def measure(self, audio: Pcm) -> NDArray[np.float32]:
+        """Power of each band, full scale 1, of (n, length) int16: (n, bands)."""
+        spectrum = np.fft.rfft(audio * self._window, self._fft, axis=1)
+        inside = spectrum[:, self._first : self._last]
+        power = (inside.real**2 + inside.imag**2).astype(np.float32, copy=False)
+        # Not a product of matrices: those add up in another order for another number of rows.
+        energies: NDArray[np.float32] = np.add.reduceat(power, self._begin, axis=1) * self._share
+        return energies
 
 
 class SubbandBank:
@@ -52,14 +75,10 @@ class SubbandBank:
         self.window_samples = rate_hz // 50
         self.note = ""
         self._overlap = self.window_samples // 2
-        length = self.window_samples + self._overlap
-        self._fft = 1 << (length - 1).bit_length()
-        window = np.hanning(length).astype(np.float32)
-        self._window = window / np.float32(32768 * np.sqrt((window**2).sum()))
-        self._matrix = _band_matrix(rate_hz, self._fft)
+        self._bands = BandEnergies(rate_hz, self.window_samples + self._overlap)
         self._rows = Rows(capacity)
         self._tail = np.zeros((capacity, self._overlap), np.int16)
-        self._floor = np.empty((capacity, _BANDS), np.float32)
+        self._floor = np.empty((capacity, BANDS), np.float32)
         self._ratio_db = np.zeros(capacity, np.float32)
 
     def open(self) -> int:
@@ -68,7 +87,7 @@ class SubbandBank:
         more = self._rows.capacity - len(self._tail)
         if more:
             self._tail = np.concatenate([self._tail, np.zeros((more, self._overlap), np.int16)])
-            self._floor = np.concatenate([self._floor, np.empty((more, _BANDS), np.float32)])
+            self._floor = np.concatenate([self._floor, np.empty((more, BANDS), np.float32)])
             self._ratio_db = np.concatenate([self._ratio_db, np.zeros(more, np.float32)])
         self._tail[row] = 0
         self._floor[row] = _UNHEARD
@@ -96,7 +115,7 @@ class SubbandBank:
         floor = self._floor[rows]
         floor = np.where(floor == _UNHEARD, energy, floor)
         ratios_db = (10 * np.log10(energy / floor)).clip(0, 30)
-        ratio_db = np.partition(ratios_db, _BANDS - _BEST, axis=1)[:, -_BEST:].mean(axis=1)
+        ratio_db = np.partition(ratios_db, BANDS - _BEST, axis=1)[:, -_BEST:].mean(axis=1)
         smooth = self._ratio_db[rows]
         smooth += np.where(ratio_db > smooth, _ATTACK, _RELEASE) * (ratio_db - smooth)
         self._ratio_db[rows] = smooth
@@ -109,18 +128,7 @@ class SubbandBank:
 
     def _energies(self, block: Pcm, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Mean power of each band, full scale 1: (n, bands)."""
-        audio = np.concatenate([self._tail[rows], block], axis=1) * self._window
+        audio = np.concatenate([self._tail[rows], block], axis=1)
         self._tail[rows] = block[:, -self._overlap :]
-        spectrum = np.fft.rfft(audio, self._fft, axis=1)
-        power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-        energies: NDArray[np.float32] = np.maximum(power @ self._matrix, _LEAST)
+        energies: NDArray[np.float32] = np.maximum(self._bands.measure(audio), _LEAST)
         return energies
-
-
-def _band_matrix(rate_hz: int, fft: int) -> NDArray[np.float32]:
-    """(bins, bands): one over the number of bins in the band."""
-    bins_hz = np.fft.rfftfreq(fft, 1 / rate_hz)
-    edges = np.array(_EDGES_HZ)
-    inside = (bins_hz[:, None] >= edges[:-1]) & (bins_hz[:, None] < edges[1:])
-    matrix: NDArray[np.float32] = (inside / inside.sum(axis=0)).astype(np.float32)
-    return matrix
