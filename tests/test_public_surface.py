@@ -41,7 +41,8 @@ SURFACE: dict[str, str] = {
         main
     """,
     "trunkline.media": """
-        ActivityBank AudioBuffer AudioChunk BufferMetrics Bypass Codec Concealer
+        ActivityBank AudioBuffer AudioChunk Branches BufferMetrics Bypass
+        Chain ChainBank ChainHealth ChainMetrics ChainRow ChainSettings ChainStages Codec Concealer
         ConcealmentBank ConcealmentStatistics Datagram Decoder DtmfDigit
         DtmfReceiver DtmfSender ECHO_CANCELLERS Ear EchoAlignment EchoCanceller
         EchoStage EchoStatistics Encoder Engine FRAMES_PER_SECOND FRAME_MS

@@ -3,10 +3,13 @@
 No socket, thread, clock or logger in here: time comes in as ``now``, in seconds.
 """
 
+from .audio_buffer import AudioBuffer, AudioChunk, BufferMetrics
+from .chain import Chain
+from .chain_bank import Branches, ChainBank, ChainRow, ChainStages
+from .chain_state import ChainHealth, ChainMetrics, ChainSettings
+from .codec import G711, G722, L16, Codec, Decoder, Encoder
 from .concealer import Concealer, ConcealmentStatistics
 from .concealment import ConcealmentBank
-from .audio_buffer import AudioBuffer, AudioChunk, BufferMetrics
-from .codec import G711, G722, L16, Codec, Decoder, Encoder
 from .dtmf import DtmfDigit, DtmfReceiver, DtmfSender
 from .echo import ECHO_CANCELLERS, EchoCanceller, EchoStage, EchoStatistics, NoEcho, create_echo
 from .echo_alignment import EchoAlignment
@@ -49,11 +52,28 @@ from .stage import Bypass, Stage
 
 # Codecs and files are named with their module: ``g711.decode``, ``l16.encode``, ``wav.parse_wav``.
 __all__ = [
+    "ECHO_CANCELLERS",
+    "FRAMES_PER_SECOND",
+    "FRAME_MS",
+    "G711",
+    "G722",
+    "L16",
+    "PHASES",
+    "QUIETEST_DBOV",
+    "TICK_SECONDS",
     "ActivityBank",
     "AudioBuffer",
     "AudioChunk",
+    "Branches",
     "BufferMetrics",
     "Bypass",
+    "Chain",
+    "ChainBank",
+    "ChainHealth",
+    "ChainMetrics",
+    "ChainRow",
+    "ChainSettings",
+    "ChainStages",
     "Codec",
     "Concealer",
     "ConcealmentBank",
@@ -63,7 +83,6 @@ __all__ = [
     "DtmfDigit",
     "DtmfReceiver",
     "DtmfSender",
-    "ECHO_CANCELLERS",
     "Ear",
     "EchoAlignment",
     "EchoCanceller",
@@ -71,12 +90,8 @@ __all__ = [
     "EchoStatistics",
     "Encoder",
     "Engine",
-    "FRAMES_PER_SECOND",
-    "FRAME_MS",
     "FillSource",
     "Filled",
-    "G711",
-    "G722",
     "G722DecoderBank",
     "G722EncoderBank",
     "HeaderExtension",
@@ -87,7 +102,6 @@ __all__ = [
     "JitterSettings",
     "JitterStatistics",
     "KalmanEcho",
-    "L16",
     "Lane",
     "Law",
     "MalformedAudioError",
@@ -104,10 +118,8 @@ __all__ = [
     "OpusMode",
     "OpusPacket",
     "Outlet",
-    "PHASES",
     "PacketDecoder",
     "Playout",
-    "QUIETEST_DBOV",
     "RandomBits",
     "ReceptionCounters",
     "Resampler",
@@ -118,7 +130,6 @@ __all__ = [
     "Stage",
     "StreamInlet",
     "StreamResampler",
-    "TICK_SECONDS",
     "Tap",
     "WavError",
     "Window",
