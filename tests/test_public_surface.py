@@ -60,7 +60,7 @@ SURFACE: dict[str, str] = {
         Node Ports load_board run_node
     """,
     "trunkline.settings": """
-        Agent Http LLM Loaded Log Media Node Outbound Recording Records Secret Settings
+        Agent Audio Http LLM Loaded Log Media Node Outbound Recording Records Secret Settings
         Sip Speech Streams Turns check config_files is_loopback load problems
     """,
     "trunkline.sip": """
