@@ -83,7 +83,7 @@ SURFACE: dict[str, str] = {
         Answered BrowserServer Digit Direction EarlyMedia Ended Held HoldChanged
         HoldableLeg Leg LegEvent
         LegObserver LegReceiver MediaThread Party Resumed Ringing SipEndpoint SipOptions
-        TwilioServer WaitingBuffer WebSocketServer
+        TwilioServer WaitingBuffer WaitingChain WebSocketServer
     """,
     "trunkline.wire": """
         Clear Cleared Command Connected Dtmf Event Hangup Mark MarkReached Media SendDtmf
