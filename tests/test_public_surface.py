@@ -42,6 +42,8 @@ SURFACE: dict[str, str] = {
     """,
     "trunkline.media": """
         ActivityBank AudioBuffer AudioChunk Boundaries BufferMetrics Bypass Codec Concealer
+        ActivityBank AudioBuffer AudioChunk Branches BufferMetrics Bypass
+        Chain ChainBank ChainHealth ChainMetrics ChainRow ChainSettings ChainStages Codec Concealer
         ConcealmentBank ConcealmentStatistics Datagram Decoder DtmfDigit
         DtmfReceiver DtmfSender ECHO_CANCELLERS Ear EchoAlignment EchoCanceller
         EchoStage EchoStatistics Encoder Engine FRAMES_PER_SECOND FRAME_MS
@@ -61,7 +63,7 @@ SURFACE: dict[str, str] = {
         Node Ports load_board run_node
     """,
     "trunkline.settings": """
-        Agent Http LLM Loaded Log Media Node Outbound Recording Records Secret Settings
+        Agent Audio Http LLM Loaded Log Media Node Outbound Recording Records Secret Settings
         Sip Speech Streams Turns check config_files is_loopback load problems
     """,
     "trunkline.sip": """
@@ -84,7 +86,7 @@ SURFACE: dict[str, str] = {
         Answered BrowserServer Digit Direction EarlyMedia Ended Held HoldChanged
         HoldableLeg Leg LegEvent
         LegObserver LegReceiver MediaThread Party Resumed Ringing SipEndpoint SipOptions
-        TwilioServer WaitingBuffer WebSocketServer
+        TwilioServer WaitingBuffer WaitingChain WebSocketServer
     """,
     "trunkline.wire": """
         Clear Cleared Command Connected Dtmf Event Hangup Mark MarkReached Media SendDtmf

@@ -26,7 +26,11 @@ def test_every_key_carries_its_unit() -> None:
         and not isinstance(key.default, bool)
         and not path.endswith(("_ms", "_seconds", "_port", ".port"))
     }
-    assert unitless == {"agent.turns.threshold"}
+    assert unitless == {
+        "agent.turns.threshold",
+        "audio.echo_filter_length",
+        "audio.noise_reduction_strength",
+    }
 
 
 def test_secrets_are_known_by_type() -> None:

@@ -139,3 +139,28 @@ def test_the_clock_is_what_latency_is_measured_by() -> None:
     chunk = buffer.read()
     assert chunk is not None
     assert chunk.latency_ms == pytest.approx(250)
+
+
+def test_one_may_wait_without_reading(buffer: WaitingBuffer) -> None:
+    assert not buffer.wait(0)
+    assert not asyncio.run(buffer.wait_async(0.001))
+    assert buffer.metrics().underruns == 0
+    buffer.write(frame(1))
+    assert buffer.wait()
+    assert asyncio.run(buffer.wait_async())
+    assert len(buffer) == 1
+
+
+def test_who_writes_to_the_buffer_itself_wakes_who_waits(buffer: WaitingBuffer) -> None:
+    async def listen() -> bool:
+        waiting = asyncio.create_task(buffer.wait_async(PATIENCE))
+        await asyncio.sleep(0)
+        with buffer.filling() as inner:
+            inner.write(frame(1), 0.0)
+        return await waiting
+
+    assert asyncio.run(listen())
+    buffer.close()
+    assert buffer.closed
+    with pytest.raises(UsageError, match="closed"), buffer.filling():
+        pass

@@ -4,6 +4,9 @@ No socket, thread, clock or logger in here: time comes in as ``now``, in seconds
 """
 
 from .audio_buffer import AudioBuffer, AudioChunk, BufferMetrics
+from .chain import Chain
+from .chain_bank import Branches, ChainBank, ChainRow, ChainStages
+from .chain_state import ChainHealth, ChainMetrics, ChainSettings
 from .codec import G711, G722, L16, Codec, Decoder, Encoder
 from .concealer import Concealer, ConcealmentStatistics
 from .concealment import ConcealmentBank
@@ -70,8 +73,16 @@ __all__ = [
     "AudioBuffer",
     "AudioChunk",
     "Boundaries",
+    "Branches",
     "BufferMetrics",
     "Bypass",
+    "Chain",
+    "ChainBank",
+    "ChainHealth",
+    "ChainMetrics",
+    "ChainRow",
+    "ChainSettings",
+    "ChainStages",
     "Codec",
     "Concealer",
     "ConcealmentBank",

@@ -18,7 +18,8 @@ from .stage import Block, RowNumbers, check_block, grown, shards, silence_faults
 __all__ = ["KalmanEcho"]
 
 _RATES_HZ = (8000, 16000)
-_TAIL_MS, _DELAY_MS = 200, 500
+TAIL_MS, LONGEST_TAIL_MS = 200, 500
+_DELAY_MS = 500
 _SHARD = 100  # rows at once: smaller ones pay more for numpy's calls than they save in the cache
 _MOVE_CALLS = 100  # blocks between two tidyings of the rows, at least
 
@@ -34,7 +35,14 @@ class KalmanEcho:
 
     name = "kalman"
 
-    def __init__(self, rate_hz: int = 8000, capacity: int = 64, *, suppress: bool = True) -> None:
+    def __init__(
+        self,
+        rate_hz: int = 8000,
+        capacity: int = 64,
+        *,
+        suppress: bool = True,
+        tail_ms: int = TAIL_MS,
+    ) -> None:
         """A bank of one rate.
 
         Args:
@@ -42,19 +50,25 @@ class KalmanEcho:
             capacity: rows to begin with; grows by doubling.
             suppress: whether the rest is suppressed after the filter; without that nothing
                 is delayed.
+            tail_ms: how long an echo is cancelled from where it begins on, 20 to 500,
+                rounded up to whole frames.
 
         Raises:
-            UsageError: the rate is neither.
+            UsageError: the rate is neither, or the tail too long or too short.
         """
         if rate_hz not in _RATES_HZ:
             raise UsageError(f"the kalman canceller works at 8000 or 16000 Hz, not {rate_hz}")
+        if not FRAME_MS <= tail_ms <= LONGEST_TAIL_MS:
+            raise UsageError(
+                f"an echo's tail is {FRAME_MS} to {LONGEST_TAIL_MS} ms, not {tail_ms!r}"
+            )
         self.rate_hz = rate_hz
         self.frame_samples = frame = frame_samples(rate_hz)
         self.delay_samples = frame // 2 if suppress else 0
         self.faults = np.zeros(capacity, np.int64)
         """Frames of each row that held something that is no audio, (rows,)."""
         self._suppress = suppress
-        partitions, lags = _TAIL_MS // FRAME_MS, _DELAY_MS // FRAME_MS + 3
+        partitions, lags = -(-tail_ms // FRAME_MS), _DELAY_MS // FRAME_MS + 3
         self._reference = Reference(frame, lags + partitions + 5)
         self._delays = DelayTracker(rate_hz, frame, lags)
         self._kalman = KalmanFilter(frame, partitions)

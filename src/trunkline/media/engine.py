@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
 
+from .chain_bank import ChainBank
 from .frames import frame_samples
 from .g711 import DECODE, ENCODE, Law
-from .jitter import JitterBank
+from .jitter import JitterBank, Taken
 from .lane import Frame, JitterInlet, Lane, StreamInlet, Window
+from .lane_chain import LaneChains
 
 __all__ = ["PHASES", "TICK_SECONDS", "ActivityBank", "Engine"]
 
@@ -83,6 +85,8 @@ class Engine:
 
     ``activity`` makes a voice-activity bank; it is called when the first ear
     asks for activity, so that a process that only relays never loads a model.
+    ``chain`` makes the chain of the lanes that ask for one (`Lane.chain`), as late: their
+    ears hear what a recogniser should, their taps what people should.
     ``on_fault`` is told when an ear, a tap or an outlet raises: a bug in one
     call's code must not cost the other calls of its phase their frame.
     """
@@ -93,6 +97,7 @@ class Engine:
         rate_hz: int = 8000,
         jitter: JitterBank | None = None,
         activity: Callable[[], ActivityBank] | None = None,
+        chain: Callable[[], ChainBank] | None = None,
         on_fault: Callable[[Lane, Exception], None] | None = None,
     ) -> None:
         self.rate_hz = rate_hz
@@ -101,6 +106,8 @@ class Engine:
         self._on_fault = on_fault
         self._activity: ActivityBank | None = None
         self._activity_rows: dict[Lane, int] = {}
+        self.chains = LaneChains(chain) if chain is not None else None
+        """The chains of lanes that asked for one; None if there is none to be had."""
         self._frame = frame_samples(rate_hz)
         self._shards = [_Shard() for _ in range(PHASES)]
         self._silence = {
@@ -130,7 +137,7 @@ class Engine:
 
         Without a phase it goes to the least loaded one. Raises `UsageError`
         for another sample rate than the engine's, a lane opened twice, a row of
-        the jitter bank that is not open, or a phase there is not.
+        the jitter bank that is not open, a phase there is not, or a chain there is not.
         """
         if lane.rate_hz != self.rate_hz:
             raise UsageError(f"this engine runs at {self.rate_hz} Hz, the lane at {lane.rate_hz}")
@@ -141,6 +148,10 @@ class Engine:
         if phase is None:
             phase = min(range(PHASES), key=lambda index: len(self._shards[index]))
         lane.phase = _checked(phase)
+        if lane.chain:
+            if self.chains is None:
+                raise UsageError(f"lane {lane.id} asks for a chain, this engine has none")
+            self.chains.open(lane)
         self._place(lane)
         self._lanes.add(lane)
         lane.active = True
@@ -158,6 +169,8 @@ class Engine:
         row = self._activity_rows.pop(lane, None)
         if row is not None and self._activity is not None:
             self._activity.close(row)
+        if self.chains is not None:
+            self.chains.close(lane)
         if isinstance(lane.inlet, JitterInlet):
             self.jitter.close(lane.inlet.row)
 
@@ -307,20 +320,41 @@ class Engine:
     def _hear(self, shard: _Shard, now: float) -> list[Frame | None]:
         """Take one frame from every inlet and let the ears hear it."""
         heard: list[Frame | None] = []
+        understood = heard
         if shard.packet:
-            heard.extend(self.jitter.take(shard.rows, now).pcm)
+            taken = self.jitter.take(shard.rows, now)
+            heard.extend(taken.pcm)
             self.frames_in += len(shard.packet)
+            if self.chains:
+                understood = self._clean(self.chains, shard.packet, heard, taken)
         if shard.stream:
-            heard.extend(self._take_streams(shard.stream, now))
+            streams = self._take_streams(shard.stream, now)
+            heard.extend(streams)
+            if understood is not heard:
+                understood.extend(streams)
         listening = [
             (lane, frame)
-            for lane, frame in zip(shard.packet + shard.stream, heard, strict=True)
+            for lane, frame in zip(shard.packet + shard.stream, understood, strict=True)
             if frame is not None and lane.ears
         ]
         self._deliver(listening, now)
         if shard.stream:
             self._catch_up(shard.stream, now)
         return heard
+
+    def _clean(
+        self, chains: LaneChains, lanes: list[Lane], heard: list[Frame | None], taken: Taken
+    ) -> list[Frame | None]:
+        """Take echo and noise out of ``heard`` for people; gives what recognisers hear."""
+        understood = heard.copy()
+        try:
+            cleaned = chains.process(lanes, taken)
+        except Exception as error:  # noqa: BLE001 - see _fault
+            self._fault(next(lane for lane in lanes if lane.chain), error)
+            return understood
+        for index, people, recogniser in cleaned:
+            heard[index], understood[index] = people, recogniser
+        return understood
 
     def _deliver(self, listening: list[tuple[Lane, Frame]], now: float) -> None:
         """Hand frames to the ears, with the activity verdicts they completed."""

@@ -196,6 +196,7 @@ class Lane:
         "_pending_drains",
         "active",
         "begins",
+        "chain",
         "draining",
         "ears",
         "far_buffer_ms",
@@ -230,6 +231,7 @@ class Lane:
         far_buffer_ms: int = 60,
         playout_limit_ms: int = 60_000,
         live: bool = False,
+        chain: bool = False,
     ) -> None:
         self.id = id
         self.rate_hz = rate_hz
@@ -244,6 +246,8 @@ class Lane:
         self.taps: list[Tap] = []
         self.wants_activity = 0
         """How many ears asked for voice activity."""
+        self.chain = chain
+        """Whether its audio goes through the engine's chain; as it is when it is opened."""
         self.active = False
         """True while the engine drives it."""
         self.on_fault: Callable[[Lane, Exception], None] | None = None

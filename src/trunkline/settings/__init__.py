@@ -15,6 +15,7 @@ from .secret import Secret
 from .tree import (
     LLM,
     Agent,
+    Audio,
     Http,
     Log,
     Media,
@@ -32,6 +33,7 @@ from .tree import (
 __all__ = [
     "LLM",
     "Agent",
+    "Audio",
     "Http",
     "Loaded",
     "Log",

@@ -29,6 +29,7 @@ def problems(settings: Settings) -> Iterator[str]:
     """Everything wrong with these settings, each with what to do about it."""
     yield from _exposed(settings)
     yield from _media(settings)
+    yield from _audio(settings)
     yield from _streams(settings)
     yield from _addresses(settings)
     yield from _keys(settings)
@@ -76,6 +77,23 @@ def _media(settings: Settings) -> Iterator[str]:
         yield "media.jitter_start_ms must lie between jitter_min_ms and jitter_max_ms"
     if not media.codecs:
         yield "media.codecs is empty: a call needs one"
+
+
+def _audio(settings: Settings) -> Iterator[str]:
+    audio = settings.audio
+    if audio.audio_chunk_duration_ms != 20:
+        yield (
+            f"audio.audio_chunk_duration_ms is {audio.audio_chunk_duration_ms}: everything runs"
+            " in chunks of 20 ms, whatever the packets' length. Set 20"
+        )
+    if not (
+        audio.jitter_buffer_min_ms <= audio.jitter_buffer_target_ms <= audio.jitter_buffer_max_ms
+    ):
+        yield (
+            f"audio.jitter_buffer_target_ms is {audio.jitter_buffer_target_ms}: it must lie"
+            f" between jitter_buffer_min_ms ({audio.jitter_buffer_min_ms})"
+            f" and jitter_buffer_max_ms ({audio.jitter_buffer_max_ms})"
+        )
 
 
 def _streams(settings: Settings) -> Iterator[str]:

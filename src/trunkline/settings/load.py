@@ -19,7 +19,7 @@ from trunkline.errors import ConfigError
 
 from .keys import Key, accepts, closest, keys, sections
 from .secret import Secret
-from .tree import Settings
+from .tree import Audio, Settings
 
 __all__ = ["LOCAL_FILE", "PREFIX", "SYSTEM_FILE", "Loaded", "config_files", "load"]
 
@@ -130,12 +130,12 @@ def _unknown(path: str, origin: str) -> ConfigError:
 
 
 def _from_environ(environ: Mapping[str, str]) -> tuple[dict[str, _Given], tuple[str, ...]]:
-    """Settings named ``TRUNKLINE_SECTION__KEY``.
+    """Settings named ``TRUNKLINE_SECTION__KEY``, and those of [audio] by their own names.
 
     Names without a double underscore are not ours to refuse: Kubernetes sets
     TRUNKLINE_PORT and the like in every pod beside a service called trunkline.
     """
-    given: dict[str, _Given] = {}
+    given = _from_plain_names(environ)
     notes: list[str] = []
     spelled = {_variable(path): path for path in keys()}
     single = {name.replace("__", "_"): name for name in spelled}
@@ -153,6 +153,15 @@ def _from_environ(environ: Mapping[str, str]) -> tuple[dict[str, _Given], tuple[
         elif name in single and "://" not in value:
             notes.append(f"{name} in the environment is ignored; the setting is {single[name]}")
     return given, tuple(notes)
+
+
+def _from_plain_names(environ: Mapping[str, str]) -> dict[str, _Given]:
+    """Settings of [audio] under the names audio pipelines have always read them by."""
+    return {
+        path: _Given(key, environ[name], f"env {name}", text=True)
+        for path, key in keys().items()
+        if key.owner is Audio and (name := key.name.upper()) in environ
+    }
 
 
 def _variable(path: str) -> str:

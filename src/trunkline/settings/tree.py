@@ -16,6 +16,7 @@ from .secret import Secret
 __all__ = [
     "LLM",
     "Agent",
+    "Audio",
     "Http",
     "Log",
     "Media",
@@ -98,6 +99,40 @@ class Media(Struct, frozen=True, kw_only=True):
     heard at an interruption is what was sent less half the round trip and this."""
     timeout_seconds: Seconds = 30.0
     """Hang up when no packet has come for this long; 0 never does. A held call waits."""
+
+
+class Audio(Struct, frozen=True, kw_only=True):
+    """The audio chain for your own pipelines (`trunkline.media.Chain`).
+
+    The node's calls have the jitter buffer of [media] and no other stage. Each of these is
+    also read from the environment by its name in capitals, as in ENABLE_JITTER_BUFFER=false;
+    TRUNKLINE_AUDIO__ENABLE_JITTER_BUFFER goes before that.
+    """
+
+    enable_echo_cancellation: bool = True
+    """Take the echo of what was sent out of what comes."""
+    enable_noise_reduction: bool = True
+    """Take the line's noise out."""
+    enable_jitter_buffer: bool = True
+    """Put packets in order and play them out at an even pace."""
+    audio_chunk_duration_ms: Annotated[int, Meta(ge=1, le=1000)] = 20
+    """What is processed and read at once. Everything in here runs in 20 ms; packets of other
+    lengths are cut to that as they come in."""
+    jitter_buffer_target_ms: Annotated[int, Meta(ge=20, le=280)] = 80
+    """The delay a call begins with; it then follows the network."""
+    jitter_buffer_min_ms: Annotated[int, Meta(ge=20, le=280)] = 40
+    """The least delay aimed at."""
+    jitter_buffer_max_ms: Annotated[int, Meta(ge=20, le=280)] = 200
+    """The most delay aimed at; later packets are lost packets."""
+    noise_reduction_strength: Annotated[float, Meta(ge=0, le=1)] = 0.8
+    """How much of the noise is taken out: 0 is nothing, 1 is 18 dB."""
+    echo_filter_length: Annotated[int, Meta(ge=16, le=8192)] = 1024
+    """Taps of the echo canceller: how long an echo is cancelled from where it begins on. The
+    default canceller is never shorter than 200 ms, whatever this says."""
+    audio_buffer_duration_ms: Annotated[int, Meta(ge=20, le=60_000)] = 500
+    """The most audio that waits to be read, in either direction; then the oldest goes."""
+    max_audio_latency_ms: Annotated[int, Meta(ge=20, le=60_000)] = 200
+    """Latency beyond this is reported as unhealthy."""
 
 
 class Streams(Struct, frozen=True, kw_only=True):
@@ -255,6 +290,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     node: Node = Node()
     sip: Sip = Sip()
     media: Media = Media()
+    audio: Audio = Audio()
     streams: Streams = Streams()
     http: Http = Http()
     agent: Agent = Agent()

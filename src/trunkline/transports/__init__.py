@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .sip import SipEndpoint, SipOptions
     from .twilio import TwilioServer
     from .waiting_buffer import WaitingBuffer
+    from .waiting_chain import WaitingChain
     from .websocket_server import WebSocketServer
 else:
     __getattr__ = lazily(
@@ -54,6 +55,7 @@ else:
             ".sip": ("SipEndpoint", "SipOptions"),
             ".twilio": ("TwilioServer",),
             ".waiting_buffer": ("WaitingBuffer",),
+            ".waiting_chain": ("WaitingChain",),
             ".websocket_server": ("WebSocketServer",),
         },
     )
@@ -80,6 +82,7 @@ __all__ = [
     "SipOptions",
     "TwilioServer",
     "WaitingBuffer",
+    "WaitingChain",
     "WebSocketServer",
 ]
 

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -35,6 +35,11 @@ class WaitingBuffer:
     def __len__(self) -> int:
         return len(self._buffer)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is written."""
+        return self._closed
+
     def write(self, audio: Audio, timestamp: float | None = None) -> bool:
         """Add a chunk and wake who waits; see `AudioBuffer.write`. Never waits itself.
 
@@ -48,6 +53,49 @@ class WaitingBuffer:
             self._wake()
         return room
 
+    @contextlib.contextmanager
+    def filling(self) -> Iterator[AudioBuffer]:
+        """The buffer itself, to be written to under the lock; who waits looks again after.
+
+        Raises `UsageError` once the buffer is closed.
+        """
+        with self._ready:
+            if self._closed:
+                raise UsageError("the buffer is closed")
+            try:
+                yield self._buffer
+            finally:
+                self._ready.notify_all()
+                self._wake()
+
+    def wait(self, timeout_seconds: float | None = None) -> bool:
+        """Wait in this thread until there is audio or the end; False after the timeout."""
+        with self._ready:
+            return self._ready.wait_for(
+                lambda: len(self._buffer) > 0 or self._closed, timeout_seconds
+            )
+
+    async def wait_async(self, timeout_seconds: float | None = None) -> bool:
+        """The same for a coroutine."""
+        loop = asyncio.get_running_loop()
+        until = None if timeout_seconds is None else loop.time() + timeout_seconds
+        while True:
+            with self._ready:
+                if len(self._buffer) or self._closed:
+                    return True
+                if until is not None and loop.time() >= until:
+                    return False
+                place = loop, loop.create_future()
+                self._waiting.append(place)
+            try:
+                async with asyncio.timeout_at(until):
+                    await place[1]
+            except TimeoutError:
+                continue
+            finally:
+                with self._ready, contextlib.suppress(ValueError):
+                    self._waiting.remove(place)
+
     def read(
         self,
         timeout_seconds: float | None = None,
@@ -59,7 +107,7 @@ class WaitingBuffer:
         `close` is still given. A wait in vain is one underrun.
         """
         with self._ready:
-            self._ready.wait_for(lambda: len(self._buffer) or self._closed, timeout_seconds)
+            self.wait(timeout_seconds)
             return self._buffer.read(self._clock(), dtype)
 
     async def read_async(
@@ -71,20 +119,11 @@ class WaitingBuffer:
         loop = asyncio.get_running_loop()
         until = None if timeout_seconds is None else loop.time() + timeout_seconds
         while True:
+            there = await self.wait_async(None if until is None else until - loop.time())
             with self._ready:
-                late = until is not None and loop.time() >= until
-                if len(self._buffer) or self._closed or late:
+                # Another reader may have come first.
+                if len(self._buffer) or self._closed or not there:
                     return self._buffer.read(self._clock(), dtype)
-                place = loop, loop.create_future()
-                self._waiting.append(place)
-            try:
-                async with asyncio.timeout_at(until):
-                    await place[1]
-            except TimeoutError:
-                continue
-            finally:
-                with self._ready, contextlib.suppress(ValueError):
-                    self._waiting.remove(place)
 
     def _wake(self) -> None:
         """Let every waiting coroutine look again; the first takes what there is."""

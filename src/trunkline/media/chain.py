@@ -1,0 +1,344 @@
+"""The whole audio chain of one call, for users' own pipelines.
+
+    packets -> jitter buffer -> echo -> noise -> input buffer  -> your recogniser
+    the far end <- you <- output buffer <- your synthesiser
+                    |
+                    +-> what was sent is the echo canceller's reference
+
+Everything is a function of ``now``, in seconds of any clock that only goes on: a frame is
+due every 20 ms from the first packet on, and is made when the chain is next told the
+time. So it runs the same in real time and in a test. For threads and coroutines that
+wait there is ``transports.WaitingChain``.
+"""
+
+from collections import deque
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.errors import UsageError
+
+from .audio_buffer import AudioBuffer, AudioChunk
+from .chain_bank import ChainBank, ChainStages, EchoFactory, StageFactory
+from .chain_state import ChainHealth, ChainMetrics, ChainSettings, judged
+from .frames import FRAME_MS
+from .jitter import Kind
+from .jitter_buffer import JitterBuffer
+
+__all__ = ["Chain"]
+
+_Audio = NDArray[np.int16] | NDArray[np.float32]
+_TICK_SECONDS = FRAME_MS / 1000
+_NEAR_SECONDS = 1e-6
+"""Times are sums of 0.02: they are due a hair before they are reached."""
+_CATCH_UP = 25
+"""Frames made up for at once, 500 ms; what is older has no use for anybody."""
+_FAR_FRAMES = 500
+"""Audio sent ahead that is remembered, 10 s."""
+_STALE_SECONDS = 0.06
+"""A frame sent this long before the one heard belongs to a time nothing was heard of."""
+_LATEST_SECONDS = 1e11
+"""Beyond 3,000 years a float cannot tell one sample's time from the next."""
+
+
+class Chain:
+    """Jitter buffer, echo cancellation, noise suppression and buffers of one call.
+
+        chain = Chain(rate_hz=16000)
+        chain.process_input(packet, sequence, now)
+        chain.process_output(speech, now)
+        heard = chain.read_input(now)       # for the recogniser
+        to_send = chain.read_output(now)    # for the far end
+
+    Audio is int16, or float32 of full scale 1.0, and comes back as it was given.
+    """
+
+    def __init__(
+        self,
+        rate_hz: int = 16000,
+        settings: ChainSettings | None = None,
+        *,
+        echo: str | EchoFactory = "kalman",
+        noise: str | StageFactory = "logmmse",
+        gain: str | StageFactory = "off",
+    ) -> None:
+        """``echo``, ``noise`` and ``gain``: see `ChainStages`; the settings turn them on.
+
+        Raises:
+            UsageError: a rate or a name does not suit.
+        """
+        self.rate_hz = rate_hz
+        self.settings = settings = settings or ChainSettings()
+        stages = ChainStages(
+            echo=echo if settings.enable_echo_cancellation else "off",
+            noise=noise if settings.enable_noise_reduction else "off",
+            gain=gain,
+            noise_strength=settings.noise_reduction_strength,
+            echo_taps=settings.echo_filter_length,
+        )
+        self._bank = ChainBank(rate_hz, stages, 1)
+        self._row = self._bank.open()
+        self._rows = np.array([self._row], np.intp)
+        self.frame_samples = self._bank.frame_samples
+        self.delay_ms = 1000 * self._bank.delay_samples / rate_hz
+        """What the stages add to the latency, without jitter buffer and buffers."""
+        buffer_ms = settings.audio_buffer_duration_ms
+        self.input = AudioBuffer(rate_hz, duration_ms=buffer_ms)
+        """Processed audio that waits for `read_input`."""
+        self.output = AudioBuffer(rate_hz, duration_ms=buffer_ms)
+        """Audio that waits for `read_output`."""
+        self._jitter: JitterBuffer | None = None
+        if settings.enable_jitter_buffer:
+            self._jitter = JitterBuffer(rate_hz, settings.jitter())
+        # What the far end plays, and from when on: one frame after another.
+        self._far: deque[tuple[float, _Audio]] = deque()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._next: float | None = None
+        self._sequence = -1
+        self._far_until = -_LATEST_SECONDS
+        self._heard = False
+        self._quiet = 0
+        self._resized = self._skipped = self._far_dropped = 0
+
+    # -- what comes ----------------------------------------------------------------------
+
+    def process_input(
+        self,
+        audio: _Audio,
+        sequence: int | None,
+        now: float,
+        *,
+        timestamp: int | None = None,
+        is_speech: bool | None = None,
+    ) -> _Audio | None:
+        """A packet arrived ``now``: the audio that is ready, which is also in `input`.
+
+        With a jitter buffer the result is older audio, whole frames of it, or None while
+        that fills. Without one it is this packet.
+
+        Args:
+            audio: a packet's; without ``timestamp`` 20 ms, padded or cut, and counted.
+            sequence: its number, which may wrap at 65,536; None is the next one.
+            now: seconds.
+            timestamp: when it was sent, in samples, as RTP counts: packets may then be of
+                any length up to 250 ms, and there may be pauses between them.
+            is_speech: False says that it is noise alone, and the noise is learnt from it.
+
+        Raises:
+            UsageError: the audio is not one row of int16 or float32, or the time none.
+        """
+        self._check(audio, now)
+        self._sequence = self._sequence + 1 if sequence is None else sequence
+        if self._jitter is None:
+            self._note_speech(is_speech, 0.0)
+            return self._clean(self._fitted(audio), now, made_up=False)
+        made = self._run(now - 2 * _NEAR_SECONDS)
+        waits_ms = max(self._jitter.statistics.delay_ms, self.settings.jitter_buffer_target_ms)
+        self._note_speech(is_speech, waits_ms)
+        if timestamp is None:
+            audio = self._fitted(audio)
+        self._jitter.put(audio, self._sequence, now, timestamp=timestamp)
+        if self._next is None:
+            self._next = now
+        made += self._run(now)
+        joined: Any = np.concatenate(made) if made else None
+        whole: _Audio | None = joined
+        return whole
+
+    def advance(self, now: float) -> int:
+        """Make the frames that are due, as when packets fail to come; how many."""
+        self._check_time(now)
+        return len(self._run(now))
+
+    def read_input(self, now: float) -> AudioChunk | None:
+        """The oldest processed frame that nobody has read; None if there is none.
+
+        Its latency counts from when its audio came in.
+        """
+        self.advance(now)
+        return self.input.read(now)
+
+    # -- what is sent --------------------------------------------------------------------
+
+    def process_output(self, audio: _Audio, now: float, timestamp: float | None = None) -> bool:
+        """Queue audio to be sent: any length, cut into frames, the last one padded.
+
+        False if the oldest had to go for it: it is written faster than it is read.
+        Raises `UsageError` as `process_input` does.
+        """
+        self._check(audio, now)
+        size = self.frame_samples
+        self._resized += bool(audio.size % size) or not audio.size
+        room = True
+        for start in range(0, max(1, audio.size), size):
+            room &= self.output.write(self._padded(audio[start : start + size]), now, timestamp)
+        return room
+
+    def read_output(self, now: float) -> AudioChunk | None:
+        """The next frame to be sent, which the echo canceller takes as sent; or None."""
+        chunk = self.output.read(now)
+        if chunk is not None:
+            self.sent(chunk.audio, now)
+        return chunk
+
+    def sent(self, audio: _Audio, now: float) -> None:
+        """Audio was sent that did not come from `read_output`: the echo's reference.
+
+        In frames, the last one padded; the far end is taken to play them one after another
+        at an even pace, so that they may be sent ahead. Raises `UsageError` as
+        `process_input` does.
+        """
+        self._check(audio, now)
+        for start in range(0, audio.size, self.frame_samples):
+            begins = max(now, self._far_until)
+            self._far_until = begins + _TICK_SECONDS
+            self._far.append((begins, self._padded(audio[start : start + self.frame_samples])))
+        while len(self._far) > _FAR_FRAMES:
+            self._far.popleft()
+            self._far_dropped += 1
+
+    def clear_output(self, *, sent_ahead: bool = False) -> int:
+        """Drop what waits to be sent, as when the caller interrupts; how many frames.
+
+        ``sent_ahead``: the far end, too, drops what it has not played yet.
+        """
+        if sent_ahead:
+            self._far.clear()
+            self._far_until = -_LATEST_SECONDS
+        return self.output.clear()
+
+    # -- all of it -----------------------------------------------------------------------
+
+    def metrics(self) -> ChainMetrics:
+        """All counts and figures as they are now."""
+        jitter = None if self._jitter is None else self._jitter.statistics
+        waiting, stages = self.input.metrics(), self._bank.metrics(self._row)
+        delay_ms = missing = 0.0
+        faults = stages.faults
+        if self._jitter is not None and jitter is not None:
+            delay_ms = jitter.delay_ms
+            faults += self._jitter.faults
+            sent = jitter.received - jitter.duplicate + jitter.lost
+            missing = (jitter.lost + jitter.late) / sent if sent > 0 else 0.0
+        return ChainMetrics(
+            input=waiting,
+            output=self.output.metrics(),
+            jitter=jitter,
+            stages=stages,
+            resized=self._resized,
+            faults=faults,
+            skipped=self._skipped,
+            far_waiting=len(self._far),
+            far_dropped=self._far_dropped,
+            loss_rate=min(1.0, missing),
+            processing_delay_ms=self.delay_ms,
+            total_latency_ms=delay_ms + self.delay_ms + waiting.buffered_ms,
+        )
+
+    def health(self) -> ChainHealth:
+        """Whether all is well, in words."""
+        return judged(self.metrics(), self.settings)
+
+    def reset(self) -> None:
+        """Begin anew, as for another call: audio, what was learnt, and counts."""
+        if self._jitter is not None:
+            self._jitter.reset()
+        self._bank.reset(self._row)
+        self.input.reset()
+        self.output.reset()
+        self._far.clear()
+        self._forget()
+
+    # -- frames --------------------------------------------------------------------------
+
+    def _run(self, now: float) -> list[_Audio]:
+        """Every frame that is due; after a stall only the newest of them."""
+        made: list[_Audio] = []
+        if self._next is None or self._jitter is None:
+            return made
+        due = int((now + _NEAR_SECONDS - self._next) // _TICK_SECONDS) + 1
+        if due > _CATCH_UP:
+            self._skip(due - _CATCH_UP)
+        while self._next <= now + _NEAR_SECONDS:
+            frame = self._play(self._jitter, self._next)
+            if frame is not None:
+                made.append(frame)
+            self._next += _TICK_SECONDS
+        return made
+
+    def _skip(self, frames: int) -> None:
+        """Time went by in which nobody asked."""
+        assert self._next is not None
+        self._next += frames * _TICK_SECONDS
+        self._skipped += frames
+
+    def _play(self, jitter: JitterBuffer, due: float) -> _Audio | None:
+        """The frame of one tick; None before the first audio."""
+        frame = jitter.take(due)
+        made_up = jitter.kind in (Kind.SILENT, Kind.CONCEALED)
+        self._heard |= not made_up
+        return self._clean(frame, due, made_up=made_up, waited_ms=jitter.statistics.delay_ms)
+
+    def _clean(
+        self, frame: _Audio, now: float, *, made_up: bool, waited_ms: float = 0.0
+    ) -> _Audio | None:
+        """One frame through the stages and into the buffer."""
+        far = self._played(now)
+        out: _Audio = self._bank.process(
+            _alone(frame),
+            self._rows,
+            None if far is None else _alone(far),
+            np.array([made_up]),
+            np.array([self._quiet > 0 and not made_up]),
+        ).people[0]
+        if self._jitter is not None and not self._heard:
+            return None
+        self.input.write(out, now, now - (waited_ms + self.delay_ms) / 1000)
+        return out
+
+    def _played(self, now: float) -> _Audio | None:
+        """What the far end began to play in the last 20 ms; None is nothing."""
+        far = self._far
+        while far and far[0][0] < now - _STALE_SECONDS:
+            far.popleft()
+        return far.popleft()[1] if far and far[0][0] <= now + _NEAR_SECONDS else None
+
+    def _note_speech(self, is_speech: bool | None, delay_ms: float) -> None:
+        """Learn from a frame only once everything the jitter buffer holds is said to be noise."""
+        if is_speech is not False:
+            self._quiet = -int(-(-delay_ms // FRAME_MS))
+        elif self._quiet <= 0:
+            self._quiet += 1
+
+    def _fitted(self, audio: _Audio) -> _Audio:
+        """Exactly 20 ms."""
+        self._resized += audio.size != self.frame_samples
+        return self._padded(audio[: self.frame_samples])
+
+    def _padded(self, audio: _Audio) -> _Audio:
+        """Up to 20 ms as a frame, copied."""
+        frame: Any = np.zeros(self.frame_samples, audio.dtype)
+        frame[: audio.size] = audio
+        return np.asarray(frame)
+
+    def _check(self, audio: _Audio, now: float) -> None:
+        self._check_time(now)
+        if audio.ndim != 1 or audio.dtype not in (np.int16, np.float32):
+            raise UsageError(
+                f"a chain takes one row of int16 or float32, not {audio.dtype} of {audio.shape}"
+            )
+
+    @staticmethod
+    def _check_time(now: float) -> None:
+        if not (isfinite(now) and abs(now) < _LATEST_SECONDS):
+            raise UsageError("a time is a finite number of seconds")
+
+
+def _alone(frame: _Audio) -> _Audio:
+    """A frame as a block of one row."""
+    block: Any = frame[np.newaxis]
+    return np.asarray(block)

@@ -1,0 +1,144 @@
+"""The settings of the audio chain: their own names, and that the chain takes them as they are."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from trunkline.errors import ConfigError
+from trunkline.media import Chain, ChainSettings
+from trunkline.settings import Audio, check, load, problems
+from trunkline.settings.keys import keys
+from trunkline.settings.sample import sample
+
+OTHERS = {
+    "ENABLE_ECHO_CANCELLATION": ("false", False),
+    "ENABLE_NOISE_REDUCTION": ("0", False),
+    "ENABLE_JITTER_BUFFER": ("false", False),
+    "AUDIO_CHUNK_DURATION_MS": ("20", 20),
+    "JITTER_BUFFER_TARGET_MS": ("100", 100),
+    "JITTER_BUFFER_MIN_MS": ("60", 60),
+    "JITTER_BUFFER_MAX_MS": ("180", 180),
+    "NOISE_REDUCTION_STRENGTH": ("0.5", 0.5),
+    "ECHO_FILTER_LENGTH": ("2048", 2048),
+    "AUDIO_BUFFER_DURATION_MS": ("1000", 1000),
+    "MAX_AUDIO_LATENCY_MS": ("150", 150),
+}
+
+
+def audio(environ: dict[str, str]) -> Audio:
+    return load(environ=environ).settings.audio
+
+
+def test_the_chain_is_set_as_the_settings_are_by_name_and_default() -> None:
+    assert msgspec.structs.asdict(Audio()) == asdict(ChainSettings())
+    assert Chain(8000, ChainSettings(**msgspec.structs.asdict(Audio()))).health().healthy
+
+
+def test_the_defaults() -> None:
+    assert msgspec.structs.asdict(audio({})) == {
+        "enable_echo_cancellation": True,
+        "enable_noise_reduction": True,
+        "enable_jitter_buffer": True,
+        "audio_chunk_duration_ms": 20,
+        "jitter_buffer_target_ms": 80,
+        "jitter_buffer_min_ms": 40,
+        "jitter_buffer_max_ms": 200,
+        "noise_reduction_strength": 0.8,
+        "echo_filter_length": 1024,
+        "audio_buffer_duration_ms": 500,
+        "max_audio_latency_ms": 200,
+    }
+
+
+def test_every_one_is_read_by_its_own_name() -> None:
+    loaded = load(environ={name: text for name, (text, _) in OTHERS.items()})
+    for name, (_, value) in OTHERS.items():
+        assert getattr(loaded.settings.audio, name.lower()) == value
+        assert loaded.origins[f"audio.{name.lower()}"] == f"env {name}"
+    assert {f"audio.{name.lower()}" for name in OTHERS} == {
+        path for path in keys() if path.startswith("audio.")
+    }
+    check(loaded.settings)
+
+
+def test_our_own_name_goes_before_the_plain_one_and_flags_before_both() -> None:
+    environ = {
+        "ECHO_FILTER_LENGTH": "512",
+        "TRUNKLINE_AUDIO__ECHO_FILTER_LENGTH": "2048",
+    }
+    assert audio(environ).echo_filter_length == 2048
+    assert audio(dict(reversed(environ.items()))).echo_filter_length == 2048
+    loaded = load(environ=environ, flags={"audio.echo_filter_length": "64"})
+    assert loaded.settings.audio.echo_filter_length == 64
+
+
+def test_the_plain_name_goes_before_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "trunkline.toml"
+    path.write_text("[audio]\njitter_buffer_target_ms = 60\nmax_audio_latency_ms = 300")
+    loaded = load([path], environ={"JITTER_BUFFER_TARGET_MS": "120"})
+    assert loaded.settings.audio.jitter_buffer_target_ms == 120
+    assert loaded.settings.audio.max_audio_latency_ms == 300
+
+
+def test_only_the_chains_settings_have_plain_names() -> None:
+    loaded = load(environ={"PORT": "1", "HOST": "0.0.0.0", "ENABLED": "false", "NAME": "x"})
+    assert loaded.settings == load().settings
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("ENABLE_JITTER_BUFFER", "perhaps", "must be true or false"),
+        ("ENABLE_NOISE_REDUCTION", "", "must be true or false"),
+        ("NOISE_REDUCTION_STRENGTH", "1.5", "must be a number from 0 to 1"),
+        ("NOISE_REDUCTION_STRENGTH", "nan", "must be a number from 0 to 1"),
+        ("ECHO_FILTER_LENGTH", "4", "must be a whole number from 16 to 8192"),
+        ("JITTER_BUFFER_MAX_MS", "1000", "must be a whole number from 20 to 280"),
+        ("AUDIO_BUFFER_DURATION_MS", "-1", "must be a whole number from 20 to 60000"),
+        ("MAX_AUDIO_LATENCY_MS", "soon", "must be a whole number from 20 to 60000"),
+    ],
+)
+def test_a_wrong_value_names_its_variable_and_what_is_accepted(
+    name: str, text: str, says: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(environ={name: text})
+    assert str(caught.value).startswith(f"env {name}: audio.{name.lower()} is {text!r} but {says}")
+
+
+def test_what_contradicts_is_refused_in_words() -> None:
+    found = list(
+        problems(
+            load(
+                environ={"AUDIO_CHUNK_DURATION_MS": "30", "JITTER_BUFFER_TARGET_MS": "20"}
+            ).settings
+        )
+    )
+    assert found == [
+        "audio.audio_chunk_duration_ms is 30: everything runs in chunks of 20 ms, whatever the"
+        " packets' length. Set 20",
+        "audio.jitter_buffer_target_ms is 20: it must lie between jitter_buffer_min_ms (40)"
+        " and jitter_buffer_max_ms (200)",
+    ]
+
+
+def test_whatever_passes_the_checks_makes_a_chain() -> None:
+    for name, (low, high) in {
+        "noise_reduction_strength": (0.0, 1.0),
+        "echo_filter_length": (16, 8192),
+        "audio_buffer_duration_ms": (20, 60_000),
+        "max_audio_latency_ms": (20, 60_000),
+        "jitter_buffer_max_ms": (80, 280),
+        "jitter_buffer_min_ms": (20, 80),
+    }.items():
+        for value in (low, high):
+            given = load(flags={f"audio.{name}": value}).settings
+            check(given)
+            Chain(8000, ChainSettings(**msgspec.structs.asdict(given.audio)))
+
+
+def test_the_sample_tells_of_the_plain_names() -> None:
+    section = sample().partition("[audio]")[0].rpartition("\n\n")[2]
+    assert "ENABLE_JITTER_BUFFER=false" in section
