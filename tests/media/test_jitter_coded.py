@@ -15,6 +15,7 @@ from trunkline.media.errors import MalformedAudioError
 from trunkline.media.g711 import DECODE, Law
 from trunkline.media.jitter import JitterBank, JitterSettings
 from trunkline.media.jitter_coded import ClockScale, CodedRow
+from trunkline.media.resampled_codec import ResampledCodec
 
 SETTINGS = JitterSettings(concealment="silence", max_ms=140, far_ms=200)
 CONCEALED, COPIED = 40, 0.5
@@ -291,3 +292,31 @@ def test_a_gap_longer_than_the_ring_is_not_filled() -> None:
     coded.hold(160 * 200, payload, 200, 0)
     assert [position for position, _ in coded.decode(160, 320)] == [160 * 200]
     assert coded.decoder.concealed == 0
+
+
+def test_many_rows_at_once_are_what_each_is_alone() -> None:
+    codec = ResampledCodec(G722(), 8000)
+    rng = np.random.default_rng(5)
+    encoders = [codec.encoder() for _ in range(3)]
+    audio = rng.normal(0, 3000, (25, 3, 160)).astype(np.int16)
+    sent = [[encoders[leg].encode(audio[tick, leg]) for leg in range(3)] for tick in range(25)]
+    lost = rng.random((25, 3)) < 0.15
+
+    def play(legs: list[int]) -> list[Pcm]:
+        bank = JitterBank()
+        rows = [bank.open(Law.ULAW) for _ in legs]
+        for row in rows:
+            bank.set_codec(row, codec)
+        frames = []
+        for tick in range(25):
+            for row, leg in zip(rows, legs, strict=True):
+                if not lost[tick, leg]:
+                    data = sent[tick][leg]
+                    bank.put_coded(row, tick, tick * 160, leg, False, data, tick * 0.02)
+            frames.append(bank.take(np.array(rows), tick * 0.02).pcm)
+        return [np.stack(frames)[:, index] for index in range(len(legs))]
+
+    together = play([0, 1, 2])
+    for leg in range(3):
+        assert np.array_equal(together[leg], play([leg])[0])
+        assert np.abs(together[leg].astype(np.int32)).max() > 3000
