@@ -15,6 +15,7 @@ from trunkline.media.errors import MalformedAudioError
 from trunkline.media.g711 import DECODE, Law
 from trunkline.media.jitter import JitterBank, JitterSettings
 from trunkline.media.jitter_coded import ClockScale, CodedRow
+from trunkline.media.resampled_codec import ResampledCodec
 
 SETTINGS = JitterSettings(concealment="silence", max_ms=140, far_ms=200)
 CONCEALED, COPIED = 40, 0.5
@@ -23,7 +24,7 @@ CONCEALED, COPIED = 40, 0.5
 
 def level(number: float, samples: int = 160) -> Pcm:
     """Audio that says a number; loud, for the bank leaves out what is quiet."""
-    return np.full(samples, round(500 * (number + 20)), np.int16)
+    return np.full(samples, min(round(500 * (number + 20)), 32_767), np.int16)
 
 
 @dataclass
@@ -291,3 +292,57 @@ def test_a_gap_longer_than_the_ring_is_not_filled() -> None:
     coded.hold(160 * 200, payload, 200, 0)
     assert [position for position, _ in coded.decode(160, 320)] == [160 * 200]
     assert coded.decoder.concealed == 0
+
+
+def test_many_rows_at_once_are_what_each_is_alone() -> None:
+    codec = ResampledCodec(G722(), 8000)
+    rng = np.random.default_rng(5)
+    encoders = [codec.encoder() for _ in range(3)]
+    audio = rng.normal(0, 3000, (25, 3, 160)).astype(np.int16)
+    sent = [[encoders[leg].encode(audio[tick, leg]) for leg in range(3)] for tick in range(25)]
+    lost = rng.random((25, 3)) < 0.15
+
+    def play(legs: list[int]) -> list[Pcm]:
+        bank = JitterBank()
+        rows = [bank.open(Law.ULAW) for _ in legs]
+        for row in rows:
+            bank.set_codec(row, codec)
+        frames = []
+        for tick in range(25):
+            for row, leg in zip(rows, legs, strict=True):
+                if not lost[tick, leg]:
+                    data = sent[tick][leg]
+                    bank.put_coded(row, tick, tick * 160, leg, False, data, tick * 0.02)
+            frames.append(bank.take(np.array(rows), tick * 0.02).pcm)
+        return [np.stack(frames)[:, index] for index in range(len(legs))]
+
+    together = play([0, 1, 2])
+    for leg in range(3):
+        assert np.array_equal(together[leg], play([leg])[0])
+        assert np.abs(together[leg].astype(np.int32)).max() > 3000
+
+
+PACKETS = st.tuples(
+    st.one_of(st.integers(0, 40), st.integers(0, 0xFFFF)),
+    st.one_of(st.integers(0, 40).map(lambda at: at * 960), st.integers(0, 2**32 - 1)),
+    st.integers(0, 1),
+    st.booleans(),
+    st.one_of(st.binary(min_size=2, max_size=2), st.binary(max_size=5)),
+    st.integers(0, 3),
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(PACKETS, max_size=80), st.booleans(), st.booleans())
+def test_nothing_that_is_sent_raises(packets: list[tuple], copies: bool, conceals: bool) -> None:
+    row = Row(Numbers(copies, conceals))
+    for sequence, timestamp, ssrc, marker, payload, ticks in packets:
+        row.bank.put_coded(row.row, sequence, timestamp, ssrc, marker, payload, row.now)
+        for _ in range(ticks):
+            row.take()
+    for _ in range(70):
+        row.take()
+    assert not any(row.heard[-10:])
+    assert len(row.bank._state.coded[row.row]._held) <= 60
+    row.bank.statistics(row.row)
+    row.bank.close(row.row)
