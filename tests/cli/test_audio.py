@@ -68,6 +68,9 @@ def test_the_same_flags_give_the_same_audio(run, tmp_path: Path, speech: Path) -
         (["--far", "nowhere.wav"], "nowhere.wav"),
         (["-o", "nowhere/page.html"], "cannot write"),
         (["-o", "in.html"], "not replaced"),
+        (["-o", "new.wav"], "page.html"),
+        (["-o", "."], "page.html"),
+        (["-o", ".."], "page.html"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(run, speech: Path, flags: list[str], said: str) -> None:

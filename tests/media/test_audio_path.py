@@ -114,6 +114,32 @@ def test_every_codec_goes_through(name: str) -> None:
     assert run.received.any()
 
 
+def test_a_decoder_with_a_memory_never_sees_what_was_lost() -> None:
+    pcm = speech(2, 16000)
+    network = NetworkPattern(0.3, seed=2)
+    run = AudioPath(16000, codec_named("g722", 16000), network).run(pcm)
+    whole = AudioPath(16000, codec_named("g722", 16000)).run(pcm)
+    lost = np.isnan(run.network_ms)
+    first = int(lost.argmax())
+    after = run.positions // run.frame_samples > first + 2
+    played = after & (run.kinds == Kind.PLAYED)
+    at = {int(one): tick for tick, one in enumerate(whole.positions.tolist())}
+    same = [
+        (run.received.reshape(-1, 320)[tick] == whole.received.reshape(-1, 320)[at[place]]).all()
+        for tick, place in enumerate(run.positions.tolist())
+        if played[tick] and place in at
+    ]
+    assert same
+    assert not all(same)
+
+
+def test_stages_begin_afresh_in_each_run() -> None:
+    noise, echo = noise_stage(8000, capacity=1), create_echo("kalman", 8000, capacity=1)
+    path = AudioPath(echo=echo, noise=noise)
+    one, other = (path.run(speech(1), speech(1, seed=2)) for _ in range(2))
+    np.testing.assert_array_equal(one.output, other.output)
+
+
 def test_a_codec_that_is_not_known_or_of_another_rate_is_refused() -> None:
     with pytest.raises(UsageError, match="pcmu, pcma, g722, l16"):
         codec_named("gsm", 8000)

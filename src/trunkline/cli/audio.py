@@ -111,7 +111,7 @@ def inspect(
     out = console()
     for score in inspection.scores:
         value = "–" if score.value is None else f"{score.value:.2f} {score.unit}"
-        out.print(f"{score.label:<36} {value}", markup=False)
+        out.print(f"{score.label:<36} {value}".rstrip(), markup=False)
     out.print(f"The page is {page}, the audio {audio}", markup=False, soft_wrap=True)
 
 

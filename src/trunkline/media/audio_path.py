@@ -169,9 +169,10 @@ class _Reception:
         codec = path.codec
         if codec is None:
             codec = codec_named("pcmu" if rate_hz == G711().rate_hz else "l16", rate_hz)
-        self._heard = _coded(padded.reshape(-1, frame), codec)
         self._settings = path.jitter
         self.network_ms = path.network.delays_ms(self._packets)
+        came = np.append(~np.isnan(self.network_ms), [True] * _QUIET_PACKETS)
+        self._heard = _coded(padded.reshape(-1, frame), came, codec)
         self.bank = JitterBank(rate_hz, path.jitter, 1)
         self.row = self.bank.open(Law.ULAW)
 
@@ -193,7 +194,7 @@ class _Reception:
             statistics = self.bank.statistics(self.row)
             frames.append(taken.pcm)
             kinds.append(kind)
-            going_on = bool(kinds[:-1]) and kinds[-2] != Kind.SILENT
+            going_on = len(kinds) > 1 and kinds[-2] != Kind.SILENT
             positions.append(self._began(position, after, kind, going_on))
             delays.append(statistics.delay_ms)
             targets.append(statistics.target_ms)
@@ -235,11 +236,16 @@ class _Reception:
         self.bank.put_decoded(self.row, number & 0xFFFF, timestamp, 1, number == 0, pcm, at)
 
 
-def _coded(frames: _Pcm, codec: Codec) -> _Pcm:
-    """Frames as they are after coding and decoding."""
+def _coded(frames: _Pcm, came: NDArray[np.bool_], codec: Codec) -> _Pcm:
+    """Frames after coding and decoding; a decoder with a memory never saw what did not come."""
     encoder, decoder = codec.encoder(), codec.decoder()
+    heard = np.zeros_like(frames)
     try:
-        return np.stack([decoder.decode(encoder.encode(frame)) for frame in frames])
+        for number, there in enumerate(came.tolist()):
+            payload = encoder.encode(frames[number])
+            if there:
+                heard[number] = decoder.decode(payload)
     finally:
         encoder.close()
         decoder.close()
+    return heard

@@ -141,7 +141,7 @@ def test_page_and_audio_are_written_for_the_user_alone(made: Inspection, tmp_pat
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("name", ["in.html", "in.wav", "far.html"])
+@pytest.mark.parametrize("name", ["in.html", "far.html"])
 def test_what_was_read_is_not_replaced(made: Inspection, name: str) -> None:
     page = made.options.path.with_name(name)
     with pytest.raises(UsageError, match="not replaced"):

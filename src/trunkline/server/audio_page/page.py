@@ -33,6 +33,10 @@ def write_inspection(inspection: Inspection, page: Path) -> Path:
     Raises:
         UsageError: a file cannot be written, or would replace one that was read.
     """
+    if page.name in ("", "..") or page.suffix.lower() == ".wav":
+        raise UsageError(
+            f"--output is the page, as page.html, not {page}: the audio goes beside it"
+        )
     audio = page.with_suffix(".wav")
     options = inspection.options
     read = {one.resolve() for one in (options.path, options.far) if one is not None}
