@@ -345,6 +345,16 @@ def test_what_is_no_audio_is_silence_and_told() -> None:
         assert any("no audio" in reason for reason in chain.health().reasons)
 
 
+def test_one_odd_frame_in_a_long_call_is_no_reason_to_worry() -> None:
+    chain = Chain(RATE, plain())
+    for number in range(150):
+        frame = np.full(FRAME, np.nan if number == 3 else 0.1, np.float32)
+        chain.process_input(frame, number, number * TICK)
+        chain.read_input(number * TICK)
+        assert chain.health().healthy == (number < 3 or number > 98)
+    assert chain.metrics().faults == 1
+
+
 def test_a_reset_chain_is_a_new_one() -> None:
     used, fresh = Chain(RATE), Chain(RATE)
     for number, frame in enumerate(noise(1, 50)):

@@ -212,3 +212,21 @@ def test_misuse_is_refused():
     for method in (bank.reset, bank.close, bank.delay_ms, bank.drift_ppm, bank.erle_db):
         with pytest.raises(UsageError):
             method(5)
+
+
+def test_a_longer_filter_reaches_further_into_a_room():
+    def left(tail_ms):
+        rng = np.random.default_rng(3)
+        far = speechlike(rng, 5.0)
+        # A second wave 240 ms after the first: the delay that is found is the first one's.
+        near = echo_of(rng, far) + echo_of(rng, far, delay_ms=280, gain=0.3)
+        bank = KalmanEcho(8000, suppress=False, tail_ms=tail_ms)
+        return erle_db(near, run(bank, near[np.newaxis], far[np.newaxis])[0], 3, 5)
+
+    assert left(400) > left(200) + 6
+
+
+@pytest.mark.parametrize("tail_ms", [0, 19, 501])
+def test_a_filter_without_a_length_or_without_end_is_refused(tail_ms):
+    with pytest.raises(UsageError, match="20 to 500 ms"):
+        KalmanEcho(8000, tail_ms=tail_ms)

@@ -14,6 +14,9 @@ __all__ = ["ChainHealth", "ChainMetrics", "ChainSettings"]
 _MOST_MISSING = 0.05
 """Beyond this share of missing packets concealment is heard by everybody."""
 
+_MOST_FAULTY = 0.01
+"""One odd frame in a long call is no reason to worry, two seconds of three minutes are."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChainSettings:
@@ -133,8 +136,9 @@ def judged(metrics: ChainMetrics, settings: ChainSettings) -> ChainHealth:
     ):
         if buffer.overruns and buffer.fill > 0.9:
             reasons.append(f"the {name} buffer overflows: {whose}")
-    if metrics.faults:
+    some = _MOST_FAULTY * metrics.stages.frames
+    if metrics.faults > some:
         reasons.append(f"{metrics.faults} chunks held something that is no audio")
-    if metrics.stages.mended:
+    if metrics.stages.mended > some:
         reasons.append(f"a stage had to begin anew {metrics.stages.mended} times")
     return ChainHealth("degraded" if reasons else "healthy", tuple(reasons))
