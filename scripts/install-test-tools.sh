@@ -1,18 +1,26 @@
 #!/usr/bin/env bash
-# Installs the programs that the tests talk to, from Debian's packages, where it may.
+# Installs the programs and libraries that the tests talk to, from Debian's packages, where it may.
 # Without root it only says which tests will be skipped; with CI=true that is a failure.
 set -euo pipefail
 
-declare -A package=([sipp]=sip-tester [baresip]=baresip-core [flite]=flite [chromium]=chromium)
+declare -A package=(
+  [sipp]=sip-tester [baresip]=baresip-core [flite]=flite [chromium]=chromium
+  [libopus.so.0]=libopus0 [libspandsp.so.2]=libspandsp2 [libspeexdsp.so.1]=libspeexdsp1
+)
 declare -A purpose=(
   [sipp]="calls by sipp" [baresip]="calls by baresip" [flite]="the voices of flite"
-  [chromium]="the pages in a browser"
+  [chromium]="the pages in a browser" [libopus.so.0]="Opus"
+  [libspandsp.so.2]="G.722 against another" [libspeexdsp.so.1]="Speex's echo canceller"
 )
 
 missing() {
   local program
   for program in sipp baresip flite chromium; do
     command -v "$program" >/dev/null || echo "$program"
+  done
+  local library
+  for library in libopus.so.0 libspandsp.so.2 libspeexdsp.so.1; do
+    PATH=$PATH:/sbin:/usr/sbin ldconfig -p | grep -q "$library " || echo "$library"
   done
 }
 

@@ -107,6 +107,10 @@ fi
 pip=("$venv/bin/python" -m pip --disable-pip-version-check install)
 
 step "Trunkline and the packages it needs" "${pip[@]}" --editable ".[$extras]"
+if [[ $purpose == test ]]; then
+  # It asks for matplotlib and more for its own plots; the tests want its library alone.
+  step "RNNoise, for the tests" "${pip[@]}" --no-deps 'pyrnnoise>=0.4.5'
+fi
 
 # What no extra can say: Silero's model without torch, and a voice where the system has none.
 # pip's own words are short there; they say which licences come with it.

@@ -50,12 +50,18 @@ def test_stopped_it_takes_what_it_started_along(
         [checkout / "scripts/setup.sh", "demo"],
         env={**os.environ, "PYTHON": str(slow)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # In the background a shell ignores Ctrl-C, and so would all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
-    until = time.monotonic() + 30
-    while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < until:
-        time.sleep(0.02)
-    setup.send_signal(number)
-    _, err = setup.communicate(timeout=30)
+    with setup:
+        until = time.monotonic() + 30
+        while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < until:
+            time.sleep(0.02)
+        setup.send_signal(number)
+        try:
+            _, err = setup.communicate(timeout=30)
+        finally:
+            setup.kill()
     assert setup.returncode == 130
     assert "setup: stopped" in err
     with pytest.raises(ProcessLookupError):

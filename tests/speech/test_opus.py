@@ -2,6 +2,7 @@
 
 import ctypes.util
 import gc
+import sys
 import weakref
 from pathlib import Path
 
@@ -370,6 +371,7 @@ def test_the_wheels_library_comes_before_the_systems(
     (tmp_path / "av.libs").mkdir()
     for name in ("libopus-114e2b1a.so.0.11.1", "libopusfile-1.so", "libvpx-2.so"):
         (tmp_path / "av.libs" / name).touch()
+    monkeypatch.delitem(sys.modules, "av", raising=False)  # it may be installed, and loaded
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(ctypes.util, "find_library", lambda name: f"lib{name}.so.0")
     assert module._candidates() == [
