@@ -2,10 +2,11 @@
 
 Each call that is listened to costs 5 MB and 2 to 3 % of a core, in a process of its own.
 Choose phrases of three syllables and more. A threshold is how much the phrase must be
-better than any other sounds: 1 is strict, 1e-40 hears it everywhere. At 1e-20, at 8 kHz
-through mu-law, "hello computer", alone and after "Good morning", was found in 8 of 8 by four
-synthetic voices (flite), "operator please" in 2 of 4, and neither in 8 other sentences;
-espeak-ng's voices were found at no threshold (4 of them, 16 kHz). Synthetic voices prove little about people: try your phrase, then choose its threshold.
+better than any other sounds: 1 is strict, smaller ones hear it more readily. At 1e-20, at
+8 kHz through mu-law, "hello computer", alone and after "Good morning", was found in 8 of 8
+clips of four synthetic voices (flite), "operator please" in 2 of 4, and neither in 8 other
+clips; espeak-ng's voices were found at no threshold (4 of them, 16 kHz). Synthetic voices
+prove little about people: try your phrase, then choose its threshold.
 """
 
 import asyncio
