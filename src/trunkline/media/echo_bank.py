@@ -13,7 +13,7 @@ from .echo_state import Selection, grow, move, reset_row, select, selection, sto
 from .echo_watch import Watch, WatchState
 from .frames import FRAME_MS, frame_samples
 from .rows import Rows
-from .stage import Block, RowNumbers, check_block, grown, shards, silence_faults
+from .stage import Block, RowNumbers, grown, shards, take_pair
 
 __all__ = ["KalmanEcho"]
 
@@ -119,15 +119,11 @@ class KalmanEcho:
         Raises:
             UsageError: a shape or type is wrong, or a row is not open.
         """
-        check_block(near, rows, self.frame_samples, self._rows)
-        check_block(far, rows, self.frame_samples, self._rows)
         if frozen is None:
             frozen = np.zeros(len(rows), np.bool_)
         elif frozen.shape != rows.shape or frozen.dtype != np.bool_:
             raise UsageError(f"frozen is one bool a row, not {frozen.dtype} {frozen.shape}")
-        near, faulty = silence_faults(near)
-        far, faulty_far = silence_faults(far)
-        self.faults[rows[np.union1d(faulty, faulty_far)]] += 1
+        near, far = take_pair(near, far, rows, self.frame_samples, self._rows, self.faults)
         out = np.empty_like(near)
         for shard in shards(len(rows), _SHARD):
             chosen = self._find(rows[shard])

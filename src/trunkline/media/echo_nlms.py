@@ -16,7 +16,7 @@ from trunkline.errors import UsageError
 
 from .frames import frame_samples
 from .rows import Rows
-from .stage import Block, RowNumbers, check_block, grown, silence_faults
+from .stage import Block, RowNumbers, grown, take_pair
 
 __all__ = ["NlmsEcho"]
 
@@ -85,11 +85,7 @@ class NlmsEcho:
         Raises:
             UsageError: a shape or type is wrong, or a row is not open.
         """
-        for block in (near, far):
-            check_block(block, rows, self.frame_samples, self._rows)
-        near, faulty = silence_faults(near)
-        far, faulty_far = silence_faults(far)
-        self.faults[rows[np.union1d(faulty, faulty_far)]] += 1
+        near, far = take_pair(near, far, rows, self.frame_samples, self._rows, self.faults)
         out = np.empty_like(near)
         for index, row in enumerate(rows.tolist()):
             learns = frozen is None or not frozen[index]

@@ -17,7 +17,16 @@ from trunkline.errors import UsageError
 from .frames import frame_samples
 from .rows import Rows
 
-__all__ = ["LOUDEST", "Bypass", "Stage", "check_block", "grown", "shards", "silence_faults"]
+__all__ = [
+    "LOUDEST",
+    "Bypass",
+    "Stage",
+    "check_block",
+    "grown",
+    "shards",
+    "silence_faults",
+    "take_pair",
+]
 
 Block = NDArray[np.float32]
 """(n, frame_samples), full scale 1.0."""
@@ -113,6 +122,26 @@ def silence_faults(block: Block) -> tuple[Block, NDArray[np.intp]]:
         return block, np.empty(0, np.intp)
     faulty = np.flatnonzero(~sound.all(axis=1))
     return np.where(sound, block, np.float32(0)), faulty
+
+
+def take_pair(
+    near: Block,
+    far: Block,
+    rows: RowNumbers,
+    samples: int,
+    opened: Rows,
+    faults: NDArray[np.int64],
+) -> tuple[Block, Block]:
+    """What was heard and what was sent, as an echo stage takes them: checked, without faults.
+
+    A row with faults in either is counted once. Raises `UsageError` as `check_block`.
+    """
+    for block in (near, far):
+        check_block(block, rows, samples, opened)
+    near, faulty = silence_faults(near)
+    far, faulty_far = silence_faults(far)
+    faults[rows[np.union1d(faulty, faulty_far)]] += 1
+    return near, far
 
 
 def shards(count: int, size: int) -> Iterator[slice]:

@@ -18,7 +18,7 @@ from trunkline.media import EchoAlignment
 from trunkline.media.frames import frame_samples, to_float, to_int16
 from trunkline.media.resample import Resampler
 from trunkline.media.rows import Rows
-from trunkline.media.stage import check_block, grown, silence_faults
+from trunkline.media.stage import grown, take_pair
 
 __all__ = ["Aec3Echo", "SpeexEcho"]
 
@@ -91,11 +91,7 @@ class _OneByOne:
         Raises:
             UsageError: a shape or type is wrong, or a row is not open.
         """
-        for block in (near, far):
-            check_block(block, rows, self.frame_samples, self._rows)
-        near, faulty = silence_faults(near)
-        far, faulty_far = silence_faults(far)
-        self.faults[rows[np.union1d(faulty, faulty_far)]] += 1
+        near, far = take_pair(near, far, rows, self.frame_samples, self._rows, self.faults)
         if self._alignment is not None:
             far = self._alignment.process(far, near, rows)
         near_pcm, far_pcm = to_int16(near), to_int16(far)
