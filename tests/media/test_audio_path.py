@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from trunkline.errors import UsageError
 from trunkline.media import g711
-from trunkline.media.audio_path import CODECS, AudioPath, codec_named
-from trunkline.media.codec import L16
+from trunkline.media.audio_path import CODECS, AudioPath, codec_delay_samples, codec_named
+from trunkline.media.codec import G711, G722, L16
 from trunkline.media.echo import create_echo
 from trunkline.media.g711 import Law
 from trunkline.media.jitter import JitterSettings, Kind
@@ -39,6 +39,51 @@ def test_linear_audio_is_bit_exact_without_stages() -> None:
     run = AudioPath(16000).run(pcm)
     played = np.repeat(run.kinds == Kind.PLAYED, run.frame_samples)
     np.testing.assert_array_equal(run.received[played], run.aligned(pcm)[played])
+
+
+@pytest.mark.parametrize(("name", "rate_hz"), [("g722", 16000), ("l16", 16000)])
+def test_a_codec_with_a_delay_is_compared_at_the_right_place(name: str, rate_hz: int) -> None:
+    pcm = speech(rate_hz=rate_hz)
+    run = AudioPath(rate_hz, codec_named(name, rate_hz)).run(pcm)
+    played = np.repeat(run.kinds == Kind.PLAYED, run.frame_samples)
+    sent = run.aligned(pcm)[played].astype(np.float64)
+    heard = run.received[played].astype(np.float64)
+    alike = [float(np.roll(sent, shift) @ heard) for shift in (-2, -1, 0, 1, 2)]
+    assert np.argmax(alike) == 2
+
+
+def test_the_delay_of_codecs_is_measured() -> None:
+    assert codec_delay_samples(G711()) == codec_delay_samples(L16(16000)) == 0
+    assert codec_delay_samples(G722()) in (21, 22, 23)  # the two halves of its filter bank
+
+
+class Marked:
+    """A codec whose decoder tells a loss, and makes a tone of it."""
+
+    name, rate_hz, rtp_clock_hz, channels = "MARKED", 8000, 48000, 1
+
+    def samples(self, payload: bytes) -> int:
+        return len(payload) // 2
+
+    def encoder(self):
+        return L16(8000).encoder()
+
+    def decoder(self):
+        plain = L16(8000).decoder()
+
+        class Decoder:
+            decode, recover, close = plain.decode, plain.recover, plain.close
+
+            def conceal(self, samples: int):
+                return np.full(samples, 1234, np.int16)
+
+        return Decoder()
+
+
+def test_a_codec_conceals_what_it_lost_by_itself() -> None:
+    run = AudioPath(8000, Marked(), NetworkPattern(0.1, seed=2)).run(speech())
+    lost = np.isnan(run.network_ms).sum() * run.frame_samples
+    assert np.count_nonzero(run.received == 1234) >= 0.8 * lost > 0
 
 
 def test_the_same_network_gives_the_same_bits() -> None:

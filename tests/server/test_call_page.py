@@ -16,8 +16,8 @@ from trunkline.media.errors import WavError
 from trunkline.media.wav import serialise_wav
 from trunkline.server.call_page import Sound, call_page, recording_starts, write_call_page
 from trunkline.server.call_page.conversation import spans
-from trunkline.server.call_page.markup import duration, moment, safe, words
 from trunkline.server.call_page.sound import STEPS, outline
+from trunkline.server.markup import duration, moment, safe, words
 
 from .demo_material import RECORDED_AFTER, SECONDS, STARTED, TURNS, a_record, a_recording
 

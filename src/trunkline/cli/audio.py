@@ -29,7 +29,7 @@ def inspect(
     channel: int | None = None,
     far_channel: int | None = None,
     rate: int = 8000,
-    codec: Literal["pcmu", "pcma", "g722", "l16"] | None = None,
+    codec: Literal["pcmu", "pcma", "g722", "opus", "l16"] | None = None,
     loss: str = "0%",
     burst: float = 1.0,
     jitter: float = 0.0,
@@ -63,7 +63,7 @@ def inspect(
     rate
         Samples a second of the path; files of another rate are resampled.
     codec
-        Default: pcmu at 8000, l16 at any other rate.
+        opus needs libopus. Default: pcmu at 8000, l16 at any other rate.
     loss
         Share of packets lost: 10% or 0.1.
     burst

@@ -1,8 +1,9 @@
 """The whole audio path of one call in virtual time: what a caller's audio becomes.
 
 Packets of 20 ms through a codec, a network of a given pattern, the jitter buffer with
-concealment and stretching, then echo cancellation and noise suppression, as a leg has
-them. Nothing waits: a tick is a turn of a loop, and the same settings give the same bits.
+concealment (a codec's own where it has one) and stretching, then echo cancellation and
+noise suppression, as a leg has them. Nothing waits: a tick is a turn of a loop, and the
+same settings give the same bits.
 
     path = AudioPath(8000, network=NetworkPattern(loss=0.1, jitter_ms=30))
     run = path.run(pcm)
@@ -24,12 +25,14 @@ from .jitter import JitterBank, JitterSettings, JitterStatistics, Kind
 from .network_pattern import NetworkPattern
 from .stage import Bypass, Stage
 
-__all__ = ["CODECS", "AudioPath", "PathRun", "codec_named"]
+__all__ = ["CODECS", "AudioPath", "PathRun", "codec_delay_samples", "codec_named"]
 
 _Pcm = NDArray[np.int16]
 _TICK_SECONDS = FRAME_MS / 1000
 _QUIET_PACKETS = 2
 """Silence that the sender goes on with, so that the last frame is not missing its end."""
+
+_PROBE_FRAMES = 25
 
 CODECS = ("pcmu", "pcma", "g722", "l16")
 """Names of codecs that need no library."""
@@ -61,7 +64,8 @@ class PathRun:
     kinds: NDArray[np.uint8]
     """What each frame received is (`Kind`), (ticks,)."""
     positions: NDArray[np.int64]
-    """The sample of what was put in that each frame begins with; -1 while nothing plays."""
+    """The sample of what was put in that each frame begins with, the codec's delay taken off:
+    less than 0 in the first frame of a codec that has one. -1 while nothing plays."""
     delay_ms: NDArray[np.float32]
     """The jitter buffer's delay at each tick; 0 while nothing plays."""
     target_ms: NDArray[np.float32]
@@ -81,7 +85,8 @@ class PathRun:
         """What was put in, at the places where it is in ``received``, and as long."""
         frame = self.frame_samples
         index = self.positions[:, np.newaxis] + np.arange(frame)
-        inside = (self.positions[:, np.newaxis] >= 0) & (index < len(source))
+        playing = (self.kinds != Kind.SILENT)[:, np.newaxis]
+        inside = playing & (index >= 0) & (index < len(source))
         padded = np.append(source, np.int16(0))
         return np.asarray(padded[np.where(inside, index, len(source))].ravel(), np.int16)
 
@@ -171,10 +176,14 @@ class _Reception:
             codec = codec_named("pcmu" if rate_hz == G711().rate_hz else "l16", rate_hz)
         self._settings = path.jitter
         self.network_ms = path.network.delays_ms(self._packets)
-        came = np.append(~np.isnan(self.network_ms), [True] * _QUIET_PACKETS)
-        self._heard = _coded(padded.reshape(-1, frame), came, codec)
+        self._payloads = _encoded(padded.reshape(-1, frame), codec)
+        self._codec_delay = codec_delay_samples(codec)
+        self._units = frame * codec.rtp_clock_hz // rate_hz
+        self._plain = isinstance(codec, G711)
         self.bank = JitterBank(rate_hz, path.jitter, 1)
-        self.row = self.bank.open(Law.ULAW)
+        self.row = self.bank.open(codec.law if isinstance(codec, G711) else Law.ULAW)
+        if not self._plain:
+            self.bank.set_codec(self.row, codec)
 
     def run(self) -> "_Reception":
         """Tick until everything that arrived was played."""
@@ -211,7 +220,8 @@ class _Reception:
         """Where a frame began; the first of a talkspurt is not where the row stood before."""
         if kind == Kind.SILENT:
             return -1
-        return before if going_on and kind != Kind.PLAYED else max(0, after - self._frame)
+        begins = before if going_on and kind != Kind.PLAYED else max(0, after - self._frame)
+        return begins - self._codec_delay
 
     def _arrivals(self) -> list[tuple[float, int]]:
         """Time and number of each packet that comes, in the order they do."""
@@ -231,21 +241,38 @@ class _Reception:
         return max(self._packets, int(last / _TICK_SECONDS)) + spare_ms // FRAME_MS + 2
 
     def _put(self, at: float, number: int) -> None:
-        timestamp = number * self._frame & 0xFFFFFFFF
-        pcm = self._heard[number]
-        self.bank.put_decoded(self.row, number & 0xFFFF, timestamp, 1, number == 0, pcm, at)
+        """As a leg files what came: G.711 at once, other codecs when it is their turn."""
+        put = self.bank.put if self._plain else self.bank.put_coded
+        timestamp = number * self._units & 0xFFFFFFFF
+        put(self.row, number & 0xFFFF, timestamp, 1, number == 0, self._payloads[number], at)
 
 
-def _coded(frames: _Pcm, came: NDArray[np.bool_], codec: Codec) -> _Pcm:
-    """Frames after coding and decoding; a decoder with a memory never saw what did not come."""
-    encoder, decoder = codec.encoder(), codec.decoder()
-    heard = np.zeros_like(frames)
+def _encoded(frames: _Pcm, codec: Codec) -> list[bytes]:
+    """The packets that a sender makes of these frames."""
+    encoder = codec.encoder()
     try:
-        for number, there in enumerate(came.tolist()):
-            payload = encoder.encode(frames[number])
-            if there:
-                heard[number] = decoder.decode(payload)
+        return [encoder.encode(frame) for frame in frames]
     finally:
         encoder.close()
+
+
+def codec_delay_samples(codec: Codec) -> int:
+    """By how much a codec's audio comes out later than it went in, at its rate, measured.
+
+    Noise with the slope of speech is sent through it, and looked for in what comes out.
+    """
+    frame = frame_samples(codec.rate_hz)
+    noise = np.random.default_rng(1).standard_normal(_PROBE_FRAMES * frame)
+    spectrum = np.fft.rfft(noise)
+    spectrum[1:] /= 1 + np.arange(1, len(spectrum)) * (codec.rate_hz / len(noise) / 500)
+    shaped = np.fft.irfft(spectrum)
+    sent = (shaped * (8000 / np.abs(shaped).max())).astype(np.int16)
+    decoder = codec.decoder()
+    try:
+        heard = np.concatenate(
+            [decoder.decode(payload) for payload in _encoded(sent.reshape(-1, frame), codec)]
+        )
+    finally:
         decoder.close()
-    return heard
+    likeness = np.fft.irfft(np.fft.rfft(heard) * np.conj(np.fft.rfft(sent.astype(np.float64))))
+    return int(likeness[:frame].argmax())

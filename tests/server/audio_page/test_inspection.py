@@ -12,6 +12,7 @@ from trunkline.media.network_pattern import NetworkPattern
 from trunkline.media.wav import serialise_wav
 from trunkline.server.audio_page import InspectionOptions, inspect_audio
 from trunkline.server.audio_page import inspection as module
+from trunkline.speech.opus import find_opus
 
 from .material import CALLER, FAR, a_file, value
 
@@ -60,6 +61,20 @@ def test_noise_is_suppressed(tmp_path: Path, noise: str) -> None:
     hiss = np.random.default_rng(2).normal(0, 300, 16_000).astype(np.int16)
     made = inspect_audio(InspectionOptions(a_file(tmp_path, hiss), noise=noise))
     assert value(made, "level_out_dbov") < value(made, "level_in_dbov") - 5
+
+
+def test_opus_conceals_and_recovers_by_itself(tmp_path: Path) -> None:
+    options = InspectionOptions(
+        a_file(tmp_path, CALLER), rate_hz=16000, codec="opus", network=NetworkPattern(0.15, seed=2)
+    )
+    if find_opus() is None:
+        with pytest.raises(MissingDependencyError, match="libopus"):
+            inspect_audio(options)
+        return
+    found = inspect_audio(options)
+    assert found.codec == "OPUS"
+    assert found.counters["frames_recovered"] > 0.5 * found.counters["packets_lost"] > 2
+    assert value(found, "network_snr_db") > 0
 
 
 def test_another_rate_goes_as_linear_audio(tmp_path: Path) -> None:

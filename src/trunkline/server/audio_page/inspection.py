@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
 from trunkline.media.audio_path import AudioPath, PathRun, codec_named
+from trunkline.media.codec import Codec
 from trunkline.media.concealment import CONTINUATIONS
 from trunkline.media.echo import ECHO_CANCELLERS, EchoStage, create_echo
 from trunkline.media.frames import frame_samples, level_dbov
@@ -19,6 +20,7 @@ from trunkline.media.noise import METHODS, NoiseSettings, noise_stage
 from trunkline.media.scores import erle_db, segmental_snr_db
 from trunkline.media.stage import Stage
 from trunkline.speech import registry
+from trunkline.speech.opus import Opus, OpusLibrary, OpusSettings
 
 from .source import load_source
 
@@ -39,7 +41,7 @@ class InspectionOptions:
     far_channel: int | None = None
     rate_hz: int = 8000
     codec: str | None = None
-    """One of `audio_path.CODECS`; None as `AudioPath` has it."""
+    """One of `audio_path.CODECS`, or opus; None as `AudioPath` has it."""
     network: NetworkPattern = field(default_factory=NetworkPattern)
     concealment: str = "pitch"
     echo: str | None = None
@@ -88,6 +90,7 @@ class Inspection:
             "frames_concealed": int(kinds[Kind.CONCEALED]),
             "frames_stretched": int(kinds[Kind.STRETCHED]),
             "frames_silent": int(kinds[Kind.SILENT]),
+            "frames_recovered": counted.recovered_frames,
             "frames_dropped": counted.dropped_frames,
             "frames_inserted": counted.inserted_frames,
             "jitter_ms": round(counted.jitter_ms, 2),
@@ -124,7 +127,7 @@ def inspect_audio(options: InspectionOptions) -> Inspection:
     if options.far is None and options.echo not in (None, "off"):
         raise UsageError("--echo needs what the caller heard: --far far.wav")
     name = options.echo or ("off" if options.far is None else "kalman")
-    codec = codec_named(options.codec or ("pcmu" if rate_hz == 8000 else "l16"), rate_hz)
+    codec = _codec(options.codec or ("pcmu" if rate_hz == 8000 else "l16"), options)
     path = AudioPath(
         rate_hz,
         codec,
@@ -138,6 +141,14 @@ def inspect_audio(options: InspectionOptions) -> Inspection:
     run = path.run(near, far)
     scores = (*_scores(near, run, far is not None and name != "off"), *_judged(near, run))
     return Inspection(options, codec.name, name, near, far, run, scores)
+
+
+def _codec(name: str, options: InspectionOptions) -> Codec:
+    if name != "opus":
+        return codec_named(name, options.rate_hz)
+    # A sender is told by reports what is lost, and makes copies accordingly.
+    lost = round(100 * options.network.loss)
+    return Opus(OpusLibrary.load(), options.rate_hz, OpusSettings(expected_loss_percent=lost))
 
 
 def _echo(name: str, rate_hz: int) -> EchoStage:

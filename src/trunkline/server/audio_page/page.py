@@ -15,7 +15,7 @@ from trunkline.media.frames import FRAME_MS, QUIETEST_DBOV
 from trunkline.media.jitter import Kind
 from trunkline.media.scores import frame_levels
 from trunkline.media.wav import serialise_wav
-from trunkline.server.call_page.markup import duration, moment, policy, safe
+from trunkline.server.markup import duration, head, moment, safe
 
 from .drawing import STEPS, bands, dots, line, spectrogram_png, waveform
 from .inspection import Inspection
@@ -60,12 +60,10 @@ def _write(path: Path, data: bytes) -> None:
 
 def audio_page(inspection: Inspection) -> str:
     """The page, as HTML that needs nothing else."""
-    script, style = _static("page.js"), _static("page.css")
+    script = _static("page.js")
     length = len(inspection.run.output) / inspection.run.rate_hz
     return Template(_static("page.html")).substitute(
-        policy=policy(script),
-        title=safe(f"{inspection.options.path.name} – audio path"),
-        style=style,
+        head=head(f"{inspection.options.path.name} – audio path", _static("page.css"), script),
         script=script,
         heading=safe(inspection.options.path.name),
         summary=safe(_summary(inspection)),

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trunkline.calls.record import CallRecord, ToolUse, TurnRecord
+from trunkline.server.markup import moment, safe, words
 
-from .markup import moment, safe, words
 from .sound import STEPS, Sound
 
 __all__ = ["Span", "spans", "timeline", "transcript"]

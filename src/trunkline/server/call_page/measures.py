@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from statistics import median
 
 from trunkline.calls.record import CallRecord
+from trunkline.server.markup import duration, safe, words
 from trunkline.server.quality import quality_lines
 
 from .conversation import Span
-from .markup import duration, safe, words
 
 __all__ = ["facts", "quality", "summary", "waterfall"]
 

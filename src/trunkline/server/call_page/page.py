@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from trunkline.calls.record import CallRecord
 from trunkline.media.errors import WavError
+from trunkline.server.markup import head, safe
 
 from .conversation import spans, timeline, transcript
-from .markup import policy, safe
 from .measures import facts, quality, summary, waterfall
 from .sound import Sound, recording_starts
 
@@ -30,11 +30,10 @@ def call_page(record: CallRecord, recording: Path | None = None, folder: Path | 
     length = sound.duration_seconds if sound else _length(record)
     starts = recording_starts(record, length) if sound else 0.0
     turns = spans(record, starts, length)
-    script, style = _static("page.js"), _static("page.css")
+    script = _static("page.js")
+    title = f"Call {record.caller or record.id} → {record.callee}"
     return Template(_static("page.html")).substitute(
-        policy=policy(script),
-        title=safe(f"Call {record.caller or record.id} → {record.callee}"),
-        style=style,
+        head=head(title, _static("page.css"), script),
         script=script,
         heading=f"{safe(record.caller or 'unknown')} <span class=soft>→</span> "
         f"{safe(record.callee or 'unknown')}",

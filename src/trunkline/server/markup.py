@@ -6,7 +6,7 @@ import html
 import re
 import unicodedata
 
-__all__ = ["duration", "moment", "policy", "safe", "words"]
+__all__ = ["duration", "head", "moment", "safe", "words"]
 
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Marks that turn the direction of the text after them, and so could disguise it."""
@@ -54,7 +54,19 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def policy(script: str) -> str:
+def head(title: str, style: str, script: str) -> str:
+    """What stands in the head of a page that is one file; the script is its own, at its end."""
+    return f"""<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{_policy(script)}">
+<meta name="referrer" content="no-referrer">
+<meta name="color-scheme" content="light dark">
+<meta name="generator" content="Trunkline">
+<title>{safe(title)}</title>
+<style>{style}</style>"""
+
+
+def _policy(script: str) -> str:
     """A page's content policy: its own script runs, and nothing is loaded but a recording."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
