@@ -35,6 +35,7 @@ StageFactory = Callable[[int], Stage]
 _Audio = NDArray[np.int16] | NDArray[np.float32]
 _Mask = NDArray[np.bool_]
 _OFF = "off"
+_NONE = np.empty(0, np.intp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,15 +269,16 @@ class ChainBank:
     ) -> tuple[Block, Block | None]:
         """Both blocks as float32 and audio throughout; faults are counted."""
         audio, faulty = _as_float(block)
-        if self._echo is None:
+        reference = None
+        if self._echo is not None:
+            if far is None:
+                reference = np.zeros_like(audio)
+            else:
+                reference, faulty_far = _as_float(far)
+                if faulty_far.size:
+                    faulty = np.union1d(faulty, faulty_far)
+        if faulty.size:
             self.faults[rows[faulty]] += 1
-            return audio, None
-        if far is None:
-            reference = np.zeros_like(audio)
-        else:
-            reference, faulty_far = _as_float(far)
-            faulty = np.union1d(faulty, faulty_far)
-        self.faults[rows[faulty]] += 1
         return audio, reference
 
     def _run(
@@ -300,9 +302,7 @@ class ChainBank:
             raise UsageError(
                 f"{len(rows)} rows of {self.frame_samples} samples are not a {block.shape} block"
             )
-        if len(set(rows.tolist())) != len(rows):
-            raise UsageError("a row comes twice in one block")
-        self.rows.check_all(rows)
+        self.rows.check_each_once(rows)
 
     def _check_audio(self, audio: _Audio, name: str) -> tuple[int, ...]:
         if audio.dtype not in (np.int16, np.float32):
@@ -350,7 +350,7 @@ def _known(what: str, choice: str | Callable[[int], Any], names: Any) -> None:
 
 def _as_float(block: _Audio) -> tuple[Block, NDArray[np.intp]]:
     if block.dtype == np.int16:
-        return to_float(np.asarray(block, np.int16)), np.empty(0, np.intp)
+        return to_float(np.asarray(block, np.int16)), _NONE
     return silence_faults(np.asarray(block, np.float32))
 
 
