@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +84,51 @@ class VoiceStandIn:
         """Nothing to stop."""
 
 
+class ChainedNode(Node):
+    """A node with the chain on every call."""
+
+    def _make_media(self):
+        from trunkline.media.chain_bank import ChainBank, ChainStages
+        from trunkline.media.lane_chain import LaneChains
+
+        media = super()._make_media()
+        engine = media.engine
+        engine.chains = LaneChains(lambda: ChainBank(stages=ChainStages(recogniser_noise=True)))
+        plain = engine.open
+
+        def opened(lane, phase=None):
+            lane.chain = True
+            plain(lane, phase)
+
+        engine.open = opened
+        return media
+
+
 class Measured:
     """A running node and what is read from it."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
+        self.board = Switchboard()
+        self.board.answer("*")(self.app())
+        folder = Path(tempfile.mkdtemp(prefix="trunkline-bench-"))
+        sip = options["transport"] == "sip"
+        settings = Settings(
+            sip=Sip(port=0),
+            media=Media(first_port=20_000, last_port=29_998),
+            streams=Streams(port=0),
+            speech=Speech(activity="silero"),
+            records=Records(path=folder / "calls.db"),
+        )
+        self.node = (ChainedNode if options.get("chain") else Node)(
+            settings, self.board, sip=sip, streams=not sip, keep_records=options["records"]
+        )
+        self.began = self.cpu = 0.0
+        self.threads: dict[str, float] = {}
+
+    def app(self) -> Callable[[Call], Awaitable[None]]:
+        """What answers: the agent."""
+        options = self.options
         agent = Agent(
             "You answer the telephone.",
             greeting="",
@@ -99,26 +139,11 @@ class Measured:
                 silence_ms=options["silence_ms"], barge_in_ms=options["barge_in_ms"]
             ),
         )
-        self.board = Switchboard()
 
-        @self.board.answer("*")
         async def agent_app(call: Call) -> None:
             await agent.talk(call)
 
-        folder = Path(tempfile.mkdtemp(prefix="trunkline-bench-"))
-        sip = options["transport"] == "sip"
-        settings = Settings(
-            sip=Sip(port=0),
-            media=Media(first_port=20_000, last_port=29_998),
-            streams=Streams(port=0),
-            speech=Speech(activity="silero"),
-            records=Records(path=folder / "calls.db"),
-        )
-        self.node = Node(
-            settings, self.board, sip=sip, streams=not sip, keep_records=options["records"]
-        )
-        self.began = self.cpu = 0.0
-        self.threads: dict[str, float] = {}
+        return agent_app
 
     async def obey(self) -> None:
         """Do what standard input says."""
