@@ -229,9 +229,9 @@ def _joined(party: Party) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What came back in the order it was sent, and when each sample can be heard."""
     assert party.log is not None
     pieces = sorted(party.log)
-    heard = [decode(np.frombuffer(payload, np.uint8), Law.ULAW) for _, _, payload in pieces]
-    times = [at + np.arange(len(pcm)) / RATE_HZ for (_, at, _), pcm in zip(pieces, heard)]
-    return np.concatenate(heard).astype(np.float64), np.concatenate(times)
+    coded = np.stack([np.frombuffer(payload, np.uint8) for _, _, payload in pieces])
+    times = np.array([at for _, at, _ in pieces])[:, np.newaxis] + np.arange(FRAME) / RATE_HZ
+    return decode(coded.reshape(-1), Law.ULAW).astype(np.float64), times.reshape(-1)
 
 
 def delay(calls: int, options: Any) -> None:
@@ -252,14 +252,16 @@ def delay(calls: int, options: Any) -> None:
     delays = [each for one in parties for each in chirps[id(one)].delays(one, first)]
     last = int((total - 0.5) / 0.02)
     said = sum(first <= at // FRAME < last for one in chirps.values() for at in one.said)
-    shown = percentiles(delays)
+    shown, client = percentiles(delays), percentiles(traffic.late)
     buffers = np.mean(found["delay_ms"] or [np.nan])
     print(
         f"{calls} calls, packets late by 0 to {options.network_ms:.0f} ms: chirp in to chirp out "
         f"p50 {shown['p50']:.0f} p95 {shown['p95']:.0f} p99 {shown['p99']:.0f} max "
         f"{shown['max']:.0f} ms, less than 200 wanted; {len(delays)} of {said} chirps found\n"
         f"            from its first sample said to heard, so 20 ms of it making a packet; jitter "
-        f"buffers {buffers:.0f} ms at the end; no buffer at the far end\n            {load()}"
+        f"buffers {buffers:.0f} ms at the end; no buffer at the far end\n            ticks late p99 "
+        f"{found['late_p99_ms']:.1f} max {found['late_max_ms']:.1f} ms, missed {found['missed']}  "
+        f"callers late p99 {client['p99']:.1f} max {client['max']:.1f} ms\n            {load()}"
     )
 
 

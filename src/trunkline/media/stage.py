@@ -162,7 +162,9 @@ def shards(count: int, size: int) -> Iterator[slice]:
 
 def grown(array: NDArray[Any], capacity: int) -> NDArray[Any]:
     """The array with zeros added to its first axis up to ``capacity``."""
-    more = capacity - len(array)
-    if more <= 0:
+    if capacity <= len(array):
         return array
-    return np.concatenate([array, np.zeros((more, *array.shape[1:]), array.dtype)])
+    # Not by joining it to zeros: those would be written, and take memory before a row is used.
+    larger = np.zeros((capacity, *array.shape[1:]), array.dtype)
+    larger[: len(array)] = array
+    return larger
