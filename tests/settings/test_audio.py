@@ -3,14 +3,13 @@
 from dataclasses import asdict
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from trunkline.errors import ConfigError
 from trunkline.media import Chain, ChainSettings
 from trunkline.settings import Audio, check, load, problems
-from trunkline.settings.keys import keys
 from trunkline.settings.sample import sample
+from trunkline.settings.tree import CHAIN_NAMES
 
 OTHERS = {
     "ENABLE_ECHO_CANCELLATION": ("false", False),
@@ -32,12 +31,12 @@ def audio(environ: dict[str, str]) -> Audio:
 
 
 def test_the_chain_is_set_as_the_settings_are_by_name_and_default() -> None:
-    assert msgspec.structs.asdict(Audio()) == asdict(ChainSettings())
-    assert Chain(8000, ChainSettings(**msgspec.structs.asdict(Audio()))).health().healthy
+    assert Audio().chain == asdict(ChainSettings())
+    assert Chain(8000, ChainSettings(**Audio().chain)).health().healthy
 
 
 def test_the_defaults() -> None:
-    assert msgspec.structs.asdict(audio({})) == {
+    assert audio({}).chain == {
         "enable_echo_cancellation": True,
         "enable_noise_reduction": True,
         "enable_jitter_buffer": True,
@@ -57,9 +56,7 @@ def test_every_one_is_read_by_its_own_name() -> None:
     for name, (_, value) in OTHERS.items():
         assert getattr(loaded.settings.audio, name.lower()) == value
         assert loaded.origins[f"audio.{name.lower()}"] == f"env {name}"
-    assert {f"audio.{name.lower()}" for name in OTHERS} == {
-        path for path in keys() if path.startswith("audio.")
-    }
+    assert {name.lower() for name in OTHERS} == set(CHAIN_NAMES)
     check(loaded.settings)
 
 
@@ -136,7 +133,7 @@ def test_whatever_passes_the_checks_makes_a_chain() -> None:
         for value in (low, high):
             given = load(flags={f"audio.{name}": value}).settings
             check(given)
-            Chain(8000, ChainSettings(**msgspec.structs.asdict(given.audio)))
+            Chain(8000, ChainSettings(**given.audio.chain))
 
 
 def test_the_sample_tells_of_the_plain_names() -> None:

@@ -115,6 +115,30 @@ class Watch:
             reference.delay[row] += frame
             self._kalman.advance(path, int(row), self._before(reference, int(row), 1))
 
+    def follow(
+        self,
+        delay: DelayState,
+        reference: ReferenceState,
+        path: FilterState,
+        row: int,
+        shift: float,
+    ) -> None:
+        """A row's echo is later by so many samples from the next frame on; the path is as it was.
+
+        Only the reference moves, in what the filter remembers of it too.
+        """
+        frame = self._reference.frame
+        before = round(float(reference.delay[row]) / frame)
+        moved = float(reference.delay[row]) + shift
+        reference.delay[row] = min(max(moved, 0.0), self._reference.latest)
+        lags = round(float(reference.delay[row]) / frame) - before
+        if lags:
+            delay.cost[row] = np.roll(delay.cost[row], lags)
+            last = delay.cost.shape[1] - 1
+            delay.candidate[row] = min(max(int(delay.candidate[row]) + lags, 0), last)
+        blocks = [self._before(reference, row, back) for back in range(self._kalman.partitions + 1)]
+        self._kalman.retell(path, row, np.stack(blocks))
+
     def judge(
         self,
         state: WatchState,
