@@ -31,7 +31,7 @@ from trunkline.agent import Agent, TurnSettings
 from trunkline.calls.call import Call
 from trunkline.calls.switchboard import Switchboard
 from trunkline.server.node import Node
-from trunkline.settings import Media, Records, Settings, Sip, Speech, Streams
+from trunkline.settings import Audio, Media, Records, Settings, Sip, Speech, Streams
 from trunkline.speech import Finished, Message, Piece, TextDelta, ToolSpec
 from trunkline.speech.standins import SttStandIn
 
@@ -84,24 +84,10 @@ class VoiceStandIn:
         """Nothing to stop."""
 
 
-class ChainedNode(Node):
-    """A node with the chain on every call."""
-
-    def _make_media(self):
-        from trunkline.media.chain_bank import ChainBank, ChainStages
-        from trunkline.media.lane_chain import LaneChains
-
-        media = super()._make_media()
-        engine = media.engine
-        engine.chains = LaneChains(lambda: ChainBank(stages=ChainStages(recogniser_noise=True)))
-        plain = engine.open
-
-        def opened(lane, phase=None):
-            lane.chain = True
-            plain(lane, phase)
-
-        engine.open = opened
-        return media
+def chain_settings(on: bool) -> Audio:
+    """Echo cancellation and noise suppression for every call, or neither for any."""
+    echo, noise = ("kalman", "logmmse") if on else ("off", "off")
+    return Audio(agent_echo=echo, agent_noise=noise, relay_echo=echo, relay_noise=noise)
 
 
 class Measured:
@@ -119,8 +105,9 @@ class Measured:
             streams=Streams(port=0),
             speech=Speech(activity="silero"),
             records=Records(path=folder / "calls.db"),
+            audio=chain_settings(bool(options.get("chain"))),
         )
-        self.node = (ChainedNode if options.get("chain") else Node)(
+        self.node = Node(
             settings, self.board, sip=sip, streams=not sip, keep_records=options["records"]
         )
         self.began = self.cpu = 0.0

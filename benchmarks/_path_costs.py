@@ -1,7 +1,7 @@
 """What each part of the audio path costs, in this process, without sockets.
 
-The parts are called as the engine calls them: four phases of a quarter of the lines each,
-every 20 ms of the lines' time, as fast as it goes. CPU time of the thread.
+The parts are called as the engine calls them, in its phases, every 20 ms of the lines' time, as
+fast as it goes. CPU time of the thread.
 """
 
 import time
@@ -18,6 +18,7 @@ from trunkline.media.engine import PHASES, Engine
 from trunkline.media.g711 import Law, encode
 from trunkline.media.jitter import JitterBank, Kind
 from trunkline.media.lane import JitterInlet, Lane
+from trunkline.media.phases import choose_phase
 from trunkline.speech import registry
 
 __all__ = ["LOSS", "PARTS", "costs", "whole"]
@@ -29,6 +30,16 @@ Spent = dict[str, list[float]]
 _MADE_UP = (Kind.SILENT, Kind.CONCEALED)
 
 
+def phases(rows: int) -> NDArray[np.intp]:
+    """Where the engine places so many lines with a chain, (rows,)."""
+    loads = [0] * PHASES
+    found = []
+    for _ in range(rows):
+        found.append(choose_phase(loads, loads))
+        loads[found[-1]] += 1
+    return np.array(found, np.intp)
+
+
 def arrivals(rows: int, ticks: int, seed: int = 1) -> list[list[list[tuple[float, int, int]]]]:
     """What comes before each tick of each phase: time, row and number of the packet.
 
@@ -38,8 +49,8 @@ def arrivals(rows: int, ticks: int, seed: int = 1) -> list[list[list[tuple[float
     slots: list[list[list[tuple[float, int, int]]]] = [
         [[] for _ in range(PHASES)] for _ in range(ticks)
     ]
-    for row in range(rows):
-        phase, offset = row % PHASES, rng.uniform(0, TICK)
+    for row, phase in enumerate(phases(rows).tolist()):
+        offset = rng.uniform(0, TICK)
         delay = rng.gamma(1.2, JITTER_MS / 1200, ticks)
         for index in np.flatnonzero(rng.random(ticks) >= LOSS).tolist():
             came = offset + index * TICK + delay[index]
@@ -58,7 +69,7 @@ def costs(lines: list[Line], rows: int, seconds: int, only: tuple[str, ...] = PA
     jitter_rows = np.array([bank.open(Law.ULAW) for _ in range(rows)], np.intp)
     parts = {name: part for name, part in _parts(rows).items() if name in only}
     spent: Spent = {name: [0.0] * seconds for name in ("jitter", *parts)}
-    groups = [np.arange(rows)[phase::PHASES] for phase in range(PHASES)]
+    groups = [np.flatnonzero(phases(rows) == phase) for phase in range(PHASES)]
     places = [(group % len(lines), 37 * group) for group in groups]
     near, far = (np.stack([getattr(line, side) for line in lines]) for side in ("near", "far"))
     del near
@@ -125,7 +136,7 @@ def _chain(rows: int, **choice: Any) -> ChainBank:
 def _stagger(bank: Any, rows: int) -> None:
     """Calls begin at any time: their windows of 32 ms are not complete in the same tick."""
     for frames in range(1, 8):
-        later = np.arange(rows)[np.arange(rows) // PHASES % 8 >= frames]
+        later = np.arange(rows)[np.arange(rows) % 8 >= frames]
         if len(later):
             bank.process(np.zeros((len(later), FRAME), np.int16), later)
 
@@ -170,15 +181,12 @@ def whole(
     rows: int,
     seconds: int,
     *,
-    chain: Callable[[Engine, Lane], None] | None,
-    engine: Engine,
-    activity: bool = True,
+    activity: str = "silero",
+    chain: ChainStages | None = None,
 ) -> list[float]:
-    """Microseconds a line and 20 ms of an engine with everything on, one number a second.
-
-    ``chain`` opens the chain of a lane, before the engine opens it.
-    """
-    opened = [_open(engine, number, chain, activity) for number in range(rows)]
+    """Microseconds a line and 20 ms of an engine with everything on, one number a second."""
+    engine = Engine(activity=lambda: registry.create("activity", activity))
+    opened = [_open(engine, number, chain or ChainStages()) for number in range(rows)]
     spent, clock = [0.0] * seconds, time.thread_time
     bank = engine.jitter
     for tick, slot in enumerate(arrivals(rows, 50 * seconds)):
@@ -197,17 +205,12 @@ def whole(
     return [1e6 * each / 50 / rows for each in spent]
 
 
-def _open(
-    engine: Engine, number: int, chain: Callable[[Engine, Lane], None] | None, activity: bool
-) -> Lane:
+def _open(engine: Engine, number: int, chain: ChainStages) -> Lane:
     row = engine.jitter.open(Law.ULAW)
-    lane = Lane(f"lane {number}", inlet=JitterInlet(row), outlet=_Outlet())
-    if chain is not None:
-        chain(engine, lane)
-    engine.open(lane, number % PHASES)
+    lane = Lane(f"lane {number}", inlet=JitterInlet(row), outlet=_Outlet(), chain=chain)
+    engine.open(lane)
     lane.ears.append(_Ear())
-    if activity:
-        engine.want_activity(lane)
+    engine.want_activity(lane)
     return lane
 
 

@@ -1,8 +1,8 @@
 """The measured process of `path.py`: a node with every stage on, for every call.
 
 Its app talks without end on every call (`_lines`) and listens with voice activity; or, for
-the delay, sends back what a recogniser hears, noise suppressed. Same words on standard
-input as `_node.py`.
+the delay, sends back what it hears, which has been through noise suppression as well. Words on
+standard input are those of `_node.py`.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from _lines import lines
 from _material import FRAME
 from _node import Measured
 from trunkline.agent.line import Heard
+from trunkline.calls.audio import AudioPath
 from trunkline.calls.call import Call
 from trunkline.media.lane import Window
 
@@ -62,6 +63,8 @@ class PathNode(Measured):
         return self._talk
 
     async def _return(self, call: Call) -> None:
+        if self.options["chain"]:
+            call.set_audio(AudioPath("kalman", "logmmse", recogniser_noise=True))
         call.listen(Listener(call), activity=True)
         await call.wait_ended()
 

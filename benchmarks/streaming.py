@@ -6,7 +6,9 @@ echo what they get. The *callers* place the calls over SIP and send a packet of
 G.711 every 20 ms on each, on sockets of their own; they count what comes back.
 
 On in the switchboard: SIP, jitter buffer, concealment, RTCP, statistics, detail
-records. Off: the audio chain (there is none yet), recording, voice activity.
+records. Off: recording, voice activity, and without ``--chain`` the audio chain; with it
+every call has echo cancellation and noise suppression. The callers then talk, and send the
+echo of what the bots send, instead of noise; their machine has more to do.
 
     python benchmarks/streaming.py --calls 300 --seconds 60
     python benchmarks/streaming.py --search --seconds 60

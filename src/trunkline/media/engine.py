@@ -28,10 +28,10 @@ from .g711 import DECODE, ENCODE, Law
 from .jitter import JitterBank, Taken
 from .lane import Frame, JitterInlet, Lane, StreamInlet, Window
 from .lane_chain import Came, LaneChains, Plan
+from .phases import PHASES, choose_phase
 
 __all__ = ["PHASES", "TICK_SECONDS", "ActivityBank", "Engine"]
 
-PHASES = 4
 TICK_SECONDS = 0.020
 SILENT_AFTER_TICKS = 5
 """After 100 ms without audio a stream that stopped is heard as silence."""
@@ -143,7 +143,7 @@ class Engine:
     def open(self, lane: Lane, phase: int | None = None) -> None:
         """Drive a lane from its next tick on.
 
-        Without a phase it goes to the least loaded one. Raises `UsageError`
+        Without a phase it goes to the one that `phases` says. Raises `UsageError`
         for another sample rate than the engine's, a lane opened twice, a row of
         the jitter bank that is not open, a phase there is not, or a chain that cannot be.
         """
@@ -154,7 +154,7 @@ class Engine:
         if isinstance(lane.inlet, JitterInlet):
             self.jitter.reception(lane.inlet.row)  # raises unless the row is open
         if phase is None:
-            phase = min(range(PHASES), key=lambda index: len(self._shards[index]))
+            phase = self._phase_for(lane, chained=lane.chain is not None)
         lane.phase = _checked(phase)
         self.chains.open(lane)
         self._place(lane)
@@ -189,9 +189,7 @@ class Engine:
             return
         if len(self._shards[phase]) > 16 + 2 * len(self._lanes) // PHASES:
             return
-        self._remove(lane)
-        lane.phase = phase
-        self._place(lane)
+        self._move(lane, phase)
 
     def set_chain(self, lane: Lane, stages: ChainStages | None) -> None:
         """Give a lane other stages, also in mid-call; None is none.
@@ -204,8 +202,25 @@ class Engine:
             return
         if lane.active:
             self.chains.change(lane, stages)
+            if lane.chain is None:
+                self._move(lane, self._phase_for(lane, chained=True))
             self._shards[lane.phase].stale = True
         lane.chain = stages
+
+    def _phase_for(self, lane: Lane, *, chained: bool) -> int:
+        """Where a lane is best placed; one of a stream is where its audio arrives."""
+        loads = [len(shard) for shard in self._shards]
+        if not chained or not isinstance(lane.inlet, JitterInlet):
+            return choose_phase(loads) if not lane.active else lane.phase
+        return choose_phase(
+            loads,
+            [sum(each.chain is not None for each in shard.packet) for shard in self._shards],
+        )
+
+    def _move(self, lane: Lane, phase: int) -> None:
+        self._remove(lane)
+        lane.phase = phase
+        self._place(lane)
 
     def _place(self, lane: Lane) -> None:
         shard = self._shards[lane.phase]
