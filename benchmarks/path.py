@@ -31,6 +31,7 @@ from _harness import Child, load, percentiles, realtime
 from _lines import LINES, SECONDS, lines
 from _machine import describe
 from _material import FRAME, RATE_HZ, room_tone
+from _path_beside import beside
 from _path_callers import Network, Party, Traffic
 from _path_costs import LOSS, PARTS, costs, whole
 from trunkline.media.g711 import Law, decode
@@ -63,6 +64,17 @@ def show_costs(rows: list[int], seconds: int, only: tuple[str, ...]) -> None:
                 f"  least {min(spent[1:]):8.1f}{target}",
                 flush=True,
             )
+    print(load())
+
+
+def show_beside(rows: list[int], seconds: int) -> None:
+    """Echo and noise by other means."""
+    material = lines()
+    print("echo and noise: µs a call and 20 ms of audio")
+    for count in rows:
+        for name, found in beside(material, count, seconds):
+            shown = found if isinstance(found, str) else f"{found:9.1f}"
+            print(f"{count:4d} calls  {name:40} {shown}", flush=True)
     print(load())
 
 
@@ -257,6 +269,7 @@ def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--costs", action="store_true")
+    parser.add_argument("--beside", action="store_true")
     parser.add_argument("--search", action="store_true", help="find the most calls that hold")
     parser.add_argument("--memory", type=int, metavar="CALLS")
     parser.add_argument("--delay", action="store_true")
@@ -272,6 +285,8 @@ def main() -> None:
     print(describe("onnxruntime", "uvloop"))
     if options.costs:
         return show_costs(options.calls or [1, 100, 500], options.seconds, tuple(options.only))
+    if options.beside:
+        return show_beside(options.calls or [1, 100, 500], options.seconds)
     if not options.ordinary:
         print(f"callers: {realtime(os.SCHED_FIFO, 20, 1)}; the node on core 0")
     if options.search:
