@@ -7,8 +7,8 @@ import pytest
 
 from trunkline.errors import ConfigError
 from trunkline.media import Chain, ChainSettings
-from trunkline.settings import Audio, check, load, problems
-from trunkline.settings.sample import sample
+from trunkline.settings import Audio, TrunkAudio, check, load, problems
+from trunkline.settings.sample import sample, show
 from trunkline.settings.tree import CHAIN_NAMES
 
 OTHERS = {
@@ -139,3 +139,86 @@ def test_whatever_passes_the_checks_makes_a_chain() -> None:
 def test_the_sample_tells_of_the_plain_names() -> None:
     section = sample().partition("[audio]")[0].rpartition("\n\n")[2]
     assert "ENABLE_JITTER_BUFFER=false" in section
+
+
+# The node's own calls
+
+
+def test_agents_have_echo_cancellation_and_nothing_else_is_done_by_default() -> None:
+    given = Audio()
+    assert (given.agent_echo, given.agent_noise, given.agent_recogniser_noise) == (
+        "kalman",
+        "off",
+        False,
+    )
+    assert (given.relay_echo, given.relay_noise, given.trunks) == ("off", "off", {})
+
+
+def test_the_settings_of_calls_have_no_plain_names() -> None:
+    plain = {"AGENT_ECHO": "off", "RELAY_NOISE": "x", "TRUNKS": "x", "AGENT_NOISE": "x"}
+    assert load(environ=plain).settings == load().settings
+    assert audio({"TRUNKLINE_AUDIO__AGENT_ECHO": "off"}).agent_echo == "off"
+
+
+def test_a_trunk_is_a_table_by_its_address_or_account(tmp_path: Path) -> None:
+    path = tmp_path / "trunkline.toml"
+    path.write_text(
+        '[audio]\nagent_echo = "speex"\n'
+        '[audio.trunks."203.0.113.0/24"]\necho = "off"\nnoise = "logmmse"\nstrength = 0.5\n'
+        "[audio.trunks.carrier]\nrecogniser_noise = true\n"
+        '[sip.accounts]\ncarrier = "secret"\n'
+    )
+    settings = load([path]).settings
+    check(settings)
+    assert settings.audio.agent_echo == "speex"
+    assert settings.audio.trunks == {
+        "203.0.113.0/24": TrunkAudio(echo="off", noise="logmmse", strength=0.5),
+        "carrier": TrunkAudio(recogniser_noise=True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ('agent_echo = "loud"', "audio.agent_echo is 'loud' but must be one of \"kalman\", "),
+        ('trunks = "x"', "audio.trunks is 'x' but must be a table, each value a table of echo"),
+        ("trunks.x = 3", "but must be a table, each value a table of echo, noise, strength"),
+        ('trunks.x.ecko = "off"', 'no key audio.trunks."x".ecko; there are echo, noise'),
+        (
+            'trunks.x.echo = "loud"',
+            'audio.trunks."x".echo is \'loud\' but must be one of "kalman"',
+        ),
+        ("trunks.x.strength = 2", "audio.trunks.\"x\".strength is '2' but must be a number from 0"),
+    ],
+)
+def test_what_is_wrong_of_a_trunk_is_told_with_its_place(
+    table: str, says: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "trunkline.toml"
+    path.write_text(f"[audio]\n{table}")
+    with pytest.raises(ConfigError) as caught:
+        load([path])
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["carrier", "203.0.113.0/33", "203.0.113.9/24", "203.0.113", ""])
+def test_a_trunk_that_nobody_can_be_is_refused(name: str) -> None:
+    (problem,) = problems(load(flags={"audio.trunks": {name: {"echo": "off"}}}).settings)
+    assert problem.startswith(f'audio.trunks."{name}": ')
+    assert "write an account of sip.accounts, an address, or a network" in problem
+
+
+@pytest.mark.parametrize(
+    "name", ["203.0.113.0/24", "203.0.113.9", "2001:db8::1", "sip.example.com"]
+)
+def test_a_trunk_may_be_an_address_a_network_or_a_host(name: str) -> None:
+    assert not list(problems(load(flags={"audio.trunks": {name: {"echo": "off"}}}).settings))
+
+
+def test_the_sample_has_the_calls_and_shows_trunks() -> None:
+    assert '\nagent_echo = "kalman"\n' in sample()
+    assert '[audio.trunks]\n# "203.0.113.0/24" = { echo = "off"' in sample()
+    shown = {
+        one.key: one.value for one in show(load(flags={"audio.trunks": {"a.b": {"echo": "off"}}}))
+    }
+    assert shown["audio.trunks"] == '{ "a.b" = { "echo" = "off" } }'

@@ -98,7 +98,7 @@ def _audio(settings: Settings) -> Iterator[str]:
 
 
 def _trunks(settings: Settings) -> Iterator[str]:
-    accounts = {*settings.sip.accounts, settings.outbound.username}
+    accounts = {*settings.sip.accounts, settings.outbound.username} - {""}
     for name in settings.audio.trunks:
         numeric = "/" in name or not name.strip("0123456789.")
         if name in accounts or ("." in name and not numeric):
