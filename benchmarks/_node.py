@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from trunkline.agent import Agent, TurnSettings
 from trunkline.calls.call import Call
 from trunkline.calls.switchboard import Switchboard
 from trunkline.server.node import Node
-from trunkline.settings import Media, Records, Settings, Sip, Speech, Streams
+from trunkline.settings import Audio, Media, Records, Settings, Sip, Speech, Streams
 from trunkline.speech import Finished, Message, Piece, TextDelta, ToolSpec
 from trunkline.speech.standins import SttStandIn
 
@@ -84,11 +84,38 @@ class VoiceStandIn:
         """Nothing to stop."""
 
 
+def chain_settings(on: bool) -> Audio:
+    """Echo cancellation and noise suppression for every call, or neither for any."""
+    echo, noise = ("kalman", "logmmse") if on else ("off", "off")
+    return Audio(agent_echo=echo, agent_noise=noise, relay_echo=echo, relay_noise=noise)
+
+
 class Measured:
     """A running node and what is read from it."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
+        self.board = Switchboard()
+        self.board.answer("*")(self.app())
+        folder = Path(tempfile.mkdtemp(prefix="trunkline-bench-"))
+        sip = options["transport"] == "sip"
+        settings = Settings(
+            sip=Sip(port=0),
+            media=Media(first_port=20_000, last_port=29_998),
+            streams=Streams(port=0),
+            speech=Speech(activity="silero"),
+            records=Records(path=folder / "calls.db"),
+            audio=chain_settings(bool(options.get("chain"))),
+        )
+        self.node = Node(
+            settings, self.board, sip=sip, streams=not sip, keep_records=options["records"]
+        )
+        self.began = self.cpu = 0.0
+        self.threads: dict[str, float] = {}
+
+    def app(self) -> Callable[[Call], Awaitable[None]]:
+        """What answers: the agent."""
+        options = self.options
         agent = Agent(
             "You answer the telephone.",
             greeting="",
@@ -99,26 +126,11 @@ class Measured:
                 silence_ms=options["silence_ms"], barge_in_ms=options["barge_in_ms"]
             ),
         )
-        self.board = Switchboard()
 
-        @self.board.answer("*")
         async def agent_app(call: Call) -> None:
             await agent.talk(call)
 
-        folder = Path(tempfile.mkdtemp(prefix="trunkline-bench-"))
-        sip = options["transport"] == "sip"
-        settings = Settings(
-            sip=Sip(port=0),
-            media=Media(first_port=20_000, last_port=29_998),
-            streams=Streams(port=0),
-            speech=Speech(activity="silero"),
-            records=Records(path=folder / "calls.db"),
-        )
-        self.node = Node(
-            settings, self.board, sip=sip, streams=not sip, keep_records=options["records"]
-        )
-        self.began = self.cpu = 0.0
-        self.threads: dict[str, float] = {}
+        return agent_app
 
     async def obey(self) -> None:
         """Do what standard input says."""

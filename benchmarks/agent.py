@@ -8,7 +8,8 @@ been heard, five seconds in all (`_callers.py`).
 
 Added latency is from the moment the frame with the caller's last sample of speech was sent
 to the arrival of the first frame of the reply, less the configured silence. It includes
-waiting for the tick, recognising where speech ended, thinking, and the way out.
+waiting for the tick, recognising where speech ended, thinking, and the way out. With
+``--chain`` the node takes echo and noise out of what every caller sends, which is 10 ms later.
 
     python benchmarks/agent.py --calls 100 --seconds 60
     python benchmarks/agent.py --search --seconds 60
@@ -27,15 +28,16 @@ CYCLE_MS = 5000
 TARGET_P50_MS, TARGET_P99_MS, TARGET_CPU_MS = 30.0, 60.0, 1000 / 350
 
 
-def run(calls: int, seconds: float, material: list, priority: bool, warm: float = 7.0) -> dict:
+def run(calls: int, material: list, asked: argparse.Namespace, warm: float = 7.0) -> dict:
     """Measure one number of calls."""
     options = {
         "transport": "twilio",
+        "chain": asked.chain,
         "silence_ms": SILENCE_MS,
         "barge_in_ms": 240,
         "reply_seconds": 1.0,
         "records": True,
-        "priority": priority,
+        "priority": not asked.ordinary,
         "core": 0,
     }
     with Child("_node.py", options) as node:
@@ -52,7 +54,7 @@ def run(calls: int, seconds: float, material: list, priority: bool, warm: float 
         for talk in talks:
             talk.reset()
         node.ask("measure")
-        pace.run(callers, seconds)
+        pace.run(callers, asked.seconds)
         found = node.ask("report")
         latencies = [value for talk in talks for value in talk.latencies]
         found |= {
@@ -106,6 +108,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, nargs="+", default=[100])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--search", action="store_true", help="find the most calls that hold")
+    parser.add_argument("--chain", action="store_true", help="echo and noise out of every call")
     parser.add_argument("--ordinary", action="store_true", help="no real-time scheduling")
     options = parser.parse_args()
     clips = voices(TURNS)
@@ -114,14 +117,15 @@ def main() -> None:
     print(f"material: {describe_clips(clips)}; cycle {CYCLE_MS / 1000:.0f} s, reply 1 s")
     print(
         f"on: Twilio WebSockets, Silero (batched), turns (silence {SILENCE_MS} ms), barge-in, "
-        "marks, detail records; stand-ins for the three models; off: recording"
+        "marks, detail records; stand-ins for the three models; off: recording; "
+        f"the audio chain is {'on: Kalman echo, log-MMSE noise' if options.chain else 'off'}"
     )
     if not options.ordinary:
         print(f"callers: {realtime(os.SCHED_FIFO, 20, 1)}")
     best, numbers = 0, list(options.calls)
     while numbers:
         calls = numbers.pop(0)
-        found = run(calls, options.seconds, material, not options.ordinary)
+        found = run(calls, material, options)
         if not best:
             print(f"node: {found['scheduling']}")
         show(calls, found)

@@ -117,9 +117,9 @@ def settled(node: Child, calls: int) -> int:
     raise SystemExit(f"the node has {found['calls']} calls, not {calls}")
 
 
-def idle(transport: str, calls: int) -> None:
+def idle(transport: str, calls: int, chain: bool) -> None:
     """Resident memory of idle calls."""
-    with Child("_node.py", {"transport": transport, **OPTIONS}) as node:
+    with Child("_node.py", {"transport": transport, "chain": chain, **OPTIONS}) as node:
         port, pace = node.hear()["port"], Pace()
         for count in (20, 20):
             batch = Calls(transport, port, [Quiet() for _ in range(count)], pace)
@@ -133,7 +133,8 @@ def idle(transport: str, calls: int) -> None:
         batch.end()
         after = settled(node, 0)
     print(
-        f"{transport}: {calls} idle calls: {(up - before) / calls / 1000:.0f} kB a call "
+        f"{transport}, chain {'on' if chain else 'off'}: {calls} idle calls: "
+        f"{(up - before) / calls / 1000:.0f} kB a call "
         f"({before / 1e6:.1f} MB before, {up / 1e6:.1f} with them, {after / 1e6:.1f} after)\n"
         f"            {load()}"
     )
@@ -176,12 +177,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--transport", choices=("twilio", "sip"), default="twilio")
     parser.add_argument("--idle", type=int, metavar="CALLS")
+    parser.add_argument("--chain", action="store_true", help="echo and noise out of idle calls")
     parser.add_argument("--churn", type=int, metavar="CALLS")
     options = parser.parse_args()
     print(describe("onnxruntime", "picows", "uvloop"))
     print("on: Silero (batched), turns, barge-in, detail records; stand-ins for the three models")
     if options.idle or not options.churn:
-        idle(options.transport, options.idle or 200)
+        idle(options.transport, options.idle or 200, options.chain)
     if options.churn:
         churn(options.transport, options.churn)
 

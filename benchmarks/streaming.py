@@ -6,7 +6,9 @@ echo what they get. The *callers* place the calls over SIP and send a packet of
 G.711 every 20 ms on each, on sockets of their own; they count what comes back.
 
 On in the switchboard: SIP, jitter buffer, concealment, RTCP, statistics, detail
-records. Off: the audio chain (there is none yet), recording, voice activity.
+records. Off: recording, voice activity, and without ``--chain`` the audio chain; with it
+every call has echo cancellation and noise suppression, and the callers talk (the lines of
+`path.py`) instead of sending noise.
 
     python benchmarks/streaming.py --calls 300 --seconds 60
     python benchmarks/streaming.py --search --seconds 60
@@ -66,7 +68,7 @@ def run_bots(ordinary: bool) -> None:
 # -- the switchboard -----------------------------------------------------------------------
 
 
-def run_switchboard(bot_port: int, dialect: str, calls: int, ordinary: bool) -> None:
+def run_switchboard(bot_port: int, dialect: str, calls: int, ordinary: bool, chain: bool) -> None:
     """A node whose only app streams; obeys words on standard input."""
     if not ordinary:
         realtime(os.SCHED_RR, 10, core=0)
@@ -75,8 +77,9 @@ def run_switchboard(bot_port: int, dialect: str, calls: int, ordinary: bool) -> 
     from trunkline.calls.apps import stream
     from trunkline.calls.switchboard import Switchboard
     from trunkline.server.node import Node
-    from trunkline.settings import Media, Records, Settings, Sip, Streams
+    from trunkline.settings import Audio, Media, Records, Settings, Sip, Streams
 
+    echo, noise = ("kalman", "logmmse") if chain else ("off", "off")
     board = Switchboard()
     board.answer("*")(stream(f"ws://127.0.0.1:{bot_port}/", dialect=dialect))
     folder = Path(tempfile.mkdtemp(prefix="trunkline-bench-"))
@@ -85,6 +88,7 @@ def run_switchboard(bot_port: int, dialect: str, calls: int, ordinary: bool) -> 
         media=Media(first_port=20_000, last_port=20_000 + 2 * calls + 200),
         streams=Streams(enabled=False),
         records=Records(path=folder / "calls.db"),
+        audio=Audio(relay_echo=echo, relay_noise=noise),
     )
     node = Node(settings, board)
 
@@ -212,7 +216,8 @@ class Caller:
         self.timestamp = random.getrandbits(32)
         self.received = 0
         self.sent = 0
-        self.payload = bytes(random.choices(range(256), k=160))
+        self.frames = [bytes(random.choices(range(256), k=160))]
+        """What it sends, over and over."""
         self.to_tag = ""
 
     def request(self, method: str, cseq: int, sip_port: int, own_port: int) -> bytes:
@@ -260,6 +265,16 @@ def place_calls(calls: int, sip_port: int) -> tuple[socket.socket, list[Caller]]
     return sip, callers
 
 
+def talk(callers: list[Caller]) -> None:
+    """Have them send speech, each from another place on."""
+    from _lines import lines
+
+    material = [line.coded for line in lines()]
+    for caller in callers:
+        coded, start = material[caller.number % len(material)], 37 * caller.number
+        caller.frames = coded[start % len(coded) :] + coded[: start % len(coded)]
+
+
 def stream_audio(callers: list[Caller], seconds: float) -> None:
     """A packet every 20 ms on each call, spread over the 20 ms; count what comes back."""
     header = struct.Struct("!BBHII").pack
@@ -277,8 +292,9 @@ def stream_audio(callers: list[Caller], seconds: float) -> None:
         for caller in groups[tick % slots]:
             caller.sequence = caller.sequence + 1 & 0xFFFF
             caller.timestamp = caller.timestamp + 160 & 0xFFFFFFFF
+            payload = caller.frames[caller.sent % len(caller.frames)]
             caller.rtp.send(
-                header(0x80, 0, caller.sequence, caller.timestamp, caller.ssrc) + caller.payload
+                header(0x80, 0, caller.sequence, caller.timestamp, caller.ssrc) + payload
             )
             caller.sent += 1
             try:
@@ -305,15 +321,21 @@ def child(*words: object, pipe: bool = False) -> subprocess.Popen:
     )
 
 
-def run(calls: int, seconds: float, dialect: str, ordinary: bool, warm: float = 5.0) -> dict:
+def run(calls: int, seconds: float, options: argparse.Namespace, warm: float = 5.0) -> dict:
     """Measure one number of calls."""
+    ordinary = options.ordinary
     bots = child("bots", int(ordinary))
     switchboard = None
     try:
         bot_port = int(bots.stdout.readline())
-        switchboard = child("switchboard", bot_port, dialect, calls, int(ordinary), pipe=True)
+        switchboard = child(
+            *("switchboard", bot_port, options.dialect, calls, int(ordinary), int(options.chain)),
+            pipe=True,
+        )
         sip_port = int(switchboard.stdout.readline())
         _, callers = place_calls(calls, sip_port)
+        if options.chain:
+            talk(callers)
         stream_audio(callers, warm)
         sent, received = sum(c.sent for c in callers), sum(c.received for c in callers)
         say(switchboard, "measure")
@@ -381,12 +403,12 @@ def show(calls: int, found: dict) -> None:
     )
 
 
-def compare(calls: int, seconds: float, ordinary: bool, rounds: int = 3) -> None:
+def compare(options: argparse.Namespace, rounds: int = 3) -> None:
     """The switchboard and bare sockets, one after the other, a few times."""
-    ratios = []
+    ratios, calls, seconds = [], options.calls, options.seconds / rounds
     for _ in range(rounds):
-        bare = run_beside(calls, seconds / rounds, ordinary)
-        found = run(calls, seconds / rounds, "l16", ordinary)
+        bare = run_beside(calls, seconds, options.ordinary)
+        found = run(calls, seconds, options)
         show(calls, found)
         ratios.append(found["cpu_ms_per_call_second"] / bare)
         print(f"{calls:5d} calls  {bare:.3f} ms by bare sockets; {ratios[-1]:.2f} times that")
@@ -404,31 +426,34 @@ def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] == "bare":
         return run_bare(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1")
     if len(sys.argv) > 1 and sys.argv[1] == "switchboard":
-        port, dialect, calls, ordinary = sys.argv[2:6]
-        return run_switchboard(int(port), dialect, int(calls), ordinary == "1")
+        port, dialect, calls, ordinary, chain = sys.argv[2:7]
+        return run_switchboard(int(port), dialect, int(calls), ordinary == "1", chain == "1")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--dialect", choices=("l16", "ulaw"), default="l16")
     parser.add_argument("--search", action="store_true", help="find the most calls that hold")
+    parser.add_argument("--chain", action="store_true", help="echo and noise out of every call")
     parser.add_argument("--bare", action="store_true", help="beside bare sockets, in turns")
     parser.add_argument(
         "--ordinary", action="store_true", help="no real-time class, no core of its own"
     )
     options = parser.parse_args()
     print(describe("picows", "uvloop"))
-    print(f"material: random G.711 µ-law, {options.dialect} to the bots, both ways")
+    material = "speech with echo (flite)" if options.chain else "random"
+    print(f"material: {material}, G.711 µ-law, {options.dialect} to the bots, both ways")
+    print(f"the audio chain is {'on: Kalman echo, log-MMSE noise' if options.chain else 'off'}")
     if not options.ordinary:
         # The callers are a load, not the thing measured: they must be punctual.
         print(f"callers: {realtime(os.SCHED_FIFO, 20, core=1)}; switchboard on core 0, bots on 1")
     if options.bare:
-        return compare(options.calls, options.seconds, options.ordinary)
+        return compare(options)
     if not options.search:
-        found = run(options.calls, options.seconds, options.dialect, options.ordinary)
+        found = run(options.calls, options.seconds, options)
         return show(options.calls, found)
     best, calls = 0, options.calls
     while True:
-        found = run(calls, options.seconds, options.dialect, options.ordinary)
+        found = run(calls, options.seconds, options)
         show(calls, found)
         if not held(found, calls):
             break

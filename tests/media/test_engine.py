@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
+from trunkline.media.chain_bank import ChainStages
 from trunkline.media.engine import (
     BEHIND_SECONDS,
     CATCH_UP_FRAMES,
@@ -225,6 +226,47 @@ def test_lanes_spread_evenly_over_the_phases() -> None:
     assert lane.phase == 2
     assert len(engine) == 7
     assert engine.lanes == {*lanes[4:], lane}
+
+
+def packets(engine: Engine, count: int, chain: ChainStages | None = None) -> list[Lane]:
+    """Lanes of packets, open."""
+    lanes = []
+    for _ in range(count):
+        inlet = JitterInlet(engine.jitter.open(Law.ULAW))
+        lanes.append(Lane("", inlet=inlet, outlet=MemoryOutlet(), chain=chain))
+        engine.open(lanes[-1])
+    return lanes
+
+
+def test_lanes_with_a_chain_are_gathered_in_one_phase() -> None:
+    engine = Engine()
+    packets(engine, 3)
+    lanes = packets(engine, 5, ChainStages(noise="off", echo="nlms"))
+    assert {lane.phase for lane in lanes} == {3}  # where none was before
+
+
+def test_a_lane_that_is_given_a_chain_joins_those_that_have_one() -> None:
+    engine, stages = Engine(), ChainStages(noise="spectral", echo="off")
+    lanes = packets(engine, 8)
+    for lane in lanes:
+        engine.set_chain(lane, stages)
+    assert len({lane.phase for lane in lanes}) == 1
+    where = lanes[0].phase
+    engine.set_chain(lanes[0], None)
+    assert lanes[0].phase == where  # one move a call is enough
+    for phase in range(PHASES):
+        engine.tick(phase, 0.005 * phase)
+    assert engine.frames_in == 8
+    assert not engine.faults
+
+
+def test_a_stream_with_a_chain_stays_where_its_audio_arrives() -> None:
+    engine, stages = Engine(), ChainStages(noise="spectral", echo="off")
+    packets(engine, 2, stages)
+    stream = Lane("", inlet=StreamInlet(8000), outlet=MemoryOutlet())
+    engine.open(stream, 3)
+    engine.set_chain(stream, stages)
+    assert stream.phase == 3
 
 
 def test_a_lane_is_driven_in_its_phase_alone() -> None:

@@ -69,6 +69,22 @@ def test_conversion_rounds_to_the_nearest_sample() -> None:
     assert frames.to_int16(audio).tolist() == [0, 1, 0, -1]
 
 
+@pytest.mark.parametrize("strange", [None, np.nan, np.inf, 2.0])
+def test_a_sample_is_converted_alike_whatever_its_neighbours_are(strange: float | None) -> None:
+    steps = np.arange(-32769, 32769, 0.25) / 32768
+    audio = np.clip(steps, -1, 1).astype(np.float32)
+    expected = np.minimum(np.rint(audio.astype(np.float64) * 32768), 32767)
+    given_ = audio if strange is None else np.append(audio, np.float32(strange))
+    assert np.array_equal(frames.to_int16(given_)[: len(audio)], expected)
+
+
+@pytest.mark.parametrize("loudest", [32766.4, 32766.5, 32766.6, 32767.4, 32767.6, 32768])
+def test_the_loudest_samples_round_and_do_not_wrap(loudest: float) -> None:
+    audio = np.array([loudest / 32768, -loudest / 32768], np.float32)
+    highest = min(np.rint(np.float64(audio[0]) * 32768), 32767)
+    assert frames.to_int16(audio).tolist() == [highest, np.rint(np.float64(audio[1]) * 32768)]
+
+
 @given(st.lists(st.floats(width=32), max_size=40))
 def test_no_float_is_too_strange_to_convert(values: list[float]) -> None:
     audio = np.array(values, np.float32)

@@ -41,3 +41,15 @@ def test_rows_are_all_open_or_it_is_said(wanted: list[int]) -> None:
     rows.check_all(np.zeros(0, np.intp))
     with pytest.raises(UsageError, match="not open"):
         rows.check_all(np.array(wanted, np.intp))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "complaint"), [([0, 0], "twice"), ([0, 2], "not open"), ([-1], "not open")]
+)
+def test_rows_come_once_and_are_open_or_it_is_said(wanted: list[int], complaint: str) -> None:
+    rows = Rows(4)
+    rows.open(), rows.open()
+    rows.check_each_once(np.array([1, 0], np.intp))
+    rows.check_each_once(np.zeros(0, np.intp))
+    with pytest.raises(UsageError, match=complaint):
+        rows.check_each_once(np.array(wanted, np.intp))

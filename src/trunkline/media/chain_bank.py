@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from trunkline.errors import UsageError
 
 from .echo import ECHO_CANCELLERS, EchoStage, create_echo
-from .echo_bank import LONGEST_TAIL_MS, TAIL_MS
+from .echo_bank import LONGEST_TAIL_MS, TAIL_MS, KalmanEcho
 from .frames import frame_samples, to_float, to_int16
 from .noise import METHODS, NoiseBank, NoiseSettings, noise_stage
 from .rows import Rows
@@ -35,6 +35,7 @@ StageFactory = Callable[[int], Stage]
 _Audio = NDArray[np.int16] | NDArray[np.float32]
 _Mask = NDArray[np.bool_]
 _OFF = "off"
+_NONE = np.empty(0, np.intp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,7 @@ class ChainBank:
         far: _Audio | None = None,
         frozen: _Mask | None = None,
         learn: _Mask | None = None,
+        shift: NDArray[np.int64] | None = None,
     ) -> Branches:
         """The next 20 ms of these rows, each once.
 
@@ -234,6 +236,8 @@ class ChainBank:
             far: what was really sent in the same 20 ms, (n, 20 ms); None is silence.
             frozen: (n,) rows whose frame was made up: the canceller learns nothing of it.
             learn: (n,) rows whose frame is known to be noise alone.
+            shift: (n,) by how many samples the echo comes later than in the frame before,
+                where a jitter buffer knows; for "kalman".
 
         Raises:
             UsageError: a block does not suit the rows, or a row is not open.
@@ -249,7 +253,9 @@ class ChainBank:
             return Branches(block, block)
         audio, reference = self._sound(block, far, rows)
         if self._echo is not None:
-            audio = self._run(self._echo, audio, rows, reference, frozen=frozen)
+            moves = shift is not None and isinstance(self._echo.stage, KalmanEcho)
+            more = {"shift": shift} if moves else {}
+            audio = self._run(self._echo, audio, rows, reference, frozen=frozen, **more)
         recogniser = people = audio
         if self._noise is not None:
             bank = isinstance(self._noise.stage, NoiseBank)
@@ -268,15 +274,16 @@ class ChainBank:
     ) -> tuple[Block, Block | None]:
         """Both blocks as float32 and audio throughout; faults are counted."""
         audio, faulty = _as_float(block)
-        if self._echo is None:
+        reference = None
+        if self._echo is not None:
+            if far is None:
+                reference = np.zeros_like(audio)
+            else:
+                reference, faulty_far = _as_float(far)
+                if faulty_far.size:
+                    faulty = np.union1d(faulty, faulty_far)
+        if faulty.size:
             self.faults[rows[faulty]] += 1
-            return audio, None
-        if far is None:
-            reference = np.zeros_like(audio)
-        else:
-            reference, faulty_far = _as_float(far)
-            faulty = np.union1d(faulty, faulty_far)
-        self.faults[rows[faulty]] += 1
         return audio, reference
 
     def _run(
@@ -300,9 +307,7 @@ class ChainBank:
             raise UsageError(
                 f"{len(rows)} rows of {self.frame_samples} samples are not a {block.shape} block"
             )
-        if len(set(rows.tolist())) != len(rows):
-            raise UsageError("a row comes twice in one block")
-        self.rows.check_all(rows)
+        self.rows.check_each_once(rows)
 
     def _check_audio(self, audio: _Audio, name: str) -> tuple[int, ...]:
         if audio.dtype not in (np.int16, np.float32):
@@ -350,7 +355,7 @@ def _known(what: str, choice: str | Callable[[int], Any], names: Any) -> None:
 
 def _as_float(block: _Audio) -> tuple[Block, NDArray[np.intp]]:
     if block.dtype == np.int16:
-        return to_float(np.asarray(block, np.int16)), np.empty(0, np.intp)
+        return to_float(np.asarray(block, np.int16)), _NONE
     return silence_faults(np.asarray(block, np.float32))
 
 

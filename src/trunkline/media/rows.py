@@ -43,3 +43,11 @@ class Rows:
         """Raise `UsageError` unless all of these rows are open."""
         if not self.opened.issuperset(rows.tolist()):
             raise UsageError("a row of the bank that was asked for is not open")
+
+    def check_each_once(self, rows: NDArray[np.intp]) -> None:
+        """Raise `UsageError` unless all of these rows are open, and none comes twice."""
+        numbers = set(rows.tolist())
+        if len(numbers) != len(rows):
+            raise UsageError("a row comes twice in one block")
+        if not numbers <= self.opened:
+            raise UsageError("a row of the bank that was asked for is not open")

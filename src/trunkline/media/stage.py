@@ -21,6 +21,7 @@ __all__ = [
     "LOUDEST",
     "Bypass",
     "Stage",
+    "check_audio",
     "check_block",
     "grown",
     "shards",
@@ -33,9 +34,10 @@ Block = NDArray[np.float32]
 RowNumbers = NDArray[np.intp]
 """(n,), each row once."""
 
-LOUDEST = np.float32(512)
+LOUDEST = 512.0
 """54 dB above full scale. No audio is louder; its square and a sum of thousands of them
 are far from what float32 holds."""
+_NONE = np.empty(0, np.intp)
 
 
 class Stage(Protocol):
@@ -95,19 +97,23 @@ class Bypass:
         """The block itself where it is audio."""
         check_block(block, rows, self.frame_samples, self.rows)
         block, faulty = silence_faults(block)
-        self.faults[rows[faulty]] += 1
+        if faulty.size:
+            self.faults[rows[faulty]] += 1
         return block
 
 
 def check_block(block: Block, rows: RowNumbers, samples: int, opened: Rows) -> None:
     """Raise `UsageError` unless block and rows suit each other and the bank."""
+    check_audio(block, rows, samples)
+    opened.check_each_once(rows)
+
+
+def check_audio(block: Block, rows: RowNumbers, samples: int) -> None:
+    """Raise `UsageError` unless the block is of so many rows and samples."""
     if block.dtype != np.float32:
         raise UsageError(f"a stage takes float32, not {block.dtype}")
     if block.shape != (len(rows), samples):
         raise UsageError(f"{len(rows)} rows of {samples} samples are not a {block.shape} block")
-    if len(set(rows.tolist())) != len(rows):
-        raise UsageError("a row comes twice in one block")
-    opened.check_all(rows)
 
 
 def silence_faults(block: Block) -> tuple[Block, NDArray[np.intp]]:
@@ -116,10 +122,12 @@ def silence_faults(block: Block) -> tuple[Block, NDArray[np.intp]]:
     No audio is what is not a number, infinite, or beyond `LOUDEST`. A block without any
     is given back as it is; otherwise it is copied, and rows without any keep their bits.
     """
-    # One pass in the common case: a comparison with a NaN is false.
+    # The common case makes no array: both searches stop at a NaN, and comparing it is false.
+    if not block.size or (
+        block.item(block.argmax()) <= LOUDEST and block.item(block.argmin()) >= -LOUDEST
+    ):
+        return block, _NONE
     sound = np.abs(block) <= LOUDEST
-    if sound.all():
-        return block, np.empty(0, np.intp)
     faulty = np.flatnonzero(~sound.all(axis=1))
     return np.where(sound, block, np.float32(0)), faulty
 
@@ -136,11 +144,12 @@ def take_pair(
 
     A row with faults in either is counted once. Raises `UsageError` as `check_block`.
     """
-    for block in (near, far):
-        check_block(block, rows, samples, opened)
+    check_block(near, rows, samples, opened)
+    check_audio(far, rows, samples)
     near, faulty = silence_faults(near)
     far, faulty_far = silence_faults(far)
-    faults[rows[np.union1d(faulty, faulty_far)]] += 1
+    if faulty.size or faulty_far.size:
+        faults[rows[np.union1d(faulty, faulty_far)]] += 1
     return near, far
 
 
@@ -153,7 +162,9 @@ def shards(count: int, size: int) -> Iterator[slice]:
 
 def grown(array: NDArray[Any], capacity: int) -> NDArray[Any]:
     """The array with zeros added to its first axis up to ``capacity``."""
-    more = capacity - len(array)
-    if more <= 0:
+    if capacity <= len(array):
         return array
-    return np.concatenate([array, np.zeros((more, *array.shape[1:]), array.dtype)])
+    # Not by joining it to zeros: those would be written, and take memory before a row is used.
+    larger = np.zeros((capacity, *array.shape[1:]), array.dtype)
+    larger[: len(array)] = array
+    return larger
