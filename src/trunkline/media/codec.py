@@ -39,6 +39,12 @@ class Encoder(Protocol):
         `UsageError` for a length or type the codec cannot take.
         """
 
+    def expect_loss(self, percent: float) -> None:
+        """The far end reports that it lost so much of what was sent, 0 to 100.
+
+        For codecs that can guard against loss; others take no notice.
+        """
+
     def close(self) -> None:
         """Free what it holds. Legal more than once; nothing may be encoded afterwards."""
 
@@ -96,7 +102,10 @@ class Codec(Protocol):
 
 
 class _Plain:
-    """The half of a decoder that codecs without memory of their losses share."""
+    """What coders share that neither know of losses nor hold anything."""
+
+    def expect_loss(self, percent: float) -> None:
+        """Nothing can be done about it."""
 
     def conceal(self, samples: int) -> Pcm | None:
         """None: the jitter buffer conceals."""

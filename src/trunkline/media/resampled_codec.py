@@ -45,6 +45,9 @@ class _ResampledEncoder:
             raise UsageError(f"a codec takes one row of int16, not {pcm.dtype} of {pcm.shape}")
         return self._encoder.encode(self._converter.convert(pcm))
 
+    def expect_loss(self, percent: float) -> None:
+        self._encoder.expect_loss(percent)
+
     def close(self) -> None:
         self._encoder.close()
 
