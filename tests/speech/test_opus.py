@@ -184,6 +184,15 @@ def test_bitrate_and_bandwidth_are_followed(library: OpusLibrary) -> None:
     assert packet.mode is OpusMode.SILK
 
 
+def test_a_codec_tells_whether_somebody_speaks(library: OpusLibrary) -> None:
+    codec = Opus(library)
+    encoder = codec.encoder()
+    spoken = [codec.quiet(encoder.encode(frame)) for frame in voiced(30)]
+    hiss = np.random.default_rng(1).normal(0, 30, (50, 320)).astype(np.int16)
+    silent = [codec.quiet(encoder.encode(frame)) for frame in hiss]
+    assert not any(spoken[3:13]) and all(silent[-10:])
+
+
 def expected(encoder: OpusEncoder) -> int:
     """The loss that libopus was told to expect, in percent."""
     found = ctypes.c_int32()

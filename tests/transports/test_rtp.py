@@ -460,6 +460,9 @@ class Marked:
     def samples(self, payload: bytes) -> int:
         return 160
 
+    def quiet(self, payload: bytes) -> bool:
+        return False
+
     def encoder(self) -> "Marked":
         return self
 

@@ -94,6 +94,9 @@ class Codec(Protocol):
     def samples(self, payload: bytes) -> int:
         """Samples in a payload, without decoding it; raises `MalformedAudioError`."""
 
+    def quiet(self, payload: bytes) -> bool:
+        """Whether nobody speaks in a payload that `samples` took: a pause may follow."""
+
     def encoder(self) -> Encoder:
         """A new encoder for one direction of one leg."""
 
@@ -164,6 +167,10 @@ class G711:
         """One a byte."""
         return _bounded(payload, len(payload), self.rate_hz)
 
+    def quiet(self, payload: bytes) -> bool:
+        """Nothing in it tells."""
+        return False
+
     def encoder(self) -> Encoder:
         """Without memory."""
         return _G711Leg(self)
@@ -211,6 +218,10 @@ class L16:
             raise MalformedAudioError(f"{len(payload)} bytes are not whole 16-bit samples")
         return _bounded(payload, len(payload) // 2, self.rate_hz)
 
+    def quiet(self, payload: bytes) -> bool:
+        """Nothing in it tells."""
+        return False
+
     def encoder(self) -> Encoder:
         """Without memory."""
         return _L16Leg(self)
@@ -250,6 +261,10 @@ class G722:
     def samples(self, payload: bytes) -> int:
         """Two a byte."""
         return _bounded(payload, 2 * len(payload), self.rate_hz)
+
+    def quiet(self, payload: bytes) -> bool:
+        """Nothing in it tells."""
+        return False
 
     def encoder(self) -> Encoder:
         """With a state of its own."""

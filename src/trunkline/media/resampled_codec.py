@@ -120,6 +120,10 @@ class ResampledCodec:
             raise MalformedAudioError(f"{held} samples are no whole number at {self.rate_hz} Hz")
         return held // self.ratio
 
+    def quiet(self, payload: bytes) -> bool:
+        """What the inner codec says."""
+        return self.codec.quiet(payload)
+
     def encoder(self) -> Encoder:
         """Takes audio at our rate."""
         return _ResampledEncoder(self)

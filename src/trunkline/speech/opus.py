@@ -373,6 +373,10 @@ class Opus:
         """What the packet says of itself; raises `MalformedAudioError`."""
         return OpusPacket.parse(payload).samples(self.rate_hz)
 
+    def quiet(self, payload: bytes) -> bool:
+        """What the packet says of itself: the sender may send nothing from then on."""
+        return OpusPacket.parse(payload).quiet
+
     def encoder(self) -> Encoder:
         """A new `OpusEncoder`."""
         return OpusEncoder(self.library, self.rate_hz, self.settings)
