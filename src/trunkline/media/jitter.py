@@ -133,6 +133,8 @@ class JitterStatistics:
     """Delay now, of the fastest packet; 0 while nothing plays."""
     recovered_frames: int = 0
     """Lost audio of which a later packet had a copy (Opus), in whole frames."""
+    malformed: int = 0
+    """Payloads that no encoder of the row's codec makes; they count as lost."""
 
 
 class JitterBank:
@@ -554,6 +556,7 @@ class JitterBank:
             counts[Count.LATE] += coded.late
             counts[Count.CONCEALED] += coded.decoder.concealed // state.frame
             counts[Count.RECOVERED] += coded.decoder.recovered // state.frame
+            counts[Count.MALFORMED] += coded.decoder.malformed
         return JitterStatistics(
             received=int(reception.received[row]) + counts[Count.RECEIVED_BEFORE],
             lost=reception.lost(row) + counts[Count.LOST_BEFORE],
@@ -572,4 +575,5 @@ class JitterBank:
             target_ms=float(state.delay.wanted[row]) / per_ms,
             delay_ms=float(state.level[row]) / per_ms if state.playing[row] else 0.0,
             recovered_frames=counts[Count.RECOVERED],
+            malformed=counts[Count.MALFORMED],
         )

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from trunkline.errors import MissingDependencyError, UsageError
 from trunkline.media import g722
 from trunkline.media.codec import G722, Decoder, Encoder
+from trunkline.media.errors import MalformedAudioError
 
 __all__ = ["FFmpegG722", "LibraryG722", "SpandspG722", "find_g722"]
 
@@ -172,13 +173,17 @@ class _FFmpegEncoder(_Coder):
 class _FFmpegDecoder(_Coder):
     def __init__(self) -> None:
         self._context = _context("r")
-        self._packet = _av().Packet
+        self._packet, self._refused = _av().Packet, _av().FFmpegError
 
     def decode(self, payload: bytes) -> Pcm:
-        samples = G722().samples(payload)
-        frames = self._context.decode(self._packet(payload))
-        pcm = np.concatenate([frame.to_ndarray()[0] for frame in frames])
-        assert pcm.size == samples
+        G722().samples(payload)
+        try:
+            frames = self._context.decode(self._packet(payload))
+        except self._refused as error:  # every byte is a code: out of memory, or a new FFmpeg
+            raise MalformedAudioError(f"FFmpeg: {error}") from None
+        if len(frames) != 1:
+            raise MalformedAudioError(f"FFmpeg makes {len(frames)} frames of it")
+        pcm: Pcm = frames[0].to_ndarray()[0]
         return pcm
 
     def close(self) -> None:
