@@ -1,8 +1,11 @@
 """Codecs: what each costs for 1, 100 and 500 calls, resampling too, and Opus under loss.
 
 Costs are CPU time of one thread, the least of several repeats, in microseconds a call and
-frame of 20 ms. G.711, L16, G.722 and resampling are done for all calls in one block, as
-the engine does; Opus, and G.722's single coder, call after call.
+frame of 20 ms. G.711, L16, G.722's bank and resampling are done for all calls in one block;
+Opus and G.722's other coders call after call, as on a node's calls.
+
+Resampling: see ``_resampling``. Complexity: what Opus's encoder costs and gains, without loss
+and with 10 % of it, at 8 and at 16 kHz.
 
 Loss: speech synthesised by flite at 16 kHz over room tone of -60 dBov, each voice with its
 own patterns of random loss. A lost packet is recovered from the next one where that arrived
@@ -14,10 +17,12 @@ and carries a copy (in-band FEC, one packet ahead), else concealed by libopus. P
 """
 
 import argparse
+import contextlib
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +30,19 @@ from numpy.typing import NDArray
 
 from _harness import load
 from _machine import describe
+from _resampling import report
+from trunkline.errors import MissingDependencyError
 from trunkline.media import g711, l16
+from trunkline.media.codec import G722, Codec
 from trunkline.media.g711 import Law
-from trunkline.media.g722 import G722Decoder, G722Encoder
 from trunkline.media.g722_bank import G722DecoderBank, G722EncoderBank
 from trunkline.media.resample import Resampler, StreamResampler
+from trunkline.media.resampled_codec import ResampledCodec
 from trunkline.media.wav import parse_wav
+from trunkline.speech.g722 import FFmpegG722, LibraryG722, SpandspG722, find_g722
 from trunkline.speech.opus import OpusDecoder, OpusEncoder, OpusLibrary, OpusSettings, find_opus
 
+PARTS = ("costs", "resampling", "complexity", "loss")
 CALLS = (1, 100, 500)
 RATES = (8000, 16_000, 24_000, 48_000)
 RATE_HZ, FRAME = 16_000, 320
@@ -84,6 +94,23 @@ def batched(rows: int) -> dict[str, tuple[Work, Work]]:
     }
 
 
+def singly() -> dict[str, Codec]:
+    """G.722's coders of one call, those that are installed."""
+    found: dict[str, Codec] = {}
+    for name, make in (("FFmpeg", FFmpegG722), ("spandsp", SpandspG722)):
+        with contextlib.suppress(MissingDependencyError):
+            found[f"G.722, {name}"] = LibraryG722(make())
+    return found | {"G.722, ours": G722()}
+
+
+def single_work(codec: Codec) -> tuple[Work, Work]:
+    """One frame of noise, again and again."""
+    encoder, decoder = codec.encoder(), codec.decoder()
+    pcm = noise(1, codec.rate_hz // 50)[0]
+    payload = encoder.encode(pcm)
+    return lambda: encoder.encode(pcm), lambda: decoder.decode(payload)
+
+
 def opus_work(library: OpusLibrary, rate_hz: int, settings: OpusSettings) -> tuple[Work, Work]:
     """A hundred frames of speech-like sound in turn, one a call."""
     encoder, decoder = OpusEncoder(library, rate_hz, settings), OpusDecoder(library, rate_hz)
@@ -106,13 +133,12 @@ def costs(library: OpusLibrary | None, settings: OpusSettings) -> None:
     for name, cells in found.items():
         row = ", ".join(f"{n}: {cell}" for n, cell in zip(CALLS, cells, strict=True))
         print(f"  {name:24} {row}")
-    pcm = noise(1, 320)[0]
-    encoder, decoder = G722Encoder(), G722Decoder()
-    payload = encoder.encode(pcm)
-    single = cost_us(lambda: encoder.encode(pcm), 1), cost_us(lambda: decoder.decode(payload), 1)
-    print(f"  {'G.722, single':24} any: {single[0]:.0f} / {single[1]:.0f}")
+    for name, codec in singly().items():
+        for each, on in ((codec, ""), (ResampledCodec(codec), " at 8 kHz")):
+            encode, decode = single_work(each)
+            print(f"  {name + on:24} any: {cost_us(encode, 1):.1f} / {cost_us(decode, 1):.1f}")
     if library is not None:
-        for rate_hz in (16_000, 48_000):
+        for rate_hz in (8000, 16_000, 48_000):
             encode, decode = opus_work(library, rate_hz, settings)
             name = f"Opus, {rate_hz // 1000} kHz"
             print(f"  {name:24} any: {cost_us(encode, 1):.1f} / {cost_us(decode, 1):.1f}")
@@ -155,9 +181,11 @@ def relayed(
     *,
     copies: bool,
 ) -> tuple[NDArray[np.int16], float]:
-    """What is heard of it, and bits a second."""
-    encoder, decoder = OpusEncoder(library, RATE_HZ, settings), OpusDecoder(library, RATE_HZ)
-    payloads = [encoder.encode(frame) for frame in pcm.reshape(-1, FRAME)]
+    """What is heard of it, and bits a second; ``lost`` has one for each 20 ms."""
+    frame = pcm.size // lost.size
+    encoder = OpusEncoder(library, 50 * frame, settings)
+    decoder = OpusDecoder(library, 50 * frame)
+    payloads = [encoder.encode(part) for part in pcm.reshape(-1, frame)]
     heard = []
     for number, payload in enumerate(payloads):
         if not lost[number]:
@@ -165,8 +193,8 @@ def relayed(
             continue
         after = number + 1
         there = copies and after < len(payloads) and not lost[after]
-        copy = decoder.recover(payloads[after], FRAME) if there else None
-        heard.append(decoder.conceal(FRAME) if copy is None else copy)
+        copy = decoder.recover(payloads[after], frame) if there else None
+        heard.append(decoder.conceal(frame) if copy is None else copy)
     return np.concatenate(heard), 400 * float(np.mean([len(payload) for payload in payloads]))
 
 
@@ -195,12 +223,40 @@ def loss(library: OpusLibrary, settings: OpusSettings, rates: list[float], seeds
             )
 
 
+def complexity(library: OpusLibrary, bitrate: int, levels: list[int]) -> None:
+    """What the encoder costs and gains, by complexity."""
+    from pesq import pesq
+
+    clips = [spoken(voice, text) for voice in VOICES for text in TEXTS]
+    print(f"\nOpus by complexity: {library.version}, {bitrate} bit/s, the clips of the loss table;")
+    print("  encoder us / decoder us a frame, PESQ-NB without loss / with 10 %, FEC one ahead")
+    for rate_hz in (8000, RATE_HZ):
+        for level in levels:
+            plain = OpusSettings(bitrate=bitrate, complexity=level, expected_loss_percent=0)
+            guarded = replace(plain, expected_loss_percent=10)
+            spent = [cost_us(work, 1) for work in opus_work(library, rate_hz, plain)]
+            scores: list[list[float]] = [[], []]
+            for index, clip in enumerate(clips):
+                resampler = StreamResampler(RATE_HZ, rate_hz)
+                pcm = np.concatenate([resampler.push(clip), resampler.flush()])
+                chance = np.random.default_rng(index).random(pcm.size // (rate_hz // 50))
+                for found, settings, rate in zip(scores, (plain, guarded), (0, 0.1), strict=True):
+                    heard = relayed(pcm, chance < rate, library, settings, copies=True)[0]
+                    found.append(pesq(rate_hz, pcm, heard, "nb"))
+            nothing, some = (float(np.mean(found)) for found in scores)
+            print(
+                f"  {rate_hz // 1000:2} kHz, {level:2}: {spent[0]:4.0f} / {spent[1]:.0f}, "
+                f"{nothing:.2f} / {some:.2f}"
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=("costs", "loss"))
+    parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--opus", default="", help="path of a libopus")
     parser.add_argument("--bitrate", type=int, default=24_000)
     parser.add_argument("--complexity", type=int, default=5)
+    parser.add_argument("--complexities", type=int, nargs="+", default=[1, 3, 5, 9, 10])
     parser.add_argument("--expected-loss", type=int, default=10, help="percent, for the encoder")
     parser.add_argument("--loss", type=float, nargs="+", default=[0.0, 10.0], help="percent")
     parser.add_argument("--seeds", type=int, default=2)
@@ -209,14 +265,21 @@ def main() -> None:
     print(load())
     library = find_opus(options.opus)
     print("opus:", library.version if library else "no libopus found")
+    g722 = find_g722()
+    print("g722:", g722.name if g722 else "no library found")
     settings = OpusSettings(
         bitrate=options.bitrate,
         complexity=options.complexity,
         expected_loss_percent=options.expected_loss,
     )
-    if options.only != "loss":
+    parts = (options.only,) if options.only else PARTS
+    if "costs" in parts:
         costs(library, settings)
-    if options.only != "costs" and library is not None:
+    if "resampling" in parts:
+        report()
+    if "complexity" in parts and library is not None:
+        complexity(library, options.bitrate, options.complexities)
+    if "loss" in parts and library is not None:
         loss(library, settings, options.loss, options.seeds)
 
 

@@ -61,8 +61,9 @@ SURFACE: dict[str, str] = {
         Node Ports load_board run_node
     """,
     "trunkline.settings": """
-        Agent Audio Http LLM Loaded Log Media Node Outbound Recording Records Secret Settings
-        Sip Speech Streams TrunkAudio Turns check config_files is_loopback load problems
+        Agent Audio Http LLM Loaded Log Media Node Opus Outbound Recording Records Secret
+        Settings Sip Speech Streams TrunkAudio Turns check config_files is_loopback load
+        problems
     """,
     "trunkline.sip": """
         Accepted AccessPolicy Account Acked Address AudioAgreement AudioCapabilities

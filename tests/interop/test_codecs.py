@@ -12,7 +12,7 @@ from trunkline.calls.apps import echo
 from trunkline.calls.call import Call
 from trunkline.calls.switchboard import Switchboard
 from trunkline.media.opus_packet import OpusPacket
-from trunkline.settings import Media
+from trunkline.settings import Media, Opus
 
 from .conftest import Start
 from .kit import settled, until
@@ -178,6 +178,23 @@ def test_garbage_in_a_codec_costs_nobody_a_call(start: Start) -> None:
             for index in range(200)
         ]  # fmt: skip
         media.play(there, plan).join()
+        assert call.bye().code == 200
+        node.assert_clean()
+
+
+def test_nothing_is_sent_in_silence_to_who_asks_for_that(start: Start) -> None:
+    codec = OpusPeer()
+    node = start(media=Media(codecs=("opus",), opus=Opus(dtx=True, bitrate=16_000)))
+    with Peer(node.sip_port) as peer, MediaPort() as media:
+        call = Dialled(peer)
+        answer = call.answered(description(codec, media.port, fmtp="usedtx=1;useinbandfec=1"))
+        assert b"usedtx=1" in answer.body
+        silence = [codec.encode(np.zeros(320, np.int16)) for _ in range(FRAMES)]
+        media.play(answer.media, schedule(codec, silence, lambda index: False)).join()
+        received = [p for p in media.received if p.payload_type == codec.payload_type]
+        assert 5 < len(received) < FRAMES // 2  # it goes on for 200 ms, then now and then
+        assert not gaps(received)  # and no number is left out
+        assert received[-1].marker  # a new beginning each time
         assert call.bye().code == 200
         node.assert_clean()
 

@@ -10,6 +10,7 @@ from trunkline.media import g711
 from trunkline.media.codec import G711, G722, L16, Codec
 from trunkline.media.errors import MalformedAudioError
 from trunkline.media.g711 import Law
+from trunkline.media.resampled_codec import ResampledCodec
 
 CODECS: tuple[Codec, ...] = (G711(), G711(Law.ALAW), L16(8000), L16(16_000), L16(48_000), G722())
 by_name = pytest.mark.parametrize("codec", CODECS, ids=lambda c: f"{c.name}/{c.rate_hz}")
@@ -109,3 +110,11 @@ def test_half_a_sample_and_a_rate_that_is_none_are_refused() -> None:
         L16().decoder().decode(b"\1\2\3")
     with pytest.raises(UsageError, match="rate"):
         L16(4000)
+
+
+@pytest.mark.parametrize("codec", [G711(), L16(), G722(), ResampledCodec(G722())], ids=str)
+def test_codecs_that_cannot_tell_take_no_notice_of_losses_and_pauses(codec: Codec) -> None:
+    encoder = codec.encoder()
+    encoder.expect_loss(30.0)
+    payload = encoder.encode(np.zeros(codec.rate_hz // 50, np.int16))
+    assert codec.quiet(payload) is False

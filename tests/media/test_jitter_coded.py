@@ -35,6 +35,8 @@ class Numbers:
     conceals: bool = True
     order: list[int] = field(default_factory=list)
     closed: int = 0
+    quiet: frozenset[int] = frozenset()
+    """Numbers of packets in which nobody speaks."""
 
     def decode(self, payload: bytes) -> Pcm:
         number = int.from_bytes(payload, "big")
@@ -66,6 +68,9 @@ class NumberCodec:
         if len(payload) != 2:
             raise MalformedAudioError("not a number")
         return 160
+
+    def quiet(self, payload: bytes) -> bool:
+        return int.from_bytes(payload, "big") in self.leg.quiet
 
     def encoder(self) -> Encoder:
         raise NotImplementedError

@@ -131,3 +131,29 @@ def test_any_bytes_are_a_packet_or_refused(payload: bytes) -> None:
     assert 2500 <= packet.duration_us <= 120_000
     assert sum(map(len, packet.frames)) < len(payload)
     assert packet.carries_copy in (True, False)
+
+
+QUIET = [
+    # SILK, 20 ms, mono: one speech flag, then the copy's.
+    (bytes([9 << 3, 0x00]) + bytes(9), True),
+    (bytes([9 << 3, 0x40]) + bytes(9), True),
+    (bytes([9 << 3, 0x80]) + bytes(9), False),
+    # Stereo: the side's flag comes after the middle's two.
+    (bytes([9 << 3 | 4, 0x00]) + bytes(9), True),
+    (bytes([9 << 3 | 4, 0x20]) + bytes(9), False),
+    # 60 ms have three speech flags.
+    (bytes([11 << 3, 0x10]) + bytes(9), True),
+    (bytes([11 << 3, 0x20]) + bytes(9), False),
+    # Of several frames the last decides.
+    (bytes([9 << 3 | 1, 0x80, 0x00, 0x00, 0x00]), True),
+    (bytes([9 << 3 | 1, 0x00, 0x00, 0x80, 0x00]), False),
+    # Nothing in it at all; and CELT, which has no such flags.
+    (bytes([9 << 3]), True),
+    (bytes([31 << 3]), True),
+    (bytes([31 << 3, 0x00]) + bytes(9), False),
+]
+
+
+@pytest.mark.parametrize(("payload", "quiet"), QUIET, ids=lambda value: repr(value)[:14])
+def test_a_packet_tells_whether_somebody_speaks(payload: bytes, quiet: bool) -> None:
+    assert OpusPacket.parse(payload).quiet is quiet

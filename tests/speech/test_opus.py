@@ -1,5 +1,6 @@
 """Opus by libopus: audio, losses, and packets that nobody should send."""
 
+import ctypes
 import ctypes.util
 import gc
 import sys
@@ -181,6 +182,59 @@ def test_bitrate_and_bandwidth_are_followed(library: OpusLibrary) -> None:
     packet = OpusPacket.parse([narrow.encode(frame) for frame in pcm][-1])
     assert packet.bandwidth.value == 4000
     assert packet.mode is OpusMode.SILK
+
+
+def test_a_codec_tells_whether_somebody_speaks(library: OpusLibrary) -> None:
+    codec = Opus(library)
+    encoder = codec.encoder()
+    spoken = [codec.quiet(encoder.encode(frame)) for frame in voiced(30)]
+    hiss = np.random.default_rng(1).normal(0, 30, (50, 320)).astype(np.int16)
+    silent = [codec.quiet(encoder.encode(frame)) for frame in hiss]
+    assert not any(spoken[3:13]) and all(silent[-10:])
+
+
+def expected(encoder: OpusEncoder) -> int:
+    """The loss that libopus was told to expect, in percent."""
+    found = ctypes.c_int32()
+    encoder._control(4015, ctypes.byref(found))  # OPUS_GET_PACKET_LOSS_PERC
+    return found.value
+
+
+def copies(encoder: OpusEncoder, rate_hz: int) -> int:
+    """Of fifty packets, how many have a copy of the one before."""
+    pcm = voiced(50, rate_hz)
+    return sum(OpusPacket.parse(encoder.encode(frame)).carries_copy for frame in pcm)
+
+
+def test_reported_loss_brings_copies_where_it_is_followed(library: OpusLibrary) -> None:
+    encoder = OpusEncoder(library, 16_000, OpusSettings(follow_loss=True))
+    assert expected(encoder) == 10
+    encoder.expect_loss(0.0)
+    assert expected(encoder) == 2 and copies(encoder, 16_000) == 0
+    encoder.expect_loss(12.0)
+    assert expected(encoder) == 20 and copies(encoder, 16_000) > 20
+    for _ in range(60):
+        encoder.expect_loss(0.0)
+    assert expected(encoder) == 2
+
+
+def test_a_telephones_band_has_copies_whatever_is_reported(library: OpusLibrary) -> None:
+    encoder = OpusEncoder(library, 8000, OpusSettings(follow_loss=True, complexity=3))
+    for _ in range(50):
+        encoder.expect_loss(0.0)
+    assert copies(encoder, 8000) > 20
+
+
+@pytest.mark.parametrize("fec", [True, False])
+def test_reported_loss_changes_nothing_where_it_is_not_followed(
+    library: OpusLibrary, fec: bool
+) -> None:
+    settings = OpusSettings(fec=fec, follow_loss=not fec)
+    told, plain = (OpusEncoder(library, 8000, settings) for _ in range(2))
+    for frame in voiced(20, 8000):
+        told.expect_loss(40.0)
+        assert told.encode(frame) == plain.encode(frame)
+    assert expected(told) == 10
 
 
 def test_a_bitrate_may_be_lowered_on_the_way(encoder: OpusEncoder) -> None:

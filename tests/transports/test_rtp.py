@@ -18,6 +18,7 @@ from trunkline.media.codec import G722
 from trunkline.media.engine import PHASES, Engine
 from trunkline.media.g711 import Law
 from trunkline.media.resampled_codec import ResampledCodec
+from trunkline.media.rtcp import ReceiverReport, ReportBlock, RtcpCompound
 from trunkline.transports.rtp import MediaPolicy, RtpStream, StreamFormat
 from trunkline.transports.rtp_socket import RtpPoller, RtpPorts, RtpSocket
 
@@ -459,6 +460,9 @@ class Marked:
     def samples(self, payload: bytes) -> int:
         return 160
 
+    def quiet(self, payload: bytes) -> bool:
+        return False
+
     def encoder(self) -> "Marked":
         return self
 
@@ -478,9 +482,15 @@ class Marked:
     def recover(self, payload: bytes, samples: int) -> None:
         return None
 
+    def expect_loss(self, percent: float) -> None:
+        REPORTED.append(percent)
+
     def close(self) -> None:
         """Nothing is held."""
 
+
+REPORTED: list[float] = []
+"""What `Marked` was told of loss."""
 
 MARKED_FORMAT = StreamFormat(
     Law.ULAW,
@@ -532,6 +542,21 @@ def test_a_wideband_stream_is_heard_through_the_jitter_buffer(world: World) -> N
     assert [value for value in heard if value][:5] == [100, 101, 102, 103, 104]
     counters = world.stream._reception()
     assert counters is not None and counters.received == 12
+
+
+def test_the_encoder_hears_what_the_far_end_loses(world: World) -> None:
+    REPORTED.clear()
+    world.stream.open(MARKED_FORMAT, world.remote, 0.0)
+    ours = world.stream._sender.ssrc
+    other = ReportBlock(ours ^ 1, 128, 0, 0, 0, 0, 0)
+    report = bytes(RtcpCompound((ReceiverReport(7, (ReportBlock(ours, 64, 9, 0, 0, 0, 0),)),)))
+    world.stream._receive_rtcp(bytes(RtcpCompound((ReceiverReport(7, (other,)),))), 1.0)
+    assert not REPORTED
+    world.stream._receive_rtcp(report, 1.0)
+    assert REPORTED == [25.0]
+    world.stream.update(FORMAT, world.remote)  # G.711 has no encoder to be told
+    world.stream._receive_rtcp(report, 2.0)
+    assert REPORTED == [25.0]
 
 
 def test_jitter_is_reported_in_units_of_the_streams_clock(world: World) -> None:

@@ -6,6 +6,8 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 
 from trunkline import __version__
+from trunkline.speech.g722 import find_g722
+from trunkline.speech.opus import find_opus
 
 from .output import print_json
 
@@ -27,6 +29,9 @@ def version(*, json: bool = False) -> None:
     parts = {"trunkline": __version__, "python": platform.python_version()}
     parts["platform"] = f"{sys.platform} {platform.machine()}"
     parts |= {name: _installed(name) for name in _PARTS}
+    opus, g722 = find_opus(), find_g722()
+    parts["opus"] = opus.version if opus else ""
+    parts["g722"] = g722.name if g722 else "built in, slow"
     if json:
         print_json({name: value or None for name, value in parts.items()})
         return

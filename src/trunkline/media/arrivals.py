@@ -15,6 +15,8 @@ class CodedPayload:
 
     data: bytes
     samples: int
+    quiet: bool = False
+    """Whether the sender may pause after it without a word (`Codec.quiet`)."""
 
     def __len__(self) -> int:
         return self.samples

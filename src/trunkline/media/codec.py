@@ -39,6 +39,12 @@ class Encoder(Protocol):
         `UsageError` for a length or type the codec cannot take.
         """
 
+    def expect_loss(self, percent: float) -> None:
+        """The far end reports that it lost so much of what was sent, 0 to 100.
+
+        For codecs that can guard against loss; others take no notice.
+        """
+
     def close(self) -> None:
         """Free what it holds. Legal more than once; nothing may be encoded afterwards."""
 
@@ -88,6 +94,9 @@ class Codec(Protocol):
     def samples(self, payload: bytes) -> int:
         """Samples in a payload, without decoding it; raises `MalformedAudioError`."""
 
+    def quiet(self, payload: bytes) -> bool:
+        """Whether nobody speaks in a payload that `samples` took: a pause may follow."""
+
     def encoder(self) -> Encoder:
         """A new encoder for one direction of one leg."""
 
@@ -96,7 +105,10 @@ class Codec(Protocol):
 
 
 class _Plain:
-    """The half of a decoder that codecs without memory of their losses share."""
+    """What coders share that neither know of losses nor hold anything."""
+
+    def expect_loss(self, percent: float) -> None:
+        """Nothing can be done about it."""
 
     def conceal(self, samples: int) -> Pcm | None:
         """None: the jitter buffer conceals."""
@@ -155,6 +167,10 @@ class G711:
         """One a byte."""
         return _bounded(payload, len(payload), self.rate_hz)
 
+    def quiet(self, payload: bytes) -> bool:
+        """Nothing in it tells."""
+        return False
+
     def encoder(self) -> Encoder:
         """Without memory."""
         return _G711Leg(self)
@@ -202,6 +218,10 @@ class L16:
             raise MalformedAudioError(f"{len(payload)} bytes are not whole 16-bit samples")
         return _bounded(payload, len(payload) // 2, self.rate_hz)
 
+    def quiet(self, payload: bytes) -> bool:
+        """Nothing in it tells."""
+        return False
+
     def encoder(self) -> Encoder:
         """Without memory."""
         return _L16Leg(self)
@@ -241,6 +261,10 @@ class G722:
     def samples(self, payload: bytes) -> int:
         """Two a byte."""
         return _bounded(payload, 2 * len(payload), self.rate_hz)
+
+    def quiet(self, payload: bytes) -> bool:
+        """Nothing in it tells."""
+        return False
 
     def encoder(self) -> Encoder:
         """With a state of its own."""

@@ -36,6 +36,7 @@ from trunkline.errors import UsageError
 
 from .arrivals import CodedPayload, Packet, Payload
 from .codec import Codec
+from .comfort import Comfort
 from .g711 import Law
 from .jitter_coded import CodedRow
 from .jitter_intake import Intake
@@ -132,6 +133,8 @@ class JitterStatistics:
     """Delay now, of the fastest packet; 0 while nothing plays."""
     recovered_frames: int = 0
     """Lost audio of which a later packet had a copy (Opus), in whole frames."""
+    malformed: int = 0
+    """Payloads that no encoder of the row's codec makes; they count as lost."""
 
 
 class JitterBank:
@@ -160,6 +163,7 @@ class JitterBank:
         self._band = (_LONG_MS + _SHORT_MS) / 2 * per_ms
         self._stretcher = Stretcher(self._state, self._middle, self.settings.far_ms * per_ms)
         self._hopeless = (self.settings.max_ms + self.settings.far_ms) * per_ms
+        self._comfort = Comfort(rate_hz)
         self._patience = int(self.settings.patience_ms * per_ms)
 
     def __len__(self) -> int:
@@ -184,6 +188,7 @@ class JitterBank:
         coded = self._state.coded.get(row)
         self._state.reset(row, Law(int(self._state.law[row])))
         if coded is not None:
+            self._comfort.forget(row)
             self._state.coded[row] = CodedRow(coded.codec, self._state.span)
 
     def set_law(self, row: int, law: Law) -> None:
@@ -201,6 +206,7 @@ class JitterBank:
             raise UsageError(f"{codec.name} is at {codec.rate_hz} Hz, the bank at {self.rate_hz}")
         self._settled(row)
         self._finish_codec(row)
+        self._comfort.forget(row)
         # No packet of it is plain, so that none takes the way of G.711's arrays.
         self._state.expected[:, row] = NOTHING
         self._state.coded[row] = CodedRow(codec, self._state.span)
@@ -279,7 +285,8 @@ class JitterBank:
         samples = coded.decoder.samples(payload)
         if samples is not None:
             timestamp = coded.clock.scale(timestamp)
-            self.put(row, sequence, timestamp, ssrc, marker, CodedPayload(payload, samples), now)
+            held = CodedPayload(payload, samples, coded.codec.quiet(payload))
+            self.put(row, sequence, timestamp, ssrc, marker, held, now)
 
     def put_other(self, row: int, sequence: int, ssrc: int, now: float) -> None:
         """A packet of the stream that carries no audio arrived: a digit, comfort noise.
@@ -339,6 +346,7 @@ class JitterBank:
         state = self._state
         for position, pcm in state.coded[row].decode(state.read.item(row), due):
             state.ring.write_piece(row, position, pcm)
+            self._comfort.heard(row)
 
     def _next_audio(self, row: int, start: int, stop: int) -> int:
         """Where audio goes on from ``start``, decoded or not; ``stop`` if it does not."""
@@ -435,7 +443,19 @@ class JitterBank:
         gaps = (playing & (kind == Kind.SILENT)).nonzero()[0]
         if gaps.size:
             pcm[gaps], kind[gaps] = self._bridge(pcm[gaps], rows[gaps])
+        if self._state.coded:
+            self._comfort_each(pcm, rows)
         return Taken(pcm, kind)
+
+    def _comfort_each(self, pcm: _Block, rows: _Rows) -> None:
+        """What rows with a codec play while they wait: noise, if it has any."""
+        state = self._state
+        for index in (~state.playing[rows]).nonzero()[0].tolist():
+            row = rows.item(index)
+            if row in state.coded:
+                paused = bool(state.resting[row]) or state.onset.item(row) != NEVER
+                read, coded = state.read.item(row), state.coded[row]
+                self._comfort.fill(pcm[index], row, read, coded, paused=paused)
 
     def _pass(self, rows: _Rows, read: NDArray[np.int64]) -> None:
         """Go on by a frame; its place in the ring is free."""
@@ -540,6 +560,7 @@ class JitterBank:
             counts[Count.LATE] += coded.late
             counts[Count.CONCEALED] += coded.decoder.concealed // state.frame
             counts[Count.RECOVERED] += coded.decoder.recovered // state.frame
+            counts[Count.MALFORMED] += coded.decoder.malformed
         return JitterStatistics(
             received=int(reception.received[row]) + counts[Count.RECEIVED_BEFORE],
             lost=reception.lost(row) + counts[Count.LOST_BEFORE],
@@ -558,4 +579,5 @@ class JitterBank:
             target_ms=float(state.delay.wanted[row]) / per_ms,
             delay_ms=float(state.level[row]) / per_ms if state.playing[row] else 0.0,
             recovered_frames=counts[Count.RECOVERED],
+            malformed=counts[Count.MALFORMED],
         )

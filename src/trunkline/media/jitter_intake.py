@@ -300,7 +300,7 @@ class Intake:
         if end > read and end - oldest > state.span:
             self._skip(row, end)
             read = state.read.item(row)
-        state.resting[row] = False
+        state.resting[row] = isinstance(payload, CodedPayload) and payload.quiet
         state.last_length[row] = length
         state.head[row] = max(state.head.item(row), end)
         if isinstance(payload, CodedPayload):

@@ -105,6 +105,7 @@ class Count(IntEnum):
     INSERTED = 11
     STRETCHED = 12
     RECOVERED = 13  # by codecs that the row had before
+    MALFORMED = 14  # to them
 
 
 class JitterRows:
@@ -183,6 +184,7 @@ class JitterRows:
             decoder, counts = coded.decoder, self.counts[row]
             counts[Count.CONCEALED] += decoder.concealed // self.frame
             counts[Count.RECOVERED] += decoder.recovered // self.frame
+            counts[Count.MALFORMED] += decoder.malformed
             counts[Count.LATE] += coded.late
             coded.close()
 

@@ -98,6 +98,21 @@ class OpusPacket:
         return all(len(frame) <= 1 for frame in self.frames)
 
     @property
+    def quiet(self) -> bool:
+        """Whether its encoder heard nobody speak at its end; CELT alone does not tell.
+
+        By the speech flags that the last frame's range coder begins with (section 4.2.3).
+        """
+        last = self.frames[-1]
+        if len(last) <= 1 or self.mode is OpusMode.CELT:
+            return len(last) <= 1
+        parts = max(1, self.frame_us // 20_000)
+        flags = 0xFF << 8 - parts & 0xFF
+        if self.stereo:
+            flags |= flags >> parts + 1
+        return not last[0] & flags
+
+    @property
     def carries_copy(self) -> bool:
         """Whether it has a copy of the packet before (in-band FEC, section 4.2.3).
 

@@ -45,6 +45,9 @@ class _ResampledEncoder:
             raise UsageError(f"a codec takes one row of int16, not {pcm.dtype} of {pcm.shape}")
         return self._encoder.encode(self._converter.convert(pcm))
 
+    def expect_loss(self, percent: float) -> None:
+        self._encoder.expect_loss(percent)
+
     def close(self) -> None:
         self._encoder.close()
 
@@ -116,6 +119,10 @@ class ResampledCodec:
         if held % self.ratio:
             raise MalformedAudioError(f"{held} samples are no whole number at {self.rate_hz} Hz")
         return held // self.ratio
+
+    def quiet(self, payload: bytes) -> bool:
+        """What the inner codec says."""
+        return self.codec.quiet(payload)
 
     def encoder(self) -> Encoder:
         """Takes audio at our rate."""

@@ -28,7 +28,7 @@ from trunkline.transports.sip import SipEndpoint, SipOptions
 from trunkline.transports.twilio import TwilioServer
 from trunkline.transports.websocket_server import WebSocketServer
 
-from .audio_codecs import audio_codecs
+from .audio_codecs import audio_codecs, opus_wanted
 from .engines import SpeechEngines
 from .talk import About, TalkService
 
@@ -212,7 +212,7 @@ class Node:
         """Bind SIP and RTP; on the media thread."""
         sip, rtp = self.settings.sip, self.settings.media
         rng = random.SystemRandom()
-        codecs = audio_codecs(rtp.codecs, media.engine.rate_hz)
+        codecs = audio_codecs(rtp.codecs, media.engine.rate_hz, rtp.opus)
         poller = RtpPoller(media.loop)
         endpoint = SipEndpoint(
             SipOptions(
@@ -225,6 +225,7 @@ class Node:
                 realm=sip.realm,
                 allowed=sip.allowed_addresses,
                 codecs=tuple(codec.upper() for codec in rtp.codecs),
+                opus=opus_wanted(rtp.opus),
                 t1_ms=sip.t1_ms,
                 timeout_seconds=rtp.timeout_seconds,
                 far_buffer_ms=rtp.far_buffer_ms,

@@ -448,6 +448,8 @@ class RtpStream:
         self._rtcp.receive(data, now)
         if self._rtcp.rtt_ms is not None and self._rtcp.rtt_ms <= LONGEST_ROUND_TRIP_MS:
             self.lane.round_trip_seconds = self._rtcp.rtt_ms / 1000
+        if self._encoder is not None and self._rtcp.remote_loss is not None:
+            self._encoder.expect_loss(100 * self._rtcp.remote_loss)
 
     # -- out ---------------------------------------------------------------------
 

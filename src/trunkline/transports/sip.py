@@ -14,7 +14,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trunkline.errors import UsageError
 from trunkline.media.codec import Codec
@@ -86,6 +86,10 @@ class SipOptions:
     """Addresses and networks that may call in without a password."""
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
     """What legs speak, the most wanted first: G.711, and what the endpoint is given beside."""
+    opus: OpusParameters = field(
+        default_factory=lambda: OpusParameters(use_inband_fec=True, min_ptime_ms=10)
+    )
+    """How we want to receive Opus; of its rate no more than the engine's is asked for."""
     t1_ms: int = 500
     timeout_seconds: float = 30.0
     """Media silence that ends a call; 0: none does."""
@@ -152,8 +156,9 @@ class SipEndpoint:
         self._capabilities = AudioCapabilities(
             codecs=options.codecs,
             # More than the engine's rate would be bits for nothing.
-            opus=OpusParameters(
-                use_inband_fec=True, min_ptime_ms=10, max_playback_rate_hz=engine.rate_hz
+            opus=replace(
+                options.opus,
+                max_playback_rate_hz=min(options.opus.max_playback_rate_hz, engine.rate_hz),
             ),
         )
         self._legs: dict[str, SipLeg] = {}
