@@ -60,8 +60,9 @@ class Telephone:
         room = rng.normal(size=240) * np.exp(-np.arange(240) / 50)
         self._room = LEVEL * room / np.sqrt(np.square(room).sum())
         self._past = np.zeros(room.size - 1)
-        self._way = deque([np.zeros(FRAME)] * 6)  # 120 ms
+        self._way = deque([np.zeros(FRAME)] * 4)  # 120 ms with what is ahead
         self._call, self._says, self._at = call, says, 0
+        self._ahead = 2  # frames in the playout, so that it does not run dry
 
     def frame(self, heard: Pcm | None, sent: Pcm | None, now: float) -> None:
         self._way.append(np.zeros(FRAME) if heard is None else heard.astype(np.float64))
@@ -74,6 +75,9 @@ class Telephone:
             out[: own.size] += own
         self._at += FRAME
         pcm = np.clip(out, -32_000, 32_000).astype("<i2").tobytes()
+        if self._ahead:
+            self._call.push(bytes(2 * FRAME * self._ahead), self._call.generation)
+            self._ahead = 0
         self._call.push(pcm, self._call.generation)
 
     def late(self, heard: Pcm, now: float) -> None:
