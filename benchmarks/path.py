@@ -133,10 +133,11 @@ def density(calls: int, options: Any) -> bool:
     delays = np.asarray(found["delay_ms"] or [np.nan])
     client = percentiles(traffic.late)
     print(
-        f"{calls:4d} calls  {cpu_ms:.2f} ms CPU a call-second ({1000 / cpu_ms:.0f} calls a core, "
-        f"{20 * cpu_ms:.0f} µs a call and 20 ms)  ticks late p50 {found['late_p50_ms']:.1f} "
-        f"p99 {found['late_p99_ms']:.1f} max {found['late_max_ms']:.1f} ms, "
-        f"missed {found['missed']}, in ticks {100 * found['busy_ratio']:.0f} %\n"
+        f"{calls:4d} calls  {cpu_ms:.2f} ms CPU a call-second ({1000 / cpu_ms:.0f} calls a core), "
+        f"{1e6 * found['cpu_seconds'] / max(1, received):.0f} µs a frame returned  "
+        f"ticks late p50 {found['late_p50_ms']:.1f} p99 {found['late_p99_ms']:.1f} "
+        f"max {found['late_max_ms']:.1f} ms, missed {found['missed']}, "
+        f"in ticks {100 * found['busy_ratio']:.0f} %\n"
         f"            returned {100 * received / max(1, sent):.1f} %  jitter buffers "
         f"{np.mean(delays):.0f} ms  {found['resident_bytes'] / 1e6:.0f} MB  "
         f"faults {found['faults']}  callers late p50 {client['p50']:.2f} p99 "

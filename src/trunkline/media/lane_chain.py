@@ -35,6 +35,7 @@ after that the engine hears the stream as silent, frame by frame."""
 _LONGEST_SHIFT_SECONDS = 0.5
 """A position that jumps further is another source, and its echo has to be found anew."""
 _NEVER = np.iinfo(np.int64).min
+_PLAYED, _STRETCHED = int(Kind.PLAYED), int(Kind.STRETCHED)  # numpy takes its time with enums
 
 _Samples = NDArray[np.int16]
 _Rows = NDArray[np.intp]
@@ -78,6 +79,8 @@ class _Bank:
         ``real`` are the rows whose frame is no concealment: its place is known.
         """
         before = self.ahead[rows]
+        if np.array_equal(before, ahead):
+            return None
         later = before - ahead
         self.ahead[rows] = np.where(real, ahead, before)
         moved = real & (later != 0) & (before != _NEVER)
@@ -333,8 +336,9 @@ class LaneChains:
         shift = None
         if came is not None and packets:
             kind = came.kind[where[:packets]]
-            frozen[:packets] = kind != Kind.PLAYED
-            real = (kind == Kind.PLAYED) | (kind == Kind.STRETCHED)
+            played = kind == _PLAYED
+            np.logical_not(played, out=frozen[:packets])
+            real = played | (kind == _STRETCHED)
             shift = bank.shift(rows[:packets], came.ahead[where[:packets]], real)
             if shift is not None and packets < len(places):
                 shift = np.pad(shift, (0, len(places) - packets))
