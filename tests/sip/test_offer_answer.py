@@ -254,6 +254,20 @@ def test_a_known_name_with_another_clock_or_two_channels_is_not_it(rtpmap: str) 
     assert error.value.code == 488
 
 
+def test_one_encoding_at_two_clocks_is_two_codecs() -> None:
+    both = ("L16", "L16/8000", "PCMU")
+    caller, callee = ours(codecs=both), ours(5000, codecs=("L16/8000", "L16"), prefer="ours")
+    offer = bytes(caller.offer()).decode()
+    assert "a=rtpmap:97 L16/16000" in offer and "a=rtpmap:99 L16/8000" in offer
+    answer = callee.answer(SessionDescription.parse(offer.encode()))
+    agreement = caller.accept(SessionDescription.parse(bytes(answer)))
+    assert callee.agreement is not None
+    for found in (agreement, callee.agreement):
+        assert (found.codec, found.payload_type) == ("L16/8000", 99)
+        assert (found.telephone_event, found.telephone_event_hz) == (101, 8000)
+    assert agreement.receive == {97: "L16", 99: "L16/8000", 0: "PCMU"}
+
+
 def test_opus_without_its_channels_is_taken() -> None:
     answer = ours(codecs=ALL).answer(theirs("m=audio 9 RTP/AVP 100", "a=rtpmap:100 opus/48000"))
     assert b"a=rtpmap:100 opus/48000/2" in bytes(answer)
