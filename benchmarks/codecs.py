@@ -4,8 +4,8 @@ Costs are CPU time of one thread, the least of several repeats, in microseconds 
 frame of 20 ms. G.711, L16, G.722's bank and resampling are done for all calls in one block;
 Opus and G.722's other coders call after call, as on a node's calls.
 
-Resampling: see ``_resampling``. Complexity: what Opus's encoder costs and gains, without loss
-and with 10 % of it, at 8 and at 16 kHz.
+Resampling and pauses: see ``_resampling`` and ``_pauses``. Complexity: what Opus's encoder
+costs and gains, without loss and with 10 % of it, at 8 and at 16 kHz.
 
 Loss: speech synthesised by flite at 16 kHz over room tone of -60 dBov, each voice with its
 own patterns of random loss. A lost packet is recovered from the next one where that arrived
@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from _harness import load
 from _machine import describe
-from _resampling import report
+from _pauses import report as pauses
+from _resampling import report as resampling
 from trunkline.errors import MissingDependencyError
 from trunkline.media import g711, l16
 from trunkline.media.codec import G722, Codec
@@ -42,7 +43,7 @@ from trunkline.media.wav import parse_wav
 from trunkline.speech.g722 import FFmpegG722, LibraryG722, SpandspG722, find_g722
 from trunkline.speech.opus import OpusDecoder, OpusEncoder, OpusLibrary, OpusSettings, find_opus
 
-PARTS = ("costs", "resampling", "complexity", "loss")
+PARTS = ("costs", "resampling", "complexity", "pauses", "loss")
 CALLS = (1, 100, 500)
 RATES = (8000, 16_000, 24_000, 48_000)
 RATE_HZ, FRAME = 16_000, 320
@@ -276,9 +277,12 @@ def main() -> None:
     if "costs" in parts:
         costs(library, settings)
     if "resampling" in parts:
-        report()
+        resampling()
     if "complexity" in parts and library is not None:
         complexity(library, options.bitrate, options.complexities)
+    if "pauses" in parts and library is not None:
+        clip = np.concatenate([spoken(VOICES[0], text) for text in TEXTS])
+        pauses(StreamResampler(RATE_HZ, 8000).push(clip), library, replace(settings, dtx=True))
     if "loss" in parts and library is not None:
         loss(library, settings, options.loss, options.seeds)
 

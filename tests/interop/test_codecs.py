@@ -199,6 +199,29 @@ def test_nothing_is_sent_in_silence_to_who_asks_for_that(start: Start) -> None:
         node.assert_clean()
 
 
+@pytest.mark.parametrize("outbound", [False, True], ids=["answered", "offered"])
+def test_a_far_end_gets_no_more_bits_than_it_asks_for(start: Start, outbound: bool) -> None:
+    codec = OpusPeer()
+    fmtp = "maxaveragebitrate=8000;cbr=1;stereo=1;sprop-stereo=1;maxplaybackrate=16000"
+    node = start(media=Media(codecs=("opus",), opus=Opus(bitrate=32_000)))
+    with Peer(node.sip_port) as peer, MediaPort() as media:
+        wanted = description(codec, media.port, fmtp=fmtp)
+        if outbound:
+            dialled = node.board.dial(f"sip:you@127.0.0.1:{peer.port}", app=echo)
+            future = asyncio.run_coroutine_threadsafe(dialled, node.loop)
+            invite = peer.request("INVITE")
+            peer.respond(invite, 200, body=wanted)
+            there = invite.media
+            future.result(10)
+        else:
+            there = Dialled(peer).answered(wanted).media
+        payloads = [codec.encode(frame) for frame in tone(codec, 40)]
+        media.play(there, schedule(codec, payloads, lambda index: False)).join()
+        received = [p for p in media.received if p.payload_type == codec.payload_type]
+        assert len(received) > 20
+        assert {len(packet.payload) for packet in received} == {8000 // 8 // 50}
+
+
 def test_a_call_out_offers_them_in_our_order(start: Start) -> None:
     codec = OpusPeer()
     node = start(media=ALL)

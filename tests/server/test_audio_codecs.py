@@ -44,6 +44,7 @@ def test_g722_and_l16_are_resampled_where_the_engine_has_another_rate() -> None:
         "L16": ResampledCodec(L16(), 8000),
     }
     assert audio_codecs(("g722",), 16_000)["G722"](AGREED) == wide
+    assert audio_codecs(("l16/8000",), 8000)["L16/8000"](AGREED) == L16(8000)
 
 
 def test_the_log_says_which_library_codes(caplog: pytest.LogCaptureFixture) -> None:

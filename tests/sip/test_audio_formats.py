@@ -2,7 +2,7 @@
 
 import pytest
 
-from trunkline.sip.audio_formats import FORMATS, PayloadTypes
+from trunkline.sip.audio_formats import FORMATS, PayloadTypes, format_name
 from trunkline.sip.sdp import Codec
 
 
@@ -13,6 +13,7 @@ from trunkline.sip.sdp import Codec
         ("PCMA", "PCMA/8000"),
         ("G722", "G722/8000"),
         ("L16", "L16/16000"),
+        ("L16/8000", "L16/8000"),
         ("OPUS", "opus/48000/2"),
     ],
 )
@@ -25,6 +26,9 @@ def test_a_format_is_meant_by_name_clock_and_channels() -> None:
     assert FORMATS["OPUS"].is_meant_by(Codec("OPUS", 100, 48_000))
     assert not FORMATS["OPUS"].is_meant_by(Codec("OPUS", 100, 16_000, "", 2))
     assert not FORMATS["L16"].is_meant_by(Codec("L16", 100, 16_000, "", 2))
+    assert format_name(Codec("L16", 100, 16_000)) == "L16"
+    assert format_name(Codec("L16", 100, 8000)) == "L16/8000"
+    assert format_name(Codec("L16", 11, 44_100)) is None
 
 
 def test_a_wanted_number_that_is_taken_is_replaced() -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from trunkline.errors import UsageError
 from trunkline.sip.errors import SdpError, StateError
-from trunkline.sip.offer_answer import AudioCapabilities, AudioNegotiation
+from trunkline.sip.offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
+from trunkline.sip.opus_parameters import OpusParameters
 from trunkline.sip.sdp import Direction, SessionDescription
 
 
@@ -253,6 +254,20 @@ def test_a_known_name_with_another_clock_or_two_channels_is_not_it(rtpmap: str) 
     assert error.value.code == 488
 
 
+def test_one_encoding_at_two_clocks_is_two_codecs() -> None:
+    both = ("L16", "L16/8000", "PCMU")
+    caller, callee = ours(codecs=both), ours(5000, codecs=("L16/8000", "L16"), prefer="ours")
+    offer = bytes(caller.offer()).decode()
+    assert "a=rtpmap:97 L16/16000" in offer and "a=rtpmap:99 L16/8000" in offer
+    answer = callee.answer(SessionDescription.parse(offer.encode()))
+    agreement = caller.accept(SessionDescription.parse(bytes(answer)))
+    assert callee.agreement is not None
+    for found in (agreement, callee.agreement):
+        assert (found.codec, found.payload_type) == ("L16/8000", 99)
+        assert (found.telephone_event, found.telephone_event_hz) == (101, 8000)
+    assert agreement.receive == {97: "L16", 99: "L16/8000", 0: "PCMU"}
+
+
 def test_opus_without_its_channels_is_taken() -> None:
     answer = ours(codecs=ALL).answer(theirs("m=audio 9 RTP/AVP 100", "a=rtpmap:100 opus/48000"))
     assert b"a=rtpmap:100 opus/48000/2" in bytes(answer)
@@ -364,3 +379,39 @@ def test_an_answer_may_switch_the_audio_of_a_call_that_is_up_off() -> None:
     negotiation.offer()
     agreement = negotiation.accept(theirs("m=audio 0 RTP/AVP 0"))
     assert (agreement.remote, agreement.direction) == (None, Direction.INACTIVE)
+
+
+WISHES = "maxplaybackrate=16000;sprop-stereo=1;stereo=1;cbr=1;usedtx=1;maxaveragebitrate=20000"
+
+
+def _their_wishes(agreement: AudioAgreement | None) -> None:
+    assert agreement is not None and agreement.opus is not None
+    found = agreement.opus
+    assert (found.max_playback_rate_hz, found.max_average_bitrate) == (16_000, 20_000)
+    assert found.constant_bitrate and found.use_dtx and found.stereo
+    assert not found.use_inband_fec  # they did not say so
+
+
+def test_an_answer_says_what_we_want_and_hears_what_they_want() -> None:
+    """RFC 7587 section 7: each end declares its own wishes; nothing is negotiated."""
+    negotiation = ours(codecs=ALL)
+    line = ["m=audio 9 RTP/AVP 96", "a=rtpmap:96 opus/48000/2", f"a=fmtp:96 {WISHES}"]
+    answer = bytes(negotiation.answer(theirs(*line))).decode()
+    assert "a=fmtp:96 minptime=10;useinbandfec=1\r\n" in answer
+    _their_wishes(negotiation.agreement)
+
+
+def test_an_offer_says_what_we_want_and_its_answer_what_they_want() -> None:
+    wanted = OpusParameters(use_dtx=True, max_playback_rate_hz=8000)
+    negotiation = ours(codecs=ALL, opus=wanted)
+    assert "a=fmtp:111 usedtx=1;maxplaybackrate=8000\r\n" in bytes(negotiation.offer()).decode()
+    line = ["m=audio 9 RTP/AVP 111", "a=rtpmap:111 opus/48000/2", f"a=fmtp:111 {WISHES}"]
+    negotiation.accept(theirs(*line))
+    _their_wishes(negotiation.agreement)
+
+
+def test_opus_without_a_word_about_it_wants_no_copies_and_no_pauses() -> None:
+    negotiation = ours(codecs=ALL)
+    negotiation.answer(theirs("m=audio 9 RTP/AVP 96", "a=rtpmap:96 opus/48000/2"))
+    assert negotiation.agreement is not None
+    assert negotiation.agreement.opus == OpusParameters()

@@ -62,3 +62,9 @@ def test_what_is_written_is_read_again(parameters: OpusParameters) -> None:
 @given(st.text(max_size=80))
 def test_any_text_is_taken(text: str) -> None:
     OpusParameters.parse(text)
+
+
+def test_what_they_will_send_is_nothing_to_know() -> None:
+    line = "sprop-maxcapturerate=8000;sprop-stereo=1;useinbandfec=1"
+    assert OpusParameters.parse(line) == OpusParameters(use_inband_fec=True)
+    assert "sprop" not in str(OpusParameters.parse(line))

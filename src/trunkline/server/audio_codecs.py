@@ -39,6 +39,8 @@ def audio_codecs(
                 made["G722"] = partial(_always, _at_rate(_g722(), rate_hz))
             case "L16":
                 made["L16"] = partial(_always, _at_rate(L16(), rate_hz))
+            case "L16/8000":
+                made["L16/8000"] = partial(_always, _at_rate(L16(8000), rate_hz))
     return made
 
 

@@ -110,9 +110,12 @@ class Media(Struct, frozen=True, kw_only=True):
     """The first port for RTP (even); RTCP is on the next one."""
     last_port: Port = 19_999
     """The last port for RTP; each call needs two."""
-    codecs: tuple[Literal["pcmu", "pcma", "opus", "g722", "l16"], ...] = ("pcmu", "pcma")
-    """Codecs offered and accepted, the preferred first; "opus" needs libopus. Applications
-    have 8 kHz whatever the codec."""
+    codecs: tuple[Literal["pcmu", "pcma", "opus", "g722", "l16", "l16/8000"], ...] = (
+        "pcmu",
+        "pcma",
+    )
+    """Codecs offered and accepted, the preferred first; "opus" needs libopus, "l16" is at 16 kHz.
+    Applications have 8 kHz whatever the codec."""
     jitter_min_ms: Annotated[int, Meta(ge=20, le=280)] = 40
     """The least delay the jitter buffer aims at: on a good network, two packets."""
     jitter_start_ms: Annotated[int, Meta(ge=20, le=280)] = 60

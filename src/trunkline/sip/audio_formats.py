@@ -10,7 +10,7 @@ from typing import Final
 from .errors import StateError
 from .sdp import Codec
 
-__all__ = ["FORMATS", "AudioFormat", "PayloadTypes"]
+__all__ = ["FORMATS", "AudioFormat", "PayloadTypes", "format_name"]
 
 _DYNAMIC: Final = range(96, 128)
 
@@ -20,7 +20,7 @@ class AudioFormat:
     """How a codec is written in SDP."""
 
     name: str
-    """In capital letters, as `Codec.name`."""
+    """In capital letters; where one encoding is at several clocks, with the clock behind it."""
     payload_type: int
     """Static (RFC 3551 section 6), or the dynamic one we like best."""
     clock_hz: int = 8000
@@ -41,7 +41,8 @@ class AudioFormat:
 
         Opus without its channels is Opus: some leave them out, and nothing else can be meant.
         """
-        return (codec.name, codec.rate_hz) == (self.name, self.clock_hz) and (
+        name = (self.written or self.name).upper()
+        return (codec.name, codec.rate_hz) == (name, self.clock_hz) and (
             codec.channels == self.channels or self.name == "OPUS"
         )
 
@@ -53,10 +54,18 @@ FORMATS: Final = {
         AudioFormat("PCMA", 8),
         # 16,000 samples a second on a clock of 8000 (RFC 3551 section 4.5.2).
         AudioFormat("G722", 9),
+        # At 44,100 and 48,000 Hz (RFC 3551's 10 and 11 among them) 20 ms do not fit into a
+        # packet of an Ethernet.
         AudioFormat("L16", 97, 16_000),
+        AudioFormat("L16/8000", 99, 8000, written="L16"),
         AudioFormat("OPUS", 111, 48_000, 2, "opus"),
     )
 }
+
+
+def format_name(codec: Codec) -> str | None:
+    """The name in `FORMATS` of what a peer's line means; None for what we do not know."""
+    return next((name for name, known in FORMATS.items() if known.is_meant_by(codec)), None)
 
 
 class PayloadTypes:

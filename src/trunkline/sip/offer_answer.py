@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from .audio_formats import FORMATS, PayloadTypes
+from .audio_formats import FORMATS, PayloadTypes, format_name
 from .errors import SdpError, StateError
 from .message import Address
 from .opus_parameters import OpusParameters
@@ -27,7 +27,7 @@ class AudioCapabilities:
     """What we can do and what we like best."""
 
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
-    """Of PCMU, PCMA, G722, L16 (at 16 kHz) and OPUS, the most wanted first."""
+    """Of PCMU, PCMA, G722, L16 (at 16 kHz), L16/8000 and OPUS, the most wanted first."""
     telephone_events: bool = True
     """Offer digits as events (RFC 4733)."""
     telephone_event_type: int = 101
@@ -182,20 +182,21 @@ class AudioNegotiation:
             line = offer.media[slot]
             codec = self._choose_codec(line)
             assert codec is not None
+            name = format_name(codec) or codec.name
             event = self._event_codec(line, codec.rate_hz)
             wanted = offer.direction(line)
             agreed = Direction.of(
                 sends=direction.sends and wanted.receives,
                 receives=direction.receives and wanted.sends,
             )
-            self._types.claim(codec.name, codec.payload_type)
+            self._types.claim(name, codec.payload_type)
             events = [(event.rate_hz, event.payload_type)] if event else []
             if event:
                 self._types.claim(_event_name(event.rate_hz), event.payload_type)
-            chosen = [(codec.name, codec.payload_type)]
+            chosen = [(name, codec.payload_type)]
             media[slot] = self._audio_line(chosen, events, line.protocol, agreed)
             self._slot = slot
-            receive = {codec.payload_type: codec.name}
+            receive = {codec.payload_type: name}
             self.agreement = self._agree(offer, line, codec, receive, agreed)
         self.remote = offer
         return self._say(tuple(media))
@@ -211,21 +212,27 @@ class AudioNegotiation:
         if len(answer.media) < self._slot + 1:
             raise SdpError("Answer without our media line", 488)
         line, ours = answer.media[self._slot], self.local.media[self._slot]
-        offered = {name for name in map(_known_name, ours.codecs) if name}
-        codec = next((codec for codec in line.codecs if _known_name(codec)), None)
+        offered = {
+            codec.payload_type: name for codec in ours.codecs if (name := format_name(codec))
+        }
+        codec = next((codec for codec in line.codecs if format_name(codec)), None)
         if line.kind == "audio" and line.port == 0 and self.agreement is not None:
             # They switch the audio of a call that is up off, and may.
             self.agreement = replace(self.agreement, remote=None, direction=Direction.INACTIVE)
             return self._taken(answer)
-        if line.kind != "audio" or line.port == 0 or codec is None or codec.name not in offered:
+        if (
+            line.kind != "audio"
+            or line.port == 0
+            or codec is None
+            or (format_name(codec) not in offered.values())
+        ):
             raise SdpError("Answer without audio", 488)
         wanted, offered_direction = answer.direction(line), self.local.direction(ours)
         direction = Direction.of(
             sends=offered_direction.sends and wanted.receives,
             receives=offered_direction.receives and wanted.sends,
         )
-        receive = {codec.payload_type: codec.name for codec in ours.codecs if _known_name(codec)}
-        self.agreement = self._agree(answer, line, codec, receive, direction)
+        self.agreement = self._agree(answer, line, codec, offered, direction)
         return self._taken(answer)
 
     def _taken(self, answer: SessionDescription) -> AudioAgreement:
@@ -247,7 +254,7 @@ class AudioNegotiation:
         sendable = bool(host) and host not in ("0.0.0.0", "::")
         event = self._event_codec(line, codec.rate_hz)
         return AudioAgreement(
-            codec=codec.name,
+            codec=format_name(codec) or codec.name,
             payload_type=codec.payload_type,
             receive=receive,
             remote=(host, line.port) if sendable and host else None,
@@ -282,9 +289,9 @@ class AudioNegotiation:
 
     def _choose_codec(self, line: MediaDescription) -> Codec | None:
         ours = self._capabilities.codecs
-        common = [codec for codec in line.codecs if _known_name(codec) in ours]
+        common = [codec for codec in line.codecs if format_name(codec) in ours]
         if self._capabilities.prefer == "ours":
-            common.sort(key=lambda codec: ours.index(codec.name))
+            common.sort(key=lambda codec: ours.index(format_name(codec) or ""))
         return common[0] if common else None
 
     def _audio_line(
@@ -327,12 +334,6 @@ class AudioNegotiation:
 def _refused(line: MediaDescription) -> MediaDescription:
     """The line with port 0: how an answer says no (RFC 3264 section 6)."""
     return MediaDescription(line.kind, 0, line.protocol, line.formats)
-
-
-def _known_name(codec: Codec) -> str | None:
-    """The name of a codec that we know, at the clock and channels it has; else None."""
-    format = FORMATS.get(codec.name)
-    return codec.name if format and format.is_meant_by(codec) else None
 
 
 def _event_name(clock_hz: int) -> str:
