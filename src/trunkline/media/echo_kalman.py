@@ -25,7 +25,10 @@ from numpy.typing import NDArray
 
 __all__ = ["FilterState", "KalmanFilter"]
 
-_FORGET = np.float32(0.994)  # of the path a frame: a time constant of 3 s
+# How much of the path wanders off a frame: soon after it was begun anew, and ever after.
+# Much is fast and noisy, little keeps near-end speech out of a path that is known.
+_WANDER_FIRST, _WANDER_LAST = np.float32(0.01), np.float32(0.0015)
+_WANDER_SETTLES = np.float32(0.99)  # of the way between them a frame: within two seconds
 _UNCERTAIN = 0.03  # at first, of a path as loud as the far end
 _DECAY = 0.8  # of that, a partition
 _NOISE_SHARE = np.float32(0.2)  # smoothing of the power that is not echo
@@ -56,6 +59,8 @@ class FilterState:
     """(n, P, F): expected squared error of the path."""
     noise: _Floats
     """(n, F): power of what is not echo."""
+    wander: _Floats
+    """(n,): share of the path that is expected to change in a frame."""
     turn: NDArray[np.intp]
     """(n,): the partition to constrain next."""
     kept_re: _Floats
@@ -88,6 +93,7 @@ class KalmanFilter:
             h_im=np.zeros(path, np.float32),
             uncertainty=np.broadcast_to(self.fresh_uncertainty, path).copy(),
             noise=np.full((rows, self.bins), 1e-6, np.float32),
+            wander=np.full(rows, _WANDER_FIRST, np.float32),
             turn=np.zeros(rows, np.intp),
             kept_re=np.zeros(path, np.float32),
             kept_im=np.zeros(path, np.float32),
@@ -145,8 +151,8 @@ class KalmanFilter:
 
     def distrust(self, state: FilterState, row: int, *, anew: bool) -> None:
         """Begin a trial: keep the path, be as uncertain as at first; ``anew`` from nothing."""
-        state.kept_re[row], state.kept_im[row] = state.h_re[row], state.h_im[row]
         np.maximum(state.uncertainty[row], self.fresh_uncertainty, out=state.uncertainty[row])
+        state.wander[row] = _WANDER_FIRST
         if anew:
             state.h_re[row] = state.h_im[row] = 0
 
@@ -164,6 +170,7 @@ class KalmanFilter:
         state.h_re[row] = state.h_im[row] = 0
         state.kept_re[row] = state.kept_im[row] = 0
         state.uncertainty[row] = self.fresh_uncertainty
+        state.wander[row] = _WANDER_FIRST
         both = np.concatenate([references[1:], references[:-1]], axis=1)
         spectra = np.fft.rfft(both, axis=1)
         at = int(state.head[row])
@@ -220,7 +227,9 @@ class KalmanFilter:
 
     def _spread(self, state: FilterState, gain: _Floats, x_power: _Floats, live: _Floats) -> None:
         """Covariance after the update and one frame of the path's own wandering."""
-        keep = np.where(live > 0, _FORGET, np.float32(1))[:, np.newaxis]
+        keep = (np.float32(1) - live * state.wander[:, np.newaxis])[:, np.newaxis]
+        settled = _WANDER_LAST + _WANDER_SETTLES * (state.wander - _WANDER_LAST)
+        np.copyto(state.wander, settled, where=live[:, 0] > 0)
         gain *= x_power
         gain *= np.float32(-0.5)
         gain += np.float32(1)
