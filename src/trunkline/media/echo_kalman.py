@@ -156,6 +156,10 @@ class KalmanFilter:
         if anew:
             state.h_re[row] = state.h_im[row] = 0
 
+    def keep(self, state: FilterState, row: int) -> None:
+        """Remember the path as it is now."""
+        state.kept_re[row], state.kept_im[row] = state.h_re[row], state.h_im[row]
+
     def restore(self, state: FilterState, row: int) -> None:
         """End a trial that brought nothing: the path before it, with little uncertainty."""
         state.h_re[row], state.h_im[row] = state.kept_re[row], state.kept_im[row]

@@ -24,6 +24,7 @@ _ROOM_SAMPLES = 16.0
 _LOCK_FRAMES, _MOVE_FRAMES = 8, 40  # a minimum must be as steady, at first and later
 _ENERGY_SHARE = np.float32(0.1)
 _FAR_ACTIVE = np.float32(1e-6)  # mean power of -60 dBov
+_FAR_FADES = np.float32(0.3)  # a frame: 5 dB
 _NEAR_ACTIVE = np.float32(10**-5.5)  # -55 dBov: what is quieter proves nothing
 _FAILS = np.float32(0.35)  # less than 4.5 dB taken away
 _POOR = np.float32(0.15)  # a tail that reaches the echo with its end gets to 10 dB
@@ -31,7 +32,7 @@ _WORKS, _TRUSTED = np.float32(0.1), np.float32(0.3)
 _TRIAL_FRAMES, _REST_FRAMES, _DOUBT_FRAMES = 50, 25, 2
 # An echo that is predicted rightly is in what comes in, whole, whoever talks over it. Two
 # voices resemble each other by chance, so much less than half of it must be there.
-_HALF, _CHANCE = np.float32(0.5), np.float32(0.15)
+_MOST, _CHANCE = np.float32(0.7), np.float32(0.15)
 _GONE_FRAMES = 5
 _PROVEN_FIRST, _PROVEN_FADES = np.float32(1.5), np.float32(1.003)  # twofold in 5 s
 _BETTER = np.float32(0.75)
@@ -49,6 +50,8 @@ _Flags = NDArray[np.bool_]
 class WatchState:
     """What n rows think of themselves."""
 
+    far: _Floats
+    """(n,): power that is sent, falling slowly."""
     given: _Floats
     """(n,): mean power that came in, while the far end is heard."""
     left: _Floats
@@ -89,6 +92,7 @@ class Watch:
     def state(self, rows: int) -> WatchState:
         """Nothing found yet."""
         return WatchState(
+            far=np.zeros(rows, np.float32),
             given=np.zeros(rows, np.float32),
             left=np.zeros(rows, np.float32),
             kept_left=np.zeros(rows, np.float32),
@@ -145,7 +149,9 @@ class Watch:
     ) -> _Floats:
         """Follow how well the filter does; give the echo that is to be taken out."""
         power = (near * near).mean(1)
-        heard = ((far * far).mean(1) > _FAR_ACTIVE) & (power > _NEAR_ACTIVE) & ~frozen
+        # An echo goes on for a while after what was sent.
+        np.maximum((far * far).mean(1), _FAR_FADES * state.far, out=state.far)
+        heard = (state.far > _FAR_ACTIVE) & (power > _NEAR_ACTIVE) & ~frozen
         share = _ENERGY_SHARE * heard
         left = near - echo
         state.given += share * (power - state.given)
@@ -172,7 +178,7 @@ class Watch:
                 self._correct(state, reference, path, int(row))
                 state.corrections[row] += 1
             if state.doubt[row] == 0:
-                path.kept_re[row], path.kept_im[row] = path.h_re[row], path.h_im[row]
+                self._kalman.keep(path, int(row))
             state.looks[row] = state.since[row] = 0
 
     def _move(
@@ -227,6 +233,7 @@ class Watch:
         for row in rows[state.trial[rows] == 1]:
             if state.left[row] > _BETTER * state.kept_left[row]:
                 self._kalman.restore(path, int(row))
+            self._kalman.keep(path, int(row))
             state.anew[row] = False
         return chosen
 
@@ -244,7 +251,7 @@ class Watch:
         gone = (state.trial > 0) & (state.trial < _TRIAL_FRAMES - _GONE_FRAMES) & ~state.anew
         if gone.any():
             chance = _CHANCE * np.sqrt(state.kept_given * state.kept_predicted)
-            gone &= state.kept_cross < _HALF * state.kept_predicted - chance
+            gone &= state.kept_cross < _MOST * state.kept_predicted - chance
             for row in np.flatnonzero(gone):
                 self._begin_anew(state, path, int(row))
 
