@@ -211,8 +211,8 @@ class KalmanEcho:
         out = near - echo
         if self._suppress:
             # What is heard may be the path from before a trial: the uncertainty is not its own.
-            expected *= (watch.trial <= 0).astype(np.float32)[:, np.newaxis]
-            out = self._residual.process(residual, out, echo, expected)
+            expected *= (~watch.anew).astype(np.float32)[:, np.newaxis]
+            out = self._residual.process(residual, out, echo, expected, watch.proven)
         if part.states is None:
             self._store(part, states)
         return out

@@ -26,7 +26,11 @@ from .echo_pages import FilterState, Page, aligned
 
 __all__ = ["FilterState", "KalmanFilter"]
 
-_FORGET = np.float32(0.994)  # of the path a frame: a time constant of 3 s
+# How much of the path wanders off a frame: soon after it was begun anew, and ever after.
+# Much is fast and noisy, little keeps near-end speech out of a path that is known.
+_WANDER_FIRST, _WANDER_LAST = np.float32(0.01), np.float32(0.0015)
+_WANDER_SETTLES = np.float32(0.99)  # of the way between them a frame: within two seconds
+_FINDING = np.float32(0.004)  # until 1.2 s after the beginning
 _UNCERTAIN = 0.03  # at first, of a path as loud as the far end
 _DECAY = 0.8  # of that, a partition
 _NOISE_SHARE = np.float32(0.2)  # smoothing of the power that is not echo
@@ -53,7 +57,6 @@ class KalmanFilter:
         )
         steps = _PAGE_FLOATS // (partitions * self.bins * _PAGE_STEP)
         self.page_rows = max(1, steps) * _PAGE_STEP
-        self._wander = (np.float32(1) - _FORGET) * np.float32(partitions)
         # To work in, so that nothing of a page's size is made anew.
         self._change = aligned(partitions, self.page_rows, self.bins)
         self._product = aligned(partitions, self.page_rows, self.bins)
@@ -68,6 +71,7 @@ class KalmanFilter:
         for page in state.pages:
             page.head[:] = _SPARE
             page.noise[:] = np.float32(1e-6)
+            page.wander[:] = _WANDER_FIRST
             page.uncertainty[:] = self.fresh_uncertainty[:, np.newaxis]
         return state
 
@@ -109,11 +113,15 @@ class KalmanFilter:
 
     def distrust(self, state: FilterState, row: int, *, anew: bool) -> None:
         """Begin a trial: keep the path, be as uncertain as at first; ``anew`` from nothing."""
-        state.kept_re[row], state.kept_im[row] = state.h_re[row], state.h_im[row]
         uncertainty = state.uncertainty[row]
         np.maximum(uncertainty, self.fresh_uncertainty, out=uncertainty)
+        self._unsettle(state, row)
         if anew:
             state.h_re[row] = state.h_im[row] = 0
+
+    def keep(self, state: FilterState, row: int) -> None:
+        """Remember the path as it is now."""
+        state.kept_re[row], state.kept_im[row] = state.h_re[row], state.h_im[row]
 
     def restore(self, state: FilterState, row: int) -> None:
         """End a trial that brought nothing: the path before it, with little uncertainty."""
@@ -129,6 +137,11 @@ class KalmanFilter:
         state.h_re[row] = state.h_im[row] = 0
         state.kept_re[row] = state.kept_im[row] = 0
         state.uncertainty[row] = self.fresh_uncertainty
+        self._unsettle(state, row)
+        self.retell(state, row, references)
+
+    def retell(self, state: FilterState, row: int, references: _Floats) -> None:
+        """What the reference would have been if it had always been read as it is now."""
         both = np.concatenate([references[1:], references[:-1]], axis=1)
         spectra = np.fft.rfft(both, axis=1)
         page, index = state.at(row)
@@ -155,6 +168,10 @@ class KalmanFilter:
             ring[end - 1, index] = 0
         page.blocks[index, self.frame :] = last
 
+    def _unsettle(self, state: FilterState, row: int) -> None:
+        page, index = state.at(row)
+        page.wander[index] = _WANDER_FIRST
+
     def _page(
         self, page: Page, reference: _Floats, near: _Floats, frozen: NDArray[np.bool_]
     ) -> tuple[_Floats, _Floats]:
@@ -174,7 +191,11 @@ class KalmanFilter:
             self._move(page.h_re, page.uncertainty, x_re, w_re, x_im, w_im, np.add)
             self._move(page.h_im, page.uncertainty, x_re, w_im, x_im, w_re, np.subtract)
             page.uncertainty *= shares
+            # A path that is being found grows beyond its frames twice as fast as one that is.
+            finding = rows[page.wander[rows] > _FINDING]
             self._constrain(page, rows)
+            if finding.size:
+                self._constrain(page, finding)
         return echo, expected
 
     def _push(self, page: Page, at: int, reference: _Floats) -> None:
@@ -210,7 +231,7 @@ class KalmanFilter:
 
         Shares of the expected power become what is left of the uncertainty.
         """
-        shares, every = self._shares[:, : len(page)], len(rows) == len(page)
+        shares = self._shares[:, : len(page)]
         e_re, e_im, live = self._spectra(error, rows)
         power = e_re * e_re
         power += e_im * e_im
@@ -222,13 +243,11 @@ class KalmanFilter:
         np.divide(live, step, out=step)
         e_re *= step
         e_im *= step
-        step *= -_LESS_THAN_HALF * _FORGET
+        keep = np.float32(1) - live * page.wander[:, np.newaxis]
+        step *= -_LESS_THAN_HALF * keep
         shares *= step
-        if every:
-            shares += _FORGET
-        else:
-            np.copyto(step, np.float32(1) + (_FORGET - np.float32(1)) * live)
-            shares += step
+        np.copyto(step, keep)
+        shares += step
         return e_re, e_im
 
     def _spectra(
@@ -282,7 +301,9 @@ class KalmanFilter:
         re *= re
         im *= im
         re += im
-        re *= self._wander
+        wander = page.wander[rows]
+        re *= np.float32(self.partitions) * wander[:, np.newaxis]
+        page.wander[rows] = _WANDER_LAST + _WANDER_SETTLES * (wander - _WANDER_LAST)
         page.uncertainty[turn, rows] += re
         turn += 1
         page.turn[rows] = np.where(turn < self.partitions, turn, 0)

@@ -48,6 +48,8 @@ class Page:
     """(P, n, F): expected squared error of the path."""
     noise: _Floats
     """(n, F): power of what is not echo."""
+    wander: _Floats
+    """(n,): share of the path that is expected to change in a frame."""
     turn: NDArray[np.intp]
     """(n,): the partition to constrain next."""
     kept_re: _Floats
@@ -69,6 +71,7 @@ class Page:
             h_im=aligned(*path),
             uncertainty=aligned(*path),
             noise=aligned(rows, bins),
+            wander=np.zeros(rows, np.float32),
             turn=np.zeros(rows, np.intp),
             kept_re=aligned(*path),
             kept_im=aligned(*path),

@@ -24,6 +24,7 @@ _REVERB = np.float32(0.8)  # how slowly the room forgets the prediction, a hop
 _MOVES_SHARE = np.float32(0.1)
 _LEAK_SHARE = np.float32(0.03)
 _LEAST_LEAK, _MOST_LEAK = np.float32(0.005), np.float32(1.5)
+_LEAK_OVER = np.float32(2)
 _RISE = np.float32(0.5)
 _EXPECTED = np.float32(0.3)
 _NOISE_FIRST = np.float32(1e-4)
@@ -93,26 +94,38 @@ class ResidualSuppressor:
         )
 
     def process(
-        self, state: ResidualState, error: _Floats, echo: _Floats, expected: _Floats
+        self,
+        state: ResidualState,
+        error: _Floats,
+        echo: _Floats,
+        expected: _Floats,
+        proven: _Floats,
     ) -> _Floats:
         """What was left and what was predicted, (n, frame): what is heard, a hop later.
 
         ``expected`` is the residual's power by the filter's own uncertainty, (n, frame + 1),
-        of a frame without window.
+        of a frame without window; ``proven`` the least share of the echo's power that the
+        filter has left of late, (n,): it does not leave much more because someone speaks.
         """
+        most = np.minimum(_LEAK_OVER * proven, _MOST_LEAK)
         out = np.empty_like(error)
         expected = _EXPECTED * expected[:, ::2]  # half the bins, half the energy, less
         for begin in (0, self.hop):
             hop = slice(begin, begin + self.hop)
-            out[:, hop] = self._hop(state, error[:, hop], echo[:, hop], expected)
+            out[:, hop] = self._hop(state, error[:, hop], echo[:, hop], expected, most)
         return out
 
     def _hop(
-        self, state: ResidualState, error: _Floats, echo: _Floats, expected: _Floats
+        self,
+        state: ResidualState,
+        error: _Floats,
+        echo: _Floats,
+        expected: _Floats,
+        most: _Floats,
     ) -> _Floats:
         spectrum, error_power = self._analyse(state.error_tail, error)
         _, echo_power = self._analyse(state.echo_tail, echo)
-        self._regress(state, error_power, echo_power)
+        self._regress(state, error_power, echo_power, most)
         np.maximum(echo_power, _REVERB * state.reverberant, out=state.reverberant)
         residual = np.maximum(state.leak[:, np.newaxis] * state.reverberant, expected)
         self._listen(state, error_power, residual)
@@ -130,7 +143,9 @@ class ResidualSuppressor:
         power = spectrum.real * spectrum.real + spectrum.imag * spectrum.imag
         return spectrum, power
 
-    def _regress(self, state: ResidualState, error_power: _Floats, echo_power: _Floats) -> None:
+    def _regress(
+        self, state: ResidualState, error_power: _Floats, echo_power: _Floats, most: _Floats
+    ) -> None:
         state.error_mean += _MOVES_SHARE * (error_power - state.error_mean)
         state.echo_mean += _MOVES_SHARE * (echo_power - state.echo_mean)
         error_moves = error_power - state.error_mean
@@ -142,7 +157,7 @@ class ResidualSuppressor:
         state.covariance += share * (covariance - state.covariance)
         state.variance += share * (variance - state.variance)
         leak = np.maximum(state.covariance, 0) / (state.variance + np.float32(1e-20))
-        np.clip(leak, _LEAST_LEAK, _MOST_LEAK, out=state.leak)
+        np.maximum(np.minimum(leak, most), _LEAST_LEAK, out=state.leak)
 
     def _listen(self, state: ResidualState, error_power: _Floats, residual: _Floats) -> None:
         """How much near-end speech there is: power above the residual's and the noise's."""

@@ -24,17 +24,23 @@ _ROOM_SAMPLES = 16.0
 _LOCK_FRAMES, _MOVE_FRAMES = 8, 40  # a minimum must be as steady, at first and later
 _ENERGY_SHARE = np.float32(0.1)
 _FAR_ACTIVE = np.float32(1e-6)  # mean power of -60 dBov
+_FAR_FADES = np.float32(0.3)  # a frame: 5 dB
 _NEAR_ACTIVE = np.float32(10**-5.5)  # -55 dBov: what is quieter proves nothing
 _FAILS = np.float32(0.35)  # less than 4.5 dB taken away
 _POOR = np.float32(0.15)  # a tail that reaches the echo with its end gets to 10 dB
 _WORKS, _TRUSTED = np.float32(0.1), np.float32(0.3)
-_TRIAL_FRAMES, _REST_FRAMES, _DOUBT_FRAMES = 50, 25, 8
-_USELESS = np.float32(0.8)
+_TRIAL_FRAMES, _REST_FRAMES, _DOUBT_FRAMES = 50, 25, 2
+# An echo that is predicted rightly is in what comes in, whole, whoever talks over it. Two
+# voices resemble each other by chance, so much less than half of it must be there.
+_MOST, _CHANCE = np.float32(0.7), np.float32(0.15)
+_GONE_FRAMES = 5
+_PROVEN_FIRST, _PROVEN_FADES = np.float32(1.5), np.float32(1.003)  # twofold in 5 s
 _BETTER = np.float32(0.75)
 _DRIFT_FRAMES = 25  # between two looks at the filter's phase: 100 ppm are 0.4 samples
 _DRIFT_LIMIT = 150e-6
 # Boldly at first, then slowly: one look errs by 10 to 20 ppm, clocks hardly change.
 _DRIFT_SHARE, _DRIFT_SHARE_LATER = 0.5, 0.08
+_TINY = np.float32(1e-12)
 
 _Floats = NDArray[np.float32]
 _Flags = NDArray[np.bool_]
@@ -44,12 +50,23 @@ _Flags = NDArray[np.bool_]
 class WatchState:
     """What n rows think of themselves."""
 
+    far: _Floats
+    """(n,): power that is sent, falling slowly."""
     given: _Floats
     """(n,): mean power that came in, while the far end is heard."""
     left: _Floats
     """(n,): what the filter left of it."""
     kept_left: _Floats
     """(n,): what the path before the trial would have left."""
+    kept_given: _Floats
+    """(n,): mean power that came in since the trial began, of the prediction by the path
+    before it, and of the product of both."""
+    kept_predicted: _Floats
+    kept_cross: _Floats
+    proven: _Floats
+    """(n,): the least share of the echo that was left of late."""
+    anew: _Flags
+    """(n,): whether the filter on trial began from nothing."""
     locked: _Flags
     """(n,): whether the bulk delay has been found once."""
     doubt: NDArray[np.int32]
@@ -75,9 +92,15 @@ class Watch:
     def state(self, rows: int) -> WatchState:
         """Nothing found yet."""
         return WatchState(
+            far=np.zeros(rows, np.float32),
             given=np.zeros(rows, np.float32),
             left=np.zeros(rows, np.float32),
             kept_left=np.zeros(rows, np.float32),
+            kept_given=np.zeros(rows, np.float32),
+            kept_predicted=np.zeros(rows, np.float32),
+            kept_cross=np.zeros(rows, np.float32),
+            proven=np.full(rows, _PROVEN_FIRST, np.float32),
+            anew=np.zeros(rows, np.bool_),
             locked=np.zeros(rows, np.bool_),
             doubt=np.zeros(rows, np.int32),
             trial=np.zeros(rows, np.int32),
@@ -126,11 +149,15 @@ class Watch:
     ) -> _Floats:
         """Follow how well the filter does; give the echo that is to be taken out."""
         power = (near * near).mean(1)
-        heard = ((far * far).mean(1) > _FAR_ACTIVE) & (power > _NEAR_ACTIVE) & ~frozen
+        # An echo goes on for a while after what was sent.
+        np.maximum((far * far).mean(1), _FAR_FADES * state.far, out=state.far)
+        heard = (state.far > _FAR_ACTIVE) & (power > _NEAR_ACTIVE) & ~frozen
         share = _ENERGY_SHARE * heard
         left = near - echo
         state.given += share * (power - state.given)
         state.left += share * ((left * left).mean(1) - state.left)
+        ratio = np.where(heard, state.left / (state.given + _TINY), _PROVEN_FIRST)
+        np.minimum(state.proven * _PROVEN_FADES, ratio, out=state.proven)
         state.worked |= state.left < _WORKS * state.given
         trying = np.flatnonzero(state.trial > 0)
         if trying.size:
@@ -150,7 +177,8 @@ class Watch:
             if good and state.left[row] < _TRUSTED * state.given[row]:
                 self._correct(state, reference, path, int(row))
                 state.corrections[row] += 1
-            path.kept_re[row], path.kept_im[row] = path.h_re[row], path.h_im[row]
+            if state.doubt[row] == 0:
+                self._kalman.keep(path, int(row))
             state.looks[row] = state.since[row] = 0
 
     def _move(
@@ -168,7 +196,8 @@ class Watch:
         self._kalman.forget(path, row, np.stack(blocks))
         state.trial[row] = -_REST_FRAMES
         state.doubt[row] = state.since[row] = state.looks[row] = 0
-        state.worked[row] = False
+        state.worked[row] = state.anew[row] = False
+        state.proven[row] = _PROVEN_FIRST
         state.corrections[row] = 0
         state.given[row] = state.left[row] = 0
 
@@ -189,9 +218,14 @@ class Watch:
     ) -> _Floats:
         """Hear the better of both paths in rows on trial; end the trials that are over."""
         before = self._kalman.predict_kept(path, rows)
-        left = near[rows] - before
-        mean = (left * left).mean(1)
-        state.kept_left[rows] += share[rows] * (mean - state.kept_left[rows])
+        came, left, part = near[rows], near[rows] - before, share[rows]
+        for mean, now in (
+            (state.kept_left, (left * left).mean(1)),
+            (state.kept_given, (came * came).mean(1)),
+            (state.kept_predicted, (before * before).mean(1)),
+            (state.kept_cross, (came * before).mean(1)),
+        ):
+            mean[rows] += part * (now - mean[rows])
         # In double talk both leave about the same: only clearly less is better.
         worse = state.left[rows] > _BETTER * state.kept_left[rows]
         chosen = echo.copy()
@@ -199,10 +233,8 @@ class Watch:
         for row in rows[state.trial[rows] == 1]:
             if state.left[row] > _BETTER * state.kept_left[row]:
                 self._kalman.restore(path, int(row))
-                state.left[row] = state.kept_left[row]
-            path.kept_re[row], path.kept_im[row] = path.h_re[row], path.h_im[row]
-            state.since[row] = state.looks[row] = 0
-            state.trial[row] = -_REST_FRAMES - 1
+            self._kalman.keep(path, int(row))
+            state.anew[row] = False
         return chosen
 
     def _doubts(self, state: WatchState, path: FilterState, heard: _Flags) -> None:
@@ -213,11 +245,22 @@ class Watch:
         state.trial += state.trial < 0
         begins = state.worked & (state.trial == 0) & (state.doubt >= _DOUBT_FRAMES)
         for row in np.flatnonzero(begins):
-            anew = bool(state.left[row] > _USELESS * state.given[row])
-            self._kalman.distrust(path, int(row), anew=anew)
             state.trial[row] = _TRIAL_FRAMES
-            state.doubt[row] = 0
             state.kept_left[row] = state.left[row]
+            state.kept_given[row] = state.kept_cross[row] = state.kept_predicted[row] = 0
+        gone = (state.trial > 0) & (state.trial < _TRIAL_FRAMES - _GONE_FRAMES) & ~state.anew
+        if gone.any():
+            chance = _CHANCE * np.sqrt(state.kept_given * state.kept_predicted)
+            gone &= state.kept_cross < _MOST * state.kept_predicted - chance
+            for row in np.flatnonzero(gone):
+                self._begin_anew(state, path, int(row))
+
+    def _begin_anew(self, state: WatchState, path: FilterState, row: int) -> None:
+        self._kalman.distrust(path, row, anew=True)
+        state.trial[row] = _TRIAL_FRAMES
+        state.anew[row] = True
+        state.left[row] = state.given[row]
+        state.proven[row] = _PROVEN_FIRST
 
     def _correct(
         self, state: WatchState, reference: ReferenceState, path: FilterState, row: int
