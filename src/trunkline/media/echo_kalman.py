@@ -191,11 +191,7 @@ class KalmanFilter:
             self._move(page.h_re, page.uncertainty, x_re, w_re, x_im, w_im, np.add)
             self._move(page.h_im, page.uncertainty, x_re, w_im, x_im, w_re, np.subtract)
             page.uncertainty *= shares
-            # A path that is being found grows beyond its frames twice as fast as one that is.
-            finding = rows[page.wander[rows] > _FINDING]
-            self._constrain(page, rows)
-            if finding.size:
-                self._constrain(page, finding)
+            self._constrain_all(page, rows)
         return echo, expected
 
     def _push(self, page: Page, at: int, reference: _Floats) -> None:
@@ -285,7 +281,18 @@ class KalmanFilter:
         change *= uncertainty
         path += change
 
-    def _constrain(self, page: Page, rows: NDArray[np.intp]) -> None:
+    def _constrain_all(self, page: Page, rows: NDArray[np.intp]) -> None:
+        """The next partition of every path in turn; two of one that is still being found."""
+        wander = page.wander[rows]
+        finding = wander > _FINDING
+        added = np.float32(self.partitions) * wander
+        if finding.any():
+            added[finding] *= _HALF
+            self._constrain(page, rows[finding], added[finding])
+        self._constrain(page, rows, added)
+        page.wander[rows] = _WANDER_LAST + _WANDER_SETTLES * (wander - _WANDER_LAST)
+
+    def _constrain(self, page: Page, rows: NDArray[np.intp], added: _Floats) -> None:
         """Cut what a partition's filter has grown beyond its frame: the next one in turn.
 
         It gets what the path's own wandering adds to the uncertainty since its last turn.
@@ -301,9 +308,7 @@ class KalmanFilter:
         re *= re
         im *= im
         re += im
-        wander = page.wander[rows]
-        re *= np.float32(self.partitions) * wander[:, np.newaxis]
-        page.wander[rows] = _WANDER_LAST + _WANDER_SETTLES * (wander - _WANDER_LAST)
+        re *= added[:, np.newaxis]
         page.uncertainty[turn, rows] += re
         turn += 1
         page.turn[rows] = np.where(turn < self.partitions, turn, 0)
