@@ -177,7 +177,8 @@ class KalmanEcho:
         if self._suppress:
             # What is heard may be the path from before a trial: the uncertainty is not its own.
             expected *= (~watch.anew).astype(np.float32)[:, np.newaxis]
-            out = self._residual.process(residual, out, echo, expected, watch.proven)
+            leak = self._watch.leak(watch)
+            out = self._residual.process(residual, out, echo, expected, leak)
         for state, part in zip(
             self._states, (reference, delay, path, residual, watch), strict=True
         ):
