@@ -212,7 +212,8 @@ class KalmanEcho:
         if self._suppress:
             # What is heard may be the path from before a trial: the uncertainty is not its own.
             expected *= (~watch.anew).astype(np.float32)[:, np.newaxis]
-            out = self._residual.process(residual, out, echo, expected, watch.proven)
+            leak = self._watch.leak(watch)
+            out = self._residual.process(residual, out, echo, expected, leak)
         if part.states is None:
             self._store(part, states)
         return out

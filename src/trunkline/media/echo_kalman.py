@@ -40,6 +40,8 @@ _TINY = np.float32(1e-9)
 _HALF = np.float32(0.5)
 _LESS_THAN_HALF = np.float32(0.49999)  # so that rounding leaves no uncertainty below nothing
 _PAGE_FLOATS = 32 * 10 * 161  # of one array: six of those, and two to work in, fill 1.6 MB
+_GROUP = 5  # partitions
+_SUM = "pnf,pnf->nf"
 _PAGE_STEP = 16  # rows: 16 times 161 floats end where a cache line ends
 
 _Floats = NDArray[np.float32]
@@ -58,9 +60,8 @@ class KalmanFilter:
         steps = _PAGE_FLOATS // (partitions * self.bins * _PAGE_STEP)
         self.page_rows = max(1, steps) * _PAGE_STEP
         # To work in, so that nothing of a page's size is made anew.
-        self._change = aligned(partitions, self.page_rows, self.bins)
-        self._product = aligned(partitions, self.page_rows, self.bins)
-        self._shares = aligned(partitions, self.page_rows, self.bins)
+        self._change = aligned(_GROUP, self.page_rows, self.bins)
+        self._product = aligned(_GROUP, self.page_rows, self.bins)
         self._padded = aligned(self.page_rows, 2 * frame)
         self._spectrum = np.zeros((self.page_rows, self.bins), np.complex64)
 
@@ -180,17 +181,15 @@ class KalmanFilter:
         window = slice(at, at + self.partitions)
         x_re, x_im, x_power = page.x_re[window], page.x_im[window], page.x_power[window]
         echo = self._echo(page.h_re, page.h_im, x_re, x_im)
-        shares = self._shares[:, : len(page)]
-        np.multiply(page.uncertainty, x_power, out=shares)
-        expected: _Floats = np.add.reduce(shares, axis=0)
+        expected = np.einsum(_SUM, page.uncertainty, x_power)
         expected *= _HALF
         scale = np.float32(2 * self.frame * self.frame)
         rows = ((x_power[0].sum(1) > _FAR_ACTIVE * scale) & ~frozen).nonzero()[0]
         if rows.size:
-            w_re, w_im = self._weigh(page, near - echo, expected, rows)
-            self._move(page.h_re, page.uncertainty, x_re, w_re, x_im, w_im, np.add)
-            self._move(page.h_im, page.uncertainty, x_re, w_im, x_im, w_re, np.subtract)
-            page.uncertainty *= shares
+            weights = self._weigh(page, near - echo, expected, rows)
+            for begin in range(0, self.partitions, _GROUP):
+                group = slice(begin, begin + _GROUP)
+                self._learn(page, group, x_re[group], x_im[group], x_power[group], *weights)
             self._constrain_all(page, rows)
         return echo, expected
 
@@ -207,27 +206,22 @@ class KalmanFilter:
 
     def _echo(self, h_re: _Floats, h_im: _Floats, x_re: _Floats, x_im: _Floats) -> _Floats:
         """What the newest frame of the reference makes through a path: (n, frame)."""
-        rows = h_re.shape[1]
-        total, product = self._change[:, :rows], self._product[:, :rows]
-        spectrum = self._spectrum[:rows]
-        np.multiply(h_re, x_re, out=total)
-        np.multiply(h_im, x_im, out=product)
-        total -= product
-        spectrum.real = np.add.reduce(total, axis=0)
-        np.multiply(h_re, x_im, out=total)
-        np.multiply(h_im, x_re, out=product)
-        total += product
-        spectrum.imag = np.add.reduce(total, axis=0)
+        spectrum = self._spectrum[: h_re.shape[1]]
+        re = np.einsum(_SUM, h_re, x_re)
+        re -= np.einsum(_SUM, h_im, x_im)
+        im = np.einsum(_SUM, h_re, x_im)
+        im += np.einsum(_SUM, h_im, x_re)
+        spectrum.real, spectrum.imag = re, im
         return np.asarray(np.fft.irfft(spectrum)[:, self.frame :], np.float32)
 
     def _weigh(
         self, page: Page, error: _Floats, expected: _Floats, rows: NDArray[np.intp]
-    ) -> tuple[_Floats, _Floats]:
-        """The error's spectrum by the step of every bin, (n, F); nothing in rows that rest.
+    ) -> tuple[_Floats, _Floats, _Floats, _Floats]:
+        """What one frame teaches, (n, F) each: nothing in rows that rest.
 
-        Shares of the expected power become what is left of the uncertainty.
+        The error's spectrum by the step of every bin, real and imaginary; by how much an
+        uncertainty falls for the power it lets one expect, and what is left of it without.
         """
-        shares = self._shares[:, : len(page)]
         e_re, e_im, live = self._spectra(error, rows)
         power = e_re * e_re
         power += e_im * e_im
@@ -241,10 +235,7 @@ class KalmanFilter:
         e_im *= step
         keep = np.float32(1) - live * page.wander[:, np.newaxis]
         step *= -_LESS_THAN_HALF * keep
-        shares *= step
-        np.copyto(step, keep)
-        shares += step
-        return e_re, e_im
+        return e_re, e_im, step, np.broadcast_to(keep, step.shape).copy()
 
     def _spectra(
         self, error: _Floats, rows: NDArray[np.intp]
@@ -263,23 +254,36 @@ class KalmanFilter:
         e_re[rows], e_im[rows], live[rows] = spectrum.real, spectrum.imag, 1
         return e_re, e_im, live
 
-    def _move(
+    def _learn(
         self,
-        path: _Floats,
-        uncertainty: _Floats,
-        one: _Floats,
-        one_weight: _Floats,
-        other: _Floats,
-        other_weight: _Floats,
-        combine: np.ufunc,
+        page: Page,
+        group: slice,
+        x_re: _Floats,
+        x_im: _Floats,
+        x_power: _Floats,
+        w_re: _Floats,
+        w_im: _Floats,
+        falls: _Floats,
+        keep: _Floats,
     ) -> None:
-        """Half of the complex product that a path changes by: its real or imaginary part."""
-        change, product = self._change[:, : path.shape[1]], self._product[:, : path.shape[1]]
-        np.multiply(one, one_weight, out=change)
-        np.multiply(other, other_weight, out=product)
-        combine(change, product, out=change)
-        change *= uncertainty
-        path += change
+        """Move some partitions of the paths, and lower their uncertainty."""
+        uncertainty = page.uncertainty[group]
+        change, product = (
+            work[: len(x_re), : len(page)] for work in (self._change, self._product)
+        )
+        for path, one, other, combine in (
+            (page.h_re[group], w_re, w_im, np.add),
+            (page.h_im[group], w_im, w_re, np.subtract),
+        ):
+            np.multiply(x_re, one, out=change)
+            np.multiply(x_im, other, out=product)
+            combine(change, product, out=change)
+            change *= uncertainty
+            path += change
+        np.multiply(uncertainty, x_power, out=change)
+        change *= falls
+        change += keep
+        uncertainty *= change
 
     def _constrain_all(self, page: Page, rows: NDArray[np.intp]) -> None:
         """The next partition of every path in turn; two of one that is still being found."""

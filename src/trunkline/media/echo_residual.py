@@ -32,6 +32,7 @@ _NOISE_RISE, _NOISE_FALL = np.float32(10 ** (0.6 / 100)), np.float32(0.1)  # 6 d
 _NOISE_OVER = np.float32(4)  # the tracker follows the quieter half of the noise
 _NEAR_OVER = np.float32(4)
 _NEAR_LEAST, _NEAR_MOST = np.float32(0.1), np.float32(0.4)
+_NEAR_NEW = np.float32(0.3)  # of it counts while the filter is new
 _NEAR_HOLD = np.float32(0.96)
 _TINY = np.float32(1e-12)
 
@@ -99,20 +100,24 @@ class ResidualSuppressor:
         error: _Floats,
         echo: _Floats,
         expected: _Floats,
-        proven: _Floats,
+        leak: tuple[_Floats, _Floats],
     ) -> _Floats:
         """What was left and what was predicted, (n, frame): what is heard, a hop later.
 
-        ``expected`` is the residual's power by the filter's own uncertainty, (n, frame + 1),
-        of a frame without window; ``proven`` the least share of the echo's power that the
-        filter has left of late, (n,): it does not leave much more because someone speaks.
+        Args:
+            state: of the same rows.
+            error: what was left.
+            echo: what was predicted.
+            expected: the residual's power by the filter's own uncertainty, (n, frame + 1),
+                of a frame without window.
+            leak: at least and at most what share of the echo's power may be left, (n,) each;
+                where the least is not 0 the filter is new, and what is loud is no near end.
         """
-        most = np.minimum(_LEAK_OVER * proven, _MOST_LEAK)
         out = np.empty_like(error)
         expected = _EXPECTED * expected[:, ::2]  # half the bins, half the energy, less
         for begin in (0, self.hop):
             hop = slice(begin, begin + self.hop)
-            out[:, hop] = self._hop(state, error[:, hop], echo[:, hop], expected, most)
+            out[:, hop] = self._hop(state, error[:, hop], echo[:, hop], expected, leak)
         return out
 
     def _hop(
@@ -121,15 +126,19 @@ class ResidualSuppressor:
         error: _Floats,
         echo: _Floats,
         expected: _Floats,
-        most: _Floats,
+        leak: tuple[_Floats, _Floats],
     ) -> _Floats:
         spectrum, error_power = self._analyse(state.error_tail, error)
         _, echo_power = self._analyse(state.echo_tail, echo)
-        self._regress(state, error_power, echo_power, most)
+        least, most = leak
+        self._regress(state, error_power, echo_power)
+        np.minimum(state.leak, np.maximum(_LEAK_OVER * most, _LEAST_LEAK), out=state.leak)
+        np.maximum(state.leak, least, out=state.leak)
         np.maximum(echo_power, _REVERB * state.reverberant, out=state.reverberant)
         residual = np.maximum(state.leak[:, np.newaxis] * state.reverberant, expected)
         self._listen(state, error_power, residual)
-        gain = self._gains(state, error_power, residual)
+        near = np.where(least > 0, _NEAR_NEW * state.near, state.near)
+        gain = self._gains(state, near[:, np.newaxis], error_power, residual)
         spectrum *= gain
         audio = np.fft.irfft(spectrum, axis=1).astype(np.float32, copy=False) * self._window
         heard = state.overlap + audio[:, : self.hop]
@@ -143,9 +152,7 @@ class ResidualSuppressor:
         power = spectrum.real * spectrum.real + spectrum.imag * spectrum.imag
         return spectrum, power
 
-    def _regress(
-        self, state: ResidualState, error_power: _Floats, echo_power: _Floats, most: _Floats
-    ) -> None:
+    def _regress(self, state: ResidualState, error_power: _Floats, echo_power: _Floats) -> None:
         state.error_mean += _MOVES_SHARE * (error_power - state.error_mean)
         state.echo_mean += _MOVES_SHARE * (echo_power - state.echo_mean)
         error_moves = error_power - state.error_mean
@@ -157,7 +164,7 @@ class ResidualSuppressor:
         state.covariance += share * (covariance - state.covariance)
         state.variance += share * (variance - state.variance)
         leak = np.maximum(state.covariance, 0) / (state.variance + np.float32(1e-20))
-        np.maximum(np.minimum(leak, most), _LEAST_LEAK, out=state.leak)
+        np.clip(leak, _LEAST_LEAK, _MOST_LEAK, out=state.leak)
 
     def _listen(self, state: ResidualState, error_power: _Floats, residual: _Floats) -> None:
         """How much near-end speech there is: power above the residual's and the noise's."""
@@ -171,8 +178,9 @@ class ResidualSuppressor:
         now = np.clip((now - _NEAR_LEAST) / (_NEAR_MOST - _NEAR_LEAST), 0, 1)
         state.near[:] = np.maximum(now, _NEAR_HOLD * state.near)
 
-    def _gains(self, state: ResidualState, error_power: _Floats, residual: _Floats) -> _Floats:
-        near = state.near[:, np.newaxis]
+    def _gains(
+        self, state: ResidualState, near: _Floats, error_power: _Floats, residual: _Floats
+    ) -> _Floats:
         over = _OVER_ALONE + near * (_OVER - _OVER_ALONE)
         floor = _FLOOR_ALONE + near * (_FLOOR - _FLOOR_ALONE)
         gain = np.maximum(1 - over * residual / (error_power + _TINY), np.float32(0))

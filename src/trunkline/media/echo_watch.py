@@ -34,8 +34,12 @@ _TRIAL_FRAMES, _REST_FRAMES, _DOUBT_FRAMES = 50, 25, 2
 # voices resemble each other by chance, so much less than half of it must be there.
 _MOST, _CHANCE = np.float32(0.7), np.float32(0.15)
 _GONE_FRAMES = 5
+_SHARE = np.float32(0.25)  # of what comes in: a prediction below that proves nothing
+_NEW_FRAMES = 50
+_NEW_LEAK, _NEW_LEAK_MOST = np.float32(0.5), np.float32(3)
+_LEAST_TAKEN = np.float32(0.05)
 _PROVEN_FIRST, _PROVEN_FADES = np.float32(1.5), np.float32(1.003)  # twofold in 5 s
-_BETTER = np.float32(0.75)
+_BETTER, _CLEARLY = np.float32(0.75), np.float32(0.6)
 _DRIFT_FRAMES = 25  # between two looks at the filter's phase: 100 ppm are 0.4 samples
 _DRIFT_LIMIT = 150e-6
 # Boldly at first, then slowly: one look errs by 10 to 20 ppm, clocks hardly change.
@@ -65,6 +69,8 @@ class WatchState:
     kept_cross: _Floats
     proven: _Floats
     """(n,): the least share of the echo that was left of late."""
+    age: NDArray[np.int32]
+    """(n,): frames heard since the filter began from nothing."""
     anew: _Flags
     """(n,): whether the filter on trial began from nothing."""
     locked: _Flags
@@ -100,6 +106,7 @@ class Watch:
             kept_predicted=np.zeros(rows, np.float32),
             kept_cross=np.zeros(rows, np.float32),
             proven=np.full(rows, _PROVEN_FIRST, np.float32),
+            age=np.zeros(rows, np.int32),
             anew=np.zeros(rows, np.bool_),
             locked=np.zeros(rows, np.bool_),
             doubt=np.zeros(rows, np.int32),
@@ -123,7 +130,7 @@ class Watch:
         target = np.maximum(delay.candidate - _GUARD_FRAMES, 0)
         now = np.rint(reference.delay / frame).astype(np.int32)
         needed = np.where(state.locked, _MOVE_FRAMES, _LOCK_FRAMES)
-        poor = ~state.locked | (state.left > _POOR * state.given)
+        poor = ~state.locked | (~state.worked & (state.left > _POOR * state.given))
         covered = (delay.candidate >= now) & (delay.candidate <= now + _COVERED_FRAMES)
         moves = clear & poor & (delay.steady >= needed) & ~covered & (target != now)
         for row in np.flatnonzero(moves):
@@ -158,12 +165,23 @@ class Watch:
         state.left += share * ((left * left).mean(1) - state.left)
         ratio = np.where(heard, state.left / (state.given + _TINY), _PROVEN_FIRST)
         np.minimum(state.proven * _PROVEN_FADES, ratio, out=state.proven)
+        state.age += heard
         state.worked |= state.left < _WORKS * state.given
         trying = np.flatnonzero(state.trial > 0)
         if trying.size:
             echo = self._compare(state, path, trying, near, echo, share)
         self._doubts(state, path, heard)
         return echo
+
+    def leak(self, state: WatchState) -> tuple[_Floats, _Floats]:
+        """At least and at most what share of the predicted echo is left, (n,) each.
+
+        A filter that has just begun leaves a lot, which says nothing of the near end; one
+        that has been better than that does not leave more because someone speaks.
+        """
+        taken = np.maximum(state.given - state.left, _LEAST_TAKEN * state.given)
+        least = np.minimum(_NEW_LEAK * state.left / (taken + _TINY), _NEW_LEAK_MOST)
+        return np.where((state.age < _NEW_FRAMES) & ~state.worked, least, np.float32(0)), state.proven
 
     def look_for_drift(
         self, state: WatchState, reference: ReferenceState, path: FilterState, far: _Floats
@@ -197,6 +215,7 @@ class Watch:
         state.trial[row] = -_REST_FRAMES
         state.doubt[row] = state.since[row] = state.looks[row] = 0
         state.worked[row] = state.anew[row] = False
+        state.age[row] = 0
         state.proven[row] = _PROVEN_FIRST
         state.corrections[row] = 0
         state.given[row] = state.left[row] = 0
@@ -230,11 +249,16 @@ class Watch:
         worse = state.left[rows] > _BETTER * state.kept_left[rows]
         chosen = echo.copy()
         chosen[rows[worse]] = before[worse]
-        for row in rows[state.trial[rows] == 1]:
+        clearly = state.left[rows] < _CLEARLY * state.kept_left[rows]
+        sooner = clearly & ~state.anew[rows] & (state.trial[rows] < _TRIAL_FRAMES - _GONE_FRAMES)
+        for row in rows[sooner | (state.trial[rows] == 1)]:
             if state.left[row] > _BETTER * state.kept_left[row]:
                 self._kalman.restore(path, int(row))
+            elif not state.anew[row]:
+                self._kalman.distrust(path, int(row), anew=False)
             self._kalman.keep(path, int(row))
             state.anew[row] = False
+            state.trial[row] = 1
         return chosen
 
     def _doubts(self, state: WatchState, path: FilterState, heard: _Flags) -> None:
@@ -251,6 +275,7 @@ class Watch:
         gone = (state.trial > 0) & (state.trial < _TRIAL_FRAMES - _GONE_FRAMES) & ~state.anew
         if gone.any():
             chance = _CHANCE * np.sqrt(state.kept_given * state.kept_predicted)
+            gone &= state.kept_predicted > _SHARE * state.kept_given
             gone &= state.kept_cross < _MOST * state.kept_predicted - chance
             for row in np.flatnonzero(gone):
                 self._begin_anew(state, path, int(row))
@@ -258,7 +283,8 @@ class Watch:
     def _begin_anew(self, state: WatchState, path: FilterState, row: int) -> None:
         self._kalman.distrust(path, row, anew=True)
         state.trial[row] = _TRIAL_FRAMES
-        state.anew[row] = True
+        state.anew[row], state.worked[row] = True, False
+        state.age[row] = 0
         state.left[row] = state.given[row]
         state.proven[row] = _PROVEN_FIRST
 
