@@ -21,7 +21,8 @@ _FEWEST_BITS = 4  # a far frame with fewer bits resembles anything
 _NEAR_ACTIVE = np.float32(10**-5.5)  # mean power of -55 dBov
 _UNKNOWN = np.float32(_BANDS / 2)
 _FLOOR = np.float32(1e-7)
-# Bits set in each 16-bit number: np.bitwise_count is younger than the oldest numpy we allow.
+# Bits set in each 16-bit number: np.bitwise_count is younger than the oldest numpy we allow,
+# and ten times as fast where it is.
 _COUNT = np.array([bin(number).count("1") for number in range(1 << 16)], np.uint8)
 
 _Floats = NDArray[np.float32]
@@ -56,7 +57,6 @@ class DelayTracker:
         edges = np.linspace(_LOW_HZ, _HIGH_HZ, _BANDS + 1)
         # Bins are 25 Hz apart and bands 97 Hz wide, so a band is a run of 3 or 4 bins.
         self._starts = np.searchsorted(bins_hz, edges)
-        self._weights = np.uint32(1) << np.arange(_BANDS, dtype=np.uint32)
 
     def state(self, rows: int) -> DelayState:
         """A state that knows nothing yet."""
@@ -73,8 +73,7 @@ class DelayTracker:
 
     def update(self, state: DelayState, far: _Floats, near: _Floats) -> NDArray[np.bool_]:
         """Hear one frame of both directions, (n, frame); which rows have a clear minimum."""
-        far_bits = self._binary(state.far_tail, state.far_mean, far)
-        near_bits = self._binary(state.near_tail, state.near_mean, near)
+        far_bits, near_bits = self._binary(state, far, near)
         state.bits[:, 1:] = state.bits[:, :-1].copy()
         state.bits[:, 0] = far_bits
         active = (near * near).mean(1) > _NEAR_ACTIVE
@@ -88,16 +87,35 @@ class DelayTracker:
         state.candidate[:] = np.where(clear & ~same, best, state.candidate)
         return np.asarray(clear)
 
-    def _binary(self, tail: _Floats, mean: _Floats, frame: _Floats) -> NDArray[np.uint32]:
-        spectrum = np.fft.rfft(np.concatenate([tail, frame], axis=1) * self._window, axis=1)
+    def _binary(self, state: DelayState, far: _Floats, near: _Floats) -> NDArray[np.uint32]:
+        """Binary spectra of both directions, (2, n)."""
+        both = np.empty((2, len(far), 2 * self._frame), np.float32)
+        for block, tail, frame in zip(
+            both, (state.far_tail, state.near_tail), (far, near), strict=True
+        ):
+            block[:, : self._frame] = tail
+            block[:, self._frame :] = frame
+            tail[:] = frame
+        both *= self._window
+        spectrum = np.fft.rfft(both)[..., self._starts[0] : self._starts[-1]]
         power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)
-        bands = np.log(np.add.reduceat(power, self._starts, axis=1)[:, :_BANDS] + _FLOOR)
-        tail[:] = frame
-        louder = bands > mean
-        mean += _MEAN_SHARE * (bands - mean)
-        return np.asarray((louder * self._weights).sum(1, dtype=np.uint32))
+        bands = np.add.reduceat(power, self._starts[:-1] - self._starts[0], axis=2)
+        bands += _FLOOR
+        np.log(bands, out=bands)
+        louder = np.empty(bands.shape, np.bool_)
+        for loud, mean, now in zip(
+            louder, (state.far_mean, state.near_mean), bands, strict=True
+        ):
+            np.greater(now, mean, out=loud)
+            now -= mean
+            now *= _MEAN_SHARE
+            mean += now
+        return np.packbits(louder, axis=2, bitorder="little").view("<u4")[..., 0]
 
 
-def _bits_set(words: NDArray[np.uint32]) -> NDArray[np.uint8]:
+def _count_bits(words: NDArray[np.uint32]) -> NDArray[np.uint8]:
     halves = words & np.uint32(0xFFFF)
     return np.asarray(_COUNT[halves] + _COUNT[words >> np.uint32(16)])
+
+
+_bits_set = getattr(np, "bitwise_count", _count_bits)

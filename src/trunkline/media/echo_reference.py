@@ -9,7 +9,6 @@ fraction a frame is enough. Fractions are read through a windowed sinc of 16 tap
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 __all__ = ["Reference", "ReferenceState"]
@@ -72,12 +71,23 @@ class Reference:
         phase[whole < _TAPS // 2] = 0  # half of the taps would be in the future
         samples = self._stretch(state, whole + back * self.frame)
         plain = samples[:, _TAPS // 2 : _TAPS // 2 + self.frame]
-        if not phase.any():
+        odd = phase.nonzero()[0]
+        if not odd.size:
             return plain
-        out = plain.copy()
-        odd = np.flatnonzero(phase)
-        windows = sliding_window_view(samples[odd, 1:], _TAPS, axis=1)
-        out[odd] = np.einsum("nst,nt->ns", windows, self._taps[phase[odd]])
+        if len(odd) < len(phase):
+            out = plain.copy()
+            out[odd] = self._between(samples[odd], phase[odd])
+            return out
+        return self._between(samples, phase)
+
+    def _between(self, samples: _Floats, phase: NDArray[np.intp]) -> _Floats:
+        """Samples read a fraction earlier: (n, frame)."""
+        taps = self._taps[phase][:, :, np.newaxis]
+        out: _Floats = samples[:, 1 : 1 + self.frame] * taps[:, 0]
+        product = np.empty_like(out)
+        for tap in range(1, _TAPS):
+            np.multiply(samples[:, 1 + tap : 1 + tap + self.frame], taps[:, tap], out=product)
+            out += product
         return out
 
     def _stretch(self, state: ReferenceState, whole: NDArray[np.intp]) -> _Floats:

@@ -113,23 +113,26 @@ class ResidualSuppressor:
             leak: at least and at most what share of the echo's power may be left, (n,) each;
                 where the least is not 0 the filter is new, and what is loud is no near end.
         """
-        out = np.empty_like(error)
         expected = _EXPECTED * expected[:, ::2]  # half the bins, half the energy, less
-        for begin in (0, self.hop):
-            hop = slice(begin, begin + self.hop)
-            out[:, hop] = self._hop(state, error[:, hop], echo[:, hop], expected, leak)
+        spectra, powers = self._analyse(state, error, echo)
+        for spectrum, error_power, echo_power in zip(spectra, *powers, strict=True):
+            spectrum *= self._hop(state, error_power, echo_power, expected, leak)
+        first, second = np.fft.irfft(spectra).astype(np.float32, copy=False) * self._window
+        out = np.empty_like(error)
+        np.add(state.overlap, first[:, : self.hop], out=out[:, : self.hop])
+        np.add(first[:, self.hop :], second[:, : self.hop], out=out[:, self.hop :])
+        state.overlap[:] = second[:, self.hop :]
         return out
 
     def _hop(
         self,
         state: ResidualState,
-        error: _Floats,
-        echo: _Floats,
+        error_power: _Floats,
+        echo_power: _Floats,
         expected: _Floats,
         leak: tuple[_Floats, _Floats],
     ) -> _Floats:
-        spectrum, error_power = self._analyse(state.error_tail, error)
-        _, echo_power = self._analyse(state.echo_tail, echo)
+        """The gains of one hop, (n, F)."""
         least, most = leak
         self._regress(state, error_power, echo_power)
         np.minimum(state.leak, np.maximum(_LEAK_OVER * most, _LEAST_LEAK), out=state.leak)
@@ -138,19 +141,25 @@ class ResidualSuppressor:
         residual = np.maximum(state.leak[:, np.newaxis] * state.reverberant, expected)
         self._listen(state, error_power, residual)
         near = np.where(least > 0, _NEAR_NEW * state.near, state.near)
-        gain = self._gains(state, near[:, np.newaxis], error_power, residual)
-        spectrum *= gain
-        audio = np.fft.irfft(spectrum, axis=1).astype(np.float32, copy=False) * self._window
-        heard = state.overlap + audio[:, : self.hop]
-        state.overlap[:] = audio[:, self.hop :]
-        return np.asarray(heard)
+        return self._gains(state, near[:, np.newaxis], error_power, residual)
 
-    def _analyse(self, tail: _Floats, hop: _Floats) -> tuple[NDArray[np.complex64], _Floats]:
-        both = np.concatenate([tail, hop], axis=1)
-        tail[:] = hop
-        spectrum = np.fft.rfft(both * self._window, axis=1).astype(np.complex64, copy=False)
-        power = spectrum.real * spectrum.real + spectrum.imag * spectrum.imag
-        return spectrum, power
+    def _analyse(
+        self, state: ResidualState, error: _Floats, echo: _Floats
+    ) -> tuple[NDArray[np.complex64], _Floats]:
+        """Of both hops: the spectra of the error, (2, n, F), and the powers of error and echo."""
+        windows = np.empty((2, 2, len(error), 2 * self.hop), np.float32)
+        for window, tail, frame in zip(
+            windows, (state.error_tail, state.echo_tail), (error, echo), strict=True
+        ):
+            window[0, :, : self.hop] = tail
+            window[0, :, self.hop :] = frame[:, : self.hop]
+            window[1] = frame
+            tail[:] = frame[:, self.hop :]
+        windows *= self._window
+        spectra = np.fft.rfft(windows).astype(np.complex64, copy=False)
+        power = spectra.real * spectra.real
+        power += spectra.imag * spectra.imag
+        return spectra[0], power
 
     def _regress(self, state: ResidualState, error_power: _Floats, echo_power: _Floats) -> None:
         state.error_mean += _MOVES_SHARE * (error_power - state.error_mean)
@@ -170,7 +179,7 @@ class ResidualSuppressor:
         """How much near-end speech there is: power above the residual's and the noise's."""
         state.noise *= _NOISE_RISE
         falls = state.noise + _NOISE_FALL * (error_power - state.noise)
-        np.copyto(state.noise, falls, where=error_power < state.noise)
+        np.minimum(state.noise, falls, out=state.noise)
         known = _NEAR_OVER * residual + _NOISE_OVER * state.noise
         excess = np.add.reduceat(error_power - known, self._bands, axis=1)
         whole = np.add.reduceat(error_power, self._bands, axis=1)
@@ -185,6 +194,6 @@ class ResidualSuppressor:
         floor = _FLOOR_ALONE + near * (_FLOOR - _FLOOR_ALONE)
         gain = np.maximum(1 - over * residual / (error_power + _TINY), np.float32(0))
         rising = state.gain + _RISE * (gain - state.gain)
-        state.gain[:] = np.where(gain < state.gain, gain, rising)
+        np.minimum(gain, rising, out=state.gain)
         applied: _Floats = np.maximum(state.gain, floor)
         return applied
