@@ -39,8 +39,7 @@ _FAR_ACTIVE = np.float32(1e-7)  # mean power of -70 dBov
 _TINY = np.float32(1e-9)
 _HALF = np.float32(0.5)
 _LESS_THAN_HALF = np.float32(0.49999)  # so that rounding leaves no uncertainty below nothing
-_PAGE_FLOATS = 32 * 10 * 161  # of one array: six of those, and two to work in, fill 1.6 MB
-_GROUP = 5  # partitions
+_PAGE_FLOATS = 48 * 10 * 161  # of one array: six of those, and two to work in, fill 1.6 MB
 _SUM = "pnf,pnf->nf"
 _PAGE_STEP = 16  # rows: 16 times 161 floats end where a cache line ends
 
@@ -60,8 +59,8 @@ class KalmanFilter:
         steps = _PAGE_FLOATS // (partitions * self.bins * _PAGE_STEP)
         self.page_rows = max(1, steps) * _PAGE_STEP
         # To work in, so that nothing of a page's size is made anew.
-        self._change = aligned(_GROUP, self.page_rows, self.bins)
-        self._product = aligned(_GROUP, self.page_rows, self.bins)
+        self._change = aligned(partitions, self.page_rows, self.bins)
+        self._product = aligned(partitions, self.page_rows, self.bins)
         self._padded = aligned(self.page_rows, 2 * frame)
         self._spectrum = np.zeros((self.page_rows, self.bins), np.complex64)
 
@@ -187,9 +186,7 @@ class KalmanFilter:
         rows = ((x_power[0].sum(1) > _FAR_ACTIVE * scale) & ~frozen).nonzero()[0]
         if rows.size:
             weights = self._weigh(page, near - echo, expected, rows)
-            for begin in range(0, self.partitions, _GROUP):
-                group = slice(begin, begin + _GROUP)
-                self._learn(page, group, x_re[group], x_im[group], x_power[group], *weights)
+            self._learn(page, x_re, x_im, x_power, *weights)
             self._constrain_all(page, rows)
         return echo, expected
 
@@ -257,7 +254,6 @@ class KalmanFilter:
     def _learn(
         self,
         page: Page,
-        group: slice,
         x_re: _Floats,
         x_im: _Floats,
         x_power: _Floats,
@@ -266,14 +262,12 @@ class KalmanFilter:
         falls: _Floats,
         keep: _Floats,
     ) -> None:
-        """Move some partitions of the paths, and lower their uncertainty."""
-        uncertainty = page.uncertainty[group]
-        change, product = (
-            work[: len(x_re), : len(page)] for work in (self._change, self._product)
-        )
+        """Move the paths, and lower their uncertainty."""
+        uncertainty = page.uncertainty
+        change, product = self._change[:, : len(page)], self._product[:, : len(page)]
         for path, one, other, combine in (
-            (page.h_re[group], w_re, w_im, np.add),
-            (page.h_im[group], w_im, w_re, np.subtract),
+            (page.h_re, w_re, w_im, np.add),
+            (page.h_im, w_im, w_re, np.subtract),
         ):
             np.multiply(x_re, one, out=change)
             np.multiply(x_im, other, out=product)

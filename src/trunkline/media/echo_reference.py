@@ -41,6 +41,7 @@ class Reference:
         self.frame, self.frames = frame, frames
         self.latest = float(frame * (frames - 3))
         """The largest delay that leaves a frame and its taps in the history."""
+        self._columns = np.arange(frame + _TAPS)
         offsets = np.arange(_TAPS) - (_TAPS // 2 - 1)
         fractions = np.arange(_PHASES + 1)[:, np.newaxis] / _PHASES
         # Tap k weighs history[t - delay + offset]; a fraction reads earlier by that much.
@@ -66,9 +67,10 @@ class Reference:
 
     def read(self, state: ReferenceState, back: int = 0) -> _Floats:
         """The reference for the newest frame, or that of ``back`` frames before: (n, frame)."""
-        whole = np.floor(state.delay).astype(np.intp)
+        whole = state.delay.astype(np.intp)
         phase = np.rint((state.delay - whole) * _PHASES).astype(np.intp)
-        phase[whole < _TAPS // 2] = 0  # half of the taps would be in the future
+        early = whole < _TAPS // 2
+        phase[early] = 0  # half of the taps would be in the future
         samples = self._stretch(state, whole + back * self.frame)
         plain = samples[:, _TAPS // 2 : _TAPS // 2 + self.frame]
         odd = phase.nonzero()[0]
@@ -93,17 +95,18 @@ class Reference:
     def _stretch(self, state: ReferenceState, whole: NDArray[np.intp]) -> _Floats:
         """A frame delayed by whole samples, with half of the taps on each side of it.
 
-        What would lie in the future (the delay is shorter than half of the taps) is silence.
+        What would lie in the future (the delay is shorter than half of the taps) is silence,
+        and so is what is not remembered any more.
         """
-        frame, half = self.frame, _TAPS // 2
-        rows = np.arange(len(whole))
-        behind = (whole + frame - 1 + half) // frame  # frames back where the stretch begins
-        span = 3 if frame >= _TAPS else 2 + _TAPS // frame
-        index = behind[:, np.newaxis] - np.arange(span)
-        places = (state.newest[:, np.newaxis] - np.maximum(index, 0)) % self.frames
-        blocks = state.history[rows[:, np.newaxis], places]
-        blocks[(index < 0) | (index >= self.frames)] = 0
-        flat = blocks.reshape(len(whole), span * frame)
-        starts = behind * frame - whole - half
-        columns = starts[:, np.newaxis] + np.arange(frame + 2 * half)
-        return np.asarray(flat[rows[:, np.newaxis], columns])
+        frame, half, size = self.frame, _TAPS // 2, self.frames * self.frame
+        begins = state.newest * frame - (whole + half)
+        begins += size * (begins < 0)
+        columns = begins[:, np.newaxis] + self._columns
+        columns -= size * (columns >= size)
+        columns += np.arange(len(whole))[:, np.newaxis] * size
+        samples = state.history.reshape(-1).take(columns)
+        lost = (whole < half) | (whole + half > size - frame)
+        for row in lost.nonzero()[0]:
+            offsets = self._columns - (int(whole[row]) + half)
+            samples[row, (offsets >= frame) | (offsets < frame - size)] = 0
+        return samples

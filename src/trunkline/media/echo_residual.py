@@ -168,12 +168,12 @@ class ResidualSuppressor:
         echo_moves = echo_power - state.echo_mean
         covariance = np.einsum("nf,nf->n", error_moves, echo_moves)
         variance = np.einsum("nf,nf->n", echo_moves, echo_moves)
-        ratio = echo_power.sum(1) / (error_power.sum(1) + _TINY)
+        ratio = np.add.reduce(echo_power, axis=1) / (np.add.reduce(error_power, axis=1) + _TINY)
         share = np.minimum(ratio, np.float32(1)) * _LEAK_SHARE
         state.covariance += share * (covariance - state.covariance)
         state.variance += share * (variance - state.variance)
         leak = np.maximum(state.covariance, 0) / (state.variance + np.float32(1e-20))
-        np.clip(leak, _LEAST_LEAK, _MOST_LEAK, out=state.leak)
+        np.minimum(np.maximum(leak, _LEAST_LEAK), _MOST_LEAK, out=state.leak)
 
     def _listen(self, state: ResidualState, error_power: _Floats, residual: _Floats) -> None:
         """How much near-end speech there is: power above the residual's and the noise's."""
@@ -183,8 +183,10 @@ class ResidualSuppressor:
         known = _NEAR_OVER * residual + _NOISE_OVER * state.noise
         excess = np.add.reduceat(error_power - known, self._bands, axis=1)
         whole = np.add.reduceat(error_power, self._bands, axis=1)
-        now = np.maximum(excess, 0).sum(1) / (whole.sum(1) + _TINY)
-        now = np.clip((now - _NEAR_LEAST) / (_NEAR_MOST - _NEAR_LEAST), 0, 1)
+        np.maximum(excess, 0, out=excess)
+        now = np.add.reduce(excess, axis=1) / (np.add.reduce(whole, axis=1) + _TINY)
+        now = (now - _NEAR_LEAST) / (_NEAR_MOST - _NEAR_LEAST)
+        now = np.minimum(np.maximum(now, np.float32(0)), np.float32(1))
         state.near[:] = np.maximum(now, _NEAR_HOLD * state.near)
 
     def _gains(
