@@ -58,6 +58,13 @@ class DelayTracker:
         # Bins are 25 Hz apart and bands 97 Hz wide, so a band is a run of 3 or 4 bins.
         self._starts = np.searchsorted(bins_hz, edges)
 
+        first = self._starts[:-1] - self._starts[0]
+        wide = np.diff(self._starts)
+        assert ((wide == 3) | (wide == 4)).all()
+        last = int(self._starts[-1] - self._starts[0]) - 1
+        self._bins = [np.minimum(first + bin, last) for bin in range(4)]
+        self._fourth = (wide == 4).astype(np.float32)
+
     def state(self, rows: int) -> DelayState:
         """A state that knows nothing yet."""
         return DelayState(
@@ -99,7 +106,12 @@ class DelayTracker:
         both *= self._window
         spectrum = np.fft.rfft(both)[..., self._starts[0] : self._starts[-1]]
         power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)
-        bands = np.add.reduceat(power, self._starts[:-1] - self._starts[0], axis=2)
+        # A band's bins by three or four gathers: half of the time of np.add.reduceat.
+        first, *more = self._bins
+        bands = power[..., more[0]]
+        bands += power[..., more[1]]
+        bands += power[..., more[2]] * self._fourth
+        bands += power[..., first]
         bands += _FLOOR
         np.log(bands, out=bands)
         louder = np.empty(bands.shape, np.bool_)

@@ -41,7 +41,6 @@ class Reference:
         self.frame, self.frames = frame, frames
         self.latest = float(frame * (frames - 3))
         """The largest delay that leaves a frame and its taps in the history."""
-        self._columns = np.arange(frame + _TAPS)
         offsets = np.arange(_TAPS) - (_TAPS // 2 - 1)
         fractions = np.arange(_PHASES + 1)[:, np.newaxis] / _PHASES
         # Tap k weighs history[t - delay + offset]; a fraction reads earlier by that much.
@@ -99,14 +98,20 @@ class Reference:
         and so is what is not remembered any more.
         """
         frame, half, size = self.frame, _TAPS // 2, self.frames * self.frame
-        begins = state.newest * frame - (whole + half)
-        begins += size * (begins < 0)
-        columns = begins[:, np.newaxis] + self._columns
-        columns -= size * (columns >= size)
-        columns += np.arange(len(whole))[:, np.newaxis] * size
-        samples = state.history.reshape(-1).take(columns)
-        lost = (whole < half) | (whole + half > size - frame)
-        for row in lost.nonzero()[0]:
-            offsets = self._columns - (int(whole[row]) + half)
-            samples[row, (offsets >= frame) | (offsets < frame - size)] = 0
+        width = frame + 2 * half
+        samples = np.empty((len(whole), width), np.float32)
+        history = state.history.reshape(len(whole), size)
+        begins = (state.newest * frame - (whole + half)) % size
+        # A slice a row is three times as fast as one gather for all of them.
+        for row, begin in enumerate(begins.tolist()):
+            end = begin + width
+            if end <= size:
+                samples[row] = history[row, begin:end]
+            else:
+                samples[row, : size - begin] = history[row, begin:]
+                samples[row, size - begin :] = history[row, : end - size]
+        for row in (whole < half).nonzero()[0].tolist():
+            samples[row, frame + half + int(whole[row]) :] = 0
+        for row in (whole + half > size - frame).nonzero()[0].tolist():
+            samples[row, : frame + half + int(whole[row]) - size] = 0
         return samples
