@@ -35,6 +35,7 @@ _NOISE_SHARE = np.float32(0.2)  # smoothing of the power that is not echo
 _CONSTRAINED = 2  # partitions a frame
 _SPARE = 6  # ring places beyond the partitions: moved back once in as many frames
 _FAR_ACTIVE = np.float32(1e-7)  # mean power of -70 dBov
+_EMPTY = 0.1
 _TINY = np.float32(1e-9)
 
 _Floats = NDArray[np.float32]
@@ -197,6 +198,11 @@ class KalmanFilter:
             ring[row, at : end - 1] = ring[row, at + 1 : end].copy()
             ring[row, end - 1] = 0
         state.last[row] = last
+
+    def begins_late(self, state: FilterState, row: int) -> bool:
+        """Whether the first frame of the path is nearly empty."""
+        power = (state.h_re[row] ** 2 + state.h_im[row] ** 2).sum(1)
+        return bool(power[0] < _EMPTY * power.sum())
 
     def _predict(self, state: FilterState, h_re: _Floats, h_im: _Floats) -> _Floats:
         x_re, x_im, _ = self._window(state)

@@ -141,8 +141,10 @@ class Watch:
         state.locked |= clear & (delay.steady >= _LOCK_FRAMES)
         # A fraction of a sample is read with half a millisecond to spare on both sides, and
         # a drift may go either way: away from zero while the echo leaves a frame for it.
-        tight = state.locked & clear & (reference.delay < _ROOM_SAMPLES)
+        tight = state.locked & state.worked & clear & (reference.delay < _ROOM_SAMPLES)
         for row in np.flatnonzero(tight & (delay.candidate >= _GUARD_FRAMES)):
+            if not self._kalman.begins_late(path, int(row)):
+                continue  # an echo at once, whatever the tracker says
             reference.delay[row] += frame
             self._kalman.advance(path, int(row), self._before(reference, int(row), 1))
 
