@@ -178,9 +178,7 @@ class KalmanEcho:
             self._watch.state(rows),
         )
 
-    def _take(
-        self, near: Block, far: Block, rows: RowNumbers
-    ) -> tuple[Block, Block, list[_Part]]:
+    def _take(self, near: Block, far: Block, rows: RowNumbers) -> tuple[Block, Block, list[_Part]]:
         """Both blocks as `take_pair` gives them, and in what parts to work on them."""
         shape, key = (len(rows), self.frame_samples), rows.tobytes()
         plan = self._plans.get(key)

@@ -19,8 +19,12 @@ _MEAN_SHARE = np.float32(0.05)  # a band's mean forgets in 20 frames, 0.4 s
 _COST_SHARE = np.float32(0.04)  # a lag's cost in 25 active frames, 0.5 s
 _FEWEST_BITS = 4  # a far frame with fewer bits resembles anything
 _NEAR_ACTIVE = np.float32(10**-5.5)  # mean power of -55 dBov
+_FAR_ACTIVE = np.float32(1e-6)  # -60 dBov: the bits of what is quieter are noise
+_OVER_FLOOR, _FLOOR_RISE = np.float32(4), np.float32(1.01)  # 2 dB a second
 _UNKNOWN = np.float32(_BANDS / 2)
 _FLOOR = np.float32(1e-7)
+_WIDTH, _DISTINCT = 2, np.float32(0.2)
+_TINY = np.float32(1e-12)
 # Bits set in each 16-bit number: np.bitwise_count is younger than the oldest numpy we allow,
 # and ten times as fast where it is.
 _COUNT = np.array([bin(number).count("1") for number in range(1 << 16)], np.uint8)
@@ -35,6 +39,8 @@ class DelayState:
     far_tail: _Floats
     """(n, frame): the frame before, of each direction."""
     near_tail: _Floats
+    near_floor: _Floats
+    """(n,): power of what is always heard."""
     far_mean: _Floats
     """(n, 32): mean log power of each band."""
     near_mean: _Floats
@@ -70,6 +76,7 @@ class DelayTracker:
         return DelayState(
             far_tail=np.zeros((rows, self._frame), np.float32),
             near_tail=np.zeros((rows, self._frame), np.float32),
+            near_floor=np.full(rows, _FLOOR, np.float32),
             far_mean=np.full((rows, _BANDS), np.log(_FLOOR), np.float32),
             near_mean=np.full((rows, _BANDS), np.log(_FLOOR), np.float32),
             bits=np.zeros((rows, self._lags), np.uint32),
@@ -81,18 +88,29 @@ class DelayTracker:
     def update(self, state: DelayState, far: _Floats, near: _Floats) -> NDArray[np.bool_]:
         """Hear one frame of both directions, (n, frame); which rows have a clear minimum."""
         far_bits, near_bits = self._binary(state, far, near)
+        far_bits[(far * far).mean(1) < _FAR_ACTIVE] = 0
         state.bits[:, 1:] = state.bits[:, :-1].copy()
         state.bits[:, 0] = far_bits
-        active = (near * near).mean(1) > _NEAR_ACTIVE
+        power = (near * near).mean(1)
+        np.minimum(state.near_floor * _FLOOR_RISE + _TINY, power, out=state.near_floor)
+        active = power > np.maximum(_NEAR_ACTIVE, _OVER_FLOOR * state.near_floor)
         differing = _bits_set(state.bits ^ near_bits[:, np.newaxis])
         told = active[:, np.newaxis] & (_bits_set(state.bits) >= _FEWEST_BITS)
         state.cost += np.where(told, _COST_SHARE, np.float32(0)) * (differing - state.cost)
         best = state.cost.argmin(1).astype(np.int32)
-        clear = state.cost.min(1) < np.sort(state.cost, axis=1)[:, self._lags // 2] - np.float32(1)
+        clear = self._clear(state.cost, best)
         same = clear & (np.abs(best - state.candidate) <= 1)
         state.steady[:] = np.where(same & active, state.steady + 1, np.where(same, state.steady, 0))
         state.candidate[:] = np.where(clear & ~same, best, state.candidate)
         return np.asarray(clear)
+
+    def _clear(self, cost: _Floats, best: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Whether the minimum is one: a lasting tone is the same at every lag."""
+        least = cost.min(1)
+        near = np.abs(np.arange(self._lags) - best[:, np.newaxis]) <= _WIDTH
+        other = np.where(near, np.float32(_BANDS), cost).min(1)
+        middle = np.sort(cost, axis=1)[:, self._lags // 2]
+        return np.asarray((least < middle - np.float32(1)) & (least < other - _DISTINCT))
 
     def _binary(self, state: DelayState, far: _Floats, near: _Floats) -> NDArray[np.uint32]:
         """Binary spectra of both directions, (2, n)."""
@@ -115,9 +133,7 @@ class DelayTracker:
         bands += _FLOOR
         np.log(bands, out=bands)
         louder = np.empty(bands.shape, np.bool_)
-        for loud, mean, now in zip(
-            louder, (state.far_mean, state.near_mean), bands, strict=True
-        ):
+        for loud, mean, now in zip(louder, (state.far_mean, state.near_mean), bands, strict=True):
             np.greater(now, mean, out=loud)
             now -= mean
             now *= _MEAN_SHARE

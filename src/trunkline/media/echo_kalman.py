@@ -36,6 +36,7 @@ _DECAY = 0.8  # of that, a partition
 _NOISE_SHARE = np.float32(0.2)  # smoothing of the power that is not echo
 _SPARE = 6  # ring places beyond the partitions: moved back once in as many frames
 _FAR_ACTIVE = np.float32(1e-7)  # mean power of -70 dBov
+_EMPTY = 0.1
 _TINY = np.float32(1e-9)
 _HALF = np.float32(0.5)
 _LESS_THAN_HALF = np.float32(0.49999)  # so that rounding leaves no uncertainty below nothing
@@ -95,9 +96,7 @@ class KalmanFilter:
         expected = np.empty((len(near), self.bins), np.float32)
         for page, start in zip(state.pages, state.starts, strict=True):
             part = slice(start, start + len(page))
-            echo[part], expected[part] = self._page(
-                page, reference[part], near[part], frozen[part]
-            )
+            echo[part], expected[part] = self._page(page, reference[part], near[part], frozen[part])
         return echo, expected
 
     def predict_kept(self, state: FilterState, rows: NDArray[np.intp]) -> _Floats:
@@ -168,6 +167,11 @@ class KalmanFilter:
             ring[end - 1, index] = 0
         page.blocks[index, self.frame :] = last
 
+    def begins_late(self, state: FilterState, row: int) -> bool:
+        """Whether the first frame of the path is nearly empty."""
+        power = (state.h_re[row] ** 2 + state.h_im[row] ** 2).sum(1)
+        return bool(power[0] < _EMPTY * power.sum())
+
     def _unsettle(self, state: FilterState, row: int) -> None:
         page, index = state.at(row)
         page.wander[index] = _WANDER_FIRST
@@ -234,9 +238,7 @@ class KalmanFilter:
         step *= -_LESS_THAN_HALF * keep
         return e_re, e_im, step, np.broadcast_to(keep, step.shape).copy()
 
-    def _spectra(
-        self, error: _Floats, rows: NDArray[np.intp]
-    ) -> tuple[_Floats, _Floats, _Floats]:
+    def _spectra(self, error: _Floats, rows: NDArray[np.intp]) -> tuple[_Floats, _Floats, _Floats]:
         """Spectra of the error behind a frame of zeros, and 1 for the rows that learn."""
         padded = self._padded[: len(rows)]
         if len(rows) == len(error):

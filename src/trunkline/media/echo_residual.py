@@ -26,10 +26,14 @@ _LEAK_SHARE = np.float32(0.03)
 _LEAST_LEAK, _MOST_LEAK = np.float32(0.005), np.float32(1.5)
 _LEAK_OVER = np.float32(2)
 _RISE = np.float32(0.5)
-_EXPECTED = np.float32(0.3)
+# Of the power that the filter is unsure of, without and next to near-end speech: it is
+# only a mean, and a rest of echo that is heard alone is taken for a voice.
+_EXPECTED_ALONE, _EXPECTED_NEAR = np.float32(4), np.float32(0.4)
 _NOISE_FIRST = np.float32(1e-4)
 _NOISE_RISE, _NOISE_FALL = np.float32(10 ** (0.6 / 100)), np.float32(0.1)  # 6 dB a second up
 _NOISE_OVER = np.float32(4)  # the tracker follows the quieter half of the noise
+_COMFORT = np.float32(3)  # so much more than the tracker's value is the noise's mean
+_COMFORT_SPECTRA = 499
 _NEAR_OVER = np.float32(4)
 _NEAR_LEAST, _NEAR_MOST = np.float32(0.1), np.float32(0.4)
 _NEAR_NEW = np.float32(0.3)  # of it counts while the filter is new
@@ -65,6 +69,8 @@ class ResidualState:
     """(n,): share of the predicted echo's power that is left."""
     noise: _Floats
     """(n, F): power of what is always there."""
+    turn: NDArray[np.intp]
+    """(n,): the spectrum of comfort noise to take next."""
 
 
 class ResidualSuppressor:
@@ -74,6 +80,12 @@ class ResidualSuppressor:
         self.hop = frame // 2
         self.bins = self.hop + 1
         self._bands = np.arange(0, self.bins - 4, 8)  # of 400 Hz
+        rng = np.random.default_rng(1)
+        shape = (_COMFORT_SPECTRA, self.bins)
+        self._spectra = (
+            (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / np.sqrt(2)
+        ).astype(np.complex64)
+        self._spectra[:, [0, -1]] = 0
         self._window = np.sqrt(np.hanning(2 * self.hop + 1)[:-1]).astype(np.float32)
 
     def state(self, rows: int) -> ResidualState:
@@ -92,6 +104,7 @@ class ResidualSuppressor:
             near=np.zeros(rows, np.float32),
             leak=np.full(rows, 0.5, np.float32),
             noise=np.full(bins, _NOISE_FIRST, np.float32),
+            turn=np.zeros(rows, np.intp),
         )
 
     def process(
@@ -113,10 +126,10 @@ class ResidualSuppressor:
             leak: at least and at most what share of the echo's power may be left, (n,) each;
                 where the least is not 0 the filter is new, and what is loud is no near end.
         """
-        expected = _EXPECTED * expected[:, ::2]  # half the bins, half the energy, less
+        expected = np.float32(0.5) * expected[:, ::2]  # half the bins, half the energy
         spectra, powers = self._analyse(state, error, echo)
         for spectrum, error_power, echo_power in zip(spectra, *powers, strict=True):
-            spectrum *= self._hop(state, error_power, echo_power, expected, leak)
+            self._hop(state, spectrum, error_power, echo_power, expected, leak)
         first, second = np.fft.irfft(spectra).astype(np.float32, copy=False) * self._window
         out = np.empty_like(error)
         np.add(state.overlap, first[:, : self.hop], out=out[:, : self.hop])
@@ -127,21 +140,25 @@ class ResidualSuppressor:
     def _hop(
         self,
         state: ResidualState,
+        spectrum: NDArray[np.complex64],
         error_power: _Floats,
         echo_power: _Floats,
         expected: _Floats,
         leak: tuple[_Floats, _Floats],
-    ) -> _Floats:
-        """The gains of one hop, (n, F)."""
+    ) -> None:
+        """Suppress in the spectrum of one hop, (n, F), in place."""
         least, most = leak
         self._regress(state, error_power, echo_power)
         np.minimum(state.leak, np.maximum(_LEAK_OVER * most, _LEAST_LEAK), out=state.leak)
         np.maximum(state.leak, least, out=state.leak)
         np.maximum(echo_power, _REVERB * state.reverberant, out=state.reverberant)
-        residual = np.maximum(state.leak[:, np.newaxis] * state.reverberant, expected)
-        self._listen(state, error_power, residual)
-        near = np.where(least > 0, _NEAR_NEW * state.near, state.near)
-        return self._gains(state, near[:, np.newaxis], error_power, residual)
+        leaked = state.leak[:, np.newaxis] * state.reverberant
+        self._listen(state, error_power, np.maximum(leaked, _EXPECTED_ALONE * expected))
+        near = np.where(least > 0, _NEAR_NEW * state.near, state.near)[:, np.newaxis]
+        expected = (_EXPECTED_ALONE + near * (_EXPECTED_NEAR - _EXPECTED_ALONE)) * expected
+        gain = self._gains(state, near, error_power, np.maximum(leaked, expected))
+        spectrum *= gain
+        spectrum += self._comfort(state, near, gain)
 
     def _analyse(
         self, state: ResidualState, error: _Floats, echo: _Floats
@@ -199,3 +216,14 @@ class ResidualSuppressor:
         np.minimum(gain, rising, out=state.gain)
         applied: _Floats = np.maximum(state.gain, floor)
         return applied
+
+    def _comfort(self, state: ResidualState, near: _Floats, gain: _Floats) -> NDArray[np.complex64]:
+        """Noise in place of the noise that was suppressed, where nobody talks."""
+        level = np.float32(1) - gain * gain
+        level *= state.noise
+        level *= _COMFORT * (np.float32(1) - near)
+        np.sqrt(level, out=level)
+        state.turn[:] = (state.turn + 1) % _COMFORT_SPECTRA
+        noise: NDArray[np.complex64] = self._spectra[state.turn]
+        noise *= level
+        return noise

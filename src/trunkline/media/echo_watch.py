@@ -35,6 +35,7 @@ _TRIAL_FRAMES, _REST_FRAMES, _DOUBT_FRAMES = 50, 25, 2
 _MOST, _CHANCE = np.float32(0.7), np.float32(0.15)
 _GONE_FRAMES = 5
 _SHARE = np.float32(0.25)  # of what comes in: a prediction below that proves nothing
+_HARMFUL = np.float32(4)  # a frame that a prediction makes so much louder is left alone
 _NEW_FRAMES = 50
 _NEW_LEAK, _NEW_LEAK_MOST = np.float32(0.5), np.float32(3)
 _LEAST_TAKEN = np.float32(0.05)
@@ -140,8 +141,10 @@ class Watch:
         state.locked |= clear & (delay.steady >= _LOCK_FRAMES)
         # A fraction of a sample is read with half a millisecond to spare on both sides, and
         # a drift may go either way: away from zero while the echo leaves a frame for it.
-        tight = state.locked & clear & (reference.delay < _ROOM_SAMPLES)
+        tight = state.locked & state.worked & clear & (reference.delay < _ROOM_SAMPLES)
         for row in np.flatnonzero(tight & (delay.candidate >= _GUARD_FRAMES)):
+            if not self._kalman.begins_late(path, int(row)):
+                continue  # an echo at once, whatever the tracker says
             reference.delay[row] += frame
             self._kalman.advance(path, int(row), self._before(reference, int(row), 1))
 
@@ -161,8 +164,9 @@ class Watch:
         heard = (state.far > _FAR_ACTIVE) & (power > _NEAR_ACTIVE) & ~frozen
         share = _ENERGY_SHARE * heard
         left = near - echo
+        remains = (left * left).mean(1)
         state.given += share * (power - state.given)
-        state.left += share * ((left * left).mean(1) - state.left)
+        state.left += share * (remains - state.left)
         ratio = np.where(heard, state.left / (state.given + _TINY), _PROVEN_FIRST)
         np.minimum(state.proven * _PROVEN_FADES, ratio, out=state.proven)
         state.age += heard
@@ -171,7 +175,8 @@ class Watch:
         if trying.size:
             echo = self._compare(state, path, trying, near, echo, share)
         self._doubts(state, path, heard)
-        return echo
+        harmful = remains > _HARMFUL * power
+        return np.where(harmful[:, np.newaxis], np.float32(0), echo) if harmful.any() else echo
 
     def leak(self, state: WatchState) -> tuple[_Floats, _Floats]:
         """At least and at most what share of the predicted echo is left, (n,) each.
@@ -181,7 +186,9 @@ class Watch:
         """
         taken = np.maximum(state.given - state.left, _LEAST_TAKEN * state.given)
         least = np.minimum(_NEW_LEAK * state.left / (taken + _TINY), _NEW_LEAK_MOST)
-        return np.where((state.age < _NEW_FRAMES) & ~state.worked, least, np.float32(0)), state.proven
+        return np.where(
+            (state.age < _NEW_FRAMES) & ~state.worked, least, np.float32(0)
+        ), state.proven
 
     def look_for_drift(
         self, state: WatchState, reference: ReferenceState, path: FilterState, far: _Floats
