@@ -1,29 +1,49 @@
 """The default echo canceller: Kalman filter, delay, drift and residual, as a stage."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
 
 from .echo_delay import DelayState, DelayTracker
-from .echo_kalman import FilterState, KalmanFilter
+from .echo_kalman import KalmanFilter
+from .echo_pages import FilterState
 from .echo_reference import Reference, ReferenceState
 from .echo_residual import ResidualState, ResidualSuppressor
-from .echo_state import Selection, grow, move, reset_row, select, selection, store
+from .echo_state import Selection, grow, reset_row, select, selection, store, swap
 from .echo_watch import Watch, WatchState
 from .frames import FRAME_MS, frame_samples
 from .rows import Rows
-from .stage import Block, RowNumbers, grown, shards, take_pair
+from .stage import Block, RowNumbers, check_block, grown, silence_faults
 
 __all__ = ["KalmanEcho"]
 
 _RATES_HZ = (8000, 16000)
 TAIL_MS, LONGEST_TAIL_MS = 200, 500
 _DELAY_MS = 500
-_SHARD = 100  # rows at once: smaller ones pay more for numpy's calls than they save in the cache
-_MOVE_CALLS = 100  # blocks between two tidyings of the rows, at least
+_SHARD = 128  # rows at once, but for the filter, which does a page at once
+_SCATTERED_CALLS = 10  # in which rows were copied, before they are put side by side
+_SWAPS = 4  # a call, of 0.1 ms
+_PLANS = 16
 
 _States = tuple[ReferenceState, DelayState, FilterState, ResidualState, WatchState]
+
+
+@dataclass(slots=True, frozen=True)
+class _Part:
+    """Rows that are worked on at once."""
+
+    given: Selection
+    """Where they stand in the block."""
+    places: NDArray[np.intp]
+    """Where they are kept, ascending."""
+    chosen: Selection
+    """The same, a slice if they lie side by side."""
+    states: _States | None
+    """Their state if it can be worked on in place."""
 
 
 class KalmanEcho:
@@ -77,11 +97,11 @@ class KalmanEcho:
         self._fresh = self._state(1)
         self._states = self._state(capacity)
         self._rows = Rows(capacity)
-        # Where each row is kept, and when it was last used: rows that come together are
-        # put side by side, because only those can be worked on without a copy.
+        # Where each row is kept. Rows that come together are put side by side, because
+        # only those can be worked on without a copy.
         self._places = np.arange(capacity)
-        self._used = np.zeros(capacity, np.int64)
-        self._calls = self._tidied = 0
+        self._plans: dict[bytes, list[_Part]] = {}
+        self._scattered = 0
 
     def open(self) -> int:
         """A row that has heard nothing."""
@@ -89,9 +109,9 @@ class KalmanEcho:
         capacity = self._rows.capacity
         if capacity > len(self.faults):
             self._places = np.concatenate([self._places, np.arange(len(self._places), capacity)])
-            self.faults, self._used = grown(self.faults, capacity), grown(self._used, capacity)
-            for state in self._states:
-                grow(state, capacity)
+            self.faults = grown(self.faults, capacity)
+            self._grow(capacity)
+        self._plans.clear()
         self.faults[row] = 0
         self._forget(row)
         return row
@@ -99,6 +119,7 @@ class KalmanEcho:
     def close(self, row: int) -> None:
         """Give a row back; raises `UsageError` if it is not open."""
         self._rows.close(row)
+        self._plans.clear()
 
     def reset(self, row: int) -> None:
         """Forget path, delay and drift of a row; raises `UsageError` if it is not open."""
@@ -127,20 +148,16 @@ class KalmanEcho:
         Raises:
             UsageError: a shape or type is wrong, or a row is not open.
         """
+        near, far, plan = self._take(near, far, rows)
         if frozen is None:
             frozen = np.zeros(len(rows), np.bool_)
         elif frozen.shape != rows.shape or frozen.dtype != np.bool_:
             raise UsageError(f"frozen is one bool a row, not {frozen.dtype} {frozen.shape}")
-        near, far = take_pair(near, far, rows, self.frame_samples, self._rows, self.faults)
         out = np.empty_like(near)
-        if shift is not None:
-            reference, delay, path, *_ = self._states
-            for index in np.flatnonzero(shift):
-                row = int(self._places[rows[index]])
-                self._watch.follow(delay, reference, path, row, float(shift[index]))
-        for shard in shards(len(rows), _SHARD):
-            chosen = self._find(rows[shard])
-            out[shard] = self._shard(near[shard], far[shard], chosen, frozen[shard])
+        for part in plan:
+            given = part.given
+            later = None if shift is None else shift[given]
+            out[given] = self._part(near[given], far[given], part, frozen[given], later)
         self._mend(out, rows)
         return out
 
@@ -170,50 +187,123 @@ class KalmanEcho:
             self._watch.state(rows),
         )
 
-    def _shard(
-        self, near: Block, far: Block, chosen: Selection, frozen: NDArray[np.bool_]
+    def _take(self, near: Block, far: Block, rows: RowNumbers) -> tuple[Block, Block, list[_Part]]:
+        """Both blocks as `take_pair` gives them, and in what parts to work on them."""
+        shape, key = (len(rows), self.frame_samples), rows.tobytes()
+        plan = self._plans.get(key)
+        for block in (near, far):
+            if plan is None or block.shape != shape or block.dtype != np.float32:
+                check_block(block, rows, self.frame_samples, self._rows)
+        if plan is None:
+            plan = self._plan(rows, key)
+        if self._scattered >= _SCATTERED_CALLS:
+            plan = self._gather(rows, key)
+        self._scattered += any(part.states is None for part in plan)
+        near, faulty = silence_faults(near)
+        far, faulty_far = silence_faults(far)
+        if faulty.size or faulty_far.size:
+            self.faults[rows[np.union1d(faulty, faulty_far)]] += 1
+        return near, far, plan
+
+    def _part(
+        self,
+        near: Block,
+        far: Block,
+        part: _Part,
+        frozen: NDArray[np.bool_],
+        shift: NDArray[np.int64] | None,
     ) -> Block:
-        all_reference, all_delay, all_path, all_residual, all_watch = self._states
-        reference, delay = select(all_reference, chosen), select(all_delay, chosen)
-        path, residual = select(all_path, chosen), select(all_residual, chosen)
-        watch = select(all_watch, chosen)
+        states = self._select(part) if part.states is None else part.states
+        reference, delay, path, residual, watch = states
+        if shift is not None:
+            for row in np.flatnonzero(shift):
+                self._watch.follow(delay, reference, path, int(row), float(shift[row]))
         self._reference.push(reference, far)
         clear = self._delays.update(delay, far, near)
         self._watch.realign(watch, delay, reference, path, clear)
         aligned = self._reference.read(reference)
-        self._kalman.push(path, aligned)
-        echo = self._kalman.predict(path)
-        expected = self._kalman.adapt(path, near - echo, frozen)
+        echo, expected = self._kalman.step(path, aligned, near, frozen)
         echo = self._watch.judge(watch, path, aligned, near, echo, frozen)
         self._watch.look_for_drift(watch, reference, path, aligned)
         out = near - echo
         if self._suppress:
             # What is heard may be the path from before a trial: the uncertainty is not its own.
-            expected *= (watch.trial <= 0).astype(np.float32)[:, np.newaxis]
-            out = self._residual.process(residual, out, echo, expected)
-        for state, part in zip(
-            self._states, (reference, delay, path, residual, watch), strict=True
-        ):
-            store(state, chosen, part)
+            expected *= (~watch.anew).astype(np.float32)[:, np.newaxis]
+            leak = self._watch.leak(watch)
+            out = self._residual.process(residual, out, echo, expected, leak)
+        if part.states is None:
+            self._store(part, states)
         return out
 
-    def _find(self, rows: RowNumbers) -> Selection:
-        """Where these rows are, in one piece if that can be had."""
-        self._calls += 1
-        chosen = selection(self._places[rows])
-        if not isinstance(chosen, slice) and self._calls - self._tidied >= _MOVE_CALLS:
-            self._tidy()
-            chosen = selection(self._places[rows])
-        self._used[rows] = self._calls
-        return chosen
+    def _select(self, part: _Part) -> _States:
+        reference, delay, path, residual, watch = self._states
+        return (
+            select(reference, part.chosen),
+            select(delay, part.chosen),
+            path.part(part.places),
+            select(residual, part.chosen),
+            select(watch, part.chosen),
+        )
 
-    def _tidy(self) -> None:
-        """Put rows that were used together next to each other."""
-        self._tidied = self._calls
-        order = np.lexsort((np.arange(len(self._used)), self._used))
-        for state in self._states:
-            move(state, self._places[order])
-        self._places[order] = np.arange(len(order))
+    def _store(self, part: _Part, worked: _States) -> None:
+        for state, own in zip(self._states, worked, strict=True):
+            if isinstance(state, FilterState) and isinstance(own, FilterState):
+                state.put(part.places, own)
+            else:
+                store(state, part.chosen, own)
+
+    def _plan(self, rows: RowNumbers, key: bytes) -> list[_Part]:
+        """How to go through these rows: in the order of their places, not too many at once."""
+        places = self._places[rows]
+        order = np.argsort(places)
+        places = places[order]
+        plan = []
+        for shard in self._shards(places):
+            chosen = selection(places[shard])
+            part = _Part(selection(order[shard]), places[shard], chosen, None)
+            if isinstance(chosen, slice):
+                part = replace(part, states=self._select(part))
+            plan.append(part)
+        if len(self._plans) >= _PLANS:
+            self._plans.clear()
+        self._plans[key] = plan
+        return plan
+
+    def _shards(self, places: NDArray[np.intp]) -> Iterator[slice]:
+        """Cuts between pages of the filter, so that none is begun twice."""
+        path, begin = self._states[2], 0
+        ends = [*path.starts[1:], path.rows]
+        for index, end in enumerate(ends):
+            last = index + 1 == len(ends)
+            upto = int(np.searchsorted(places, end))
+            next_upto = upto if last else int(np.searchsorted(places, ends[index + 1]))
+            if upto > begin and (last or next_upto - begin > _SHARD):
+                yield slice(begin, upto)
+                begin = upto
+
+    def _gather(self, rows: RowNumbers, key: bytes) -> list[_Part]:
+        """Put rows that are used together side by side, a few a call."""
+        places = np.sort(self._places[rows])
+        count = len(places)
+        # The stretch that needs the fewest moves: where most of them are already.
+        begins = np.minimum(places, len(self._places) - count)
+        inside = np.searchsorted(places, begins + count) - np.searchsorted(places, begins)
+        begin = int(begins[np.argmax(inside)])
+        holes = np.setdiff1d(np.arange(begin, begin + count), places)[:_SWAPS]
+        outside = places[(places < begin) | (places >= begin + count)][:_SWAPS]
+        owner = np.argsort(self._places)
+        for one, other in zip(holes.tolist(), outside.tolist(), strict=True):
+            for state in self._states:
+                if isinstance(state, FilterState):
+                    state.swap(one, other)
+                else:
+                    swap(state, one, other)
+            self._places[owner[[one, other]]] = other, one
+        self._plans.clear()
+        plan = self._plan(rows, key)
+        if len(holes) < _SWAPS:
+            self._scattered = 0
+        return plan
 
     def _mend(self, out: Block, rows: RowNumbers) -> None:
         """Begin anew where a row's own numbers have run away."""
@@ -224,5 +314,16 @@ class KalmanEcho:
             self._forget(int(rows[index]))
 
     def _forget(self, row: int) -> None:
+        place = int(self._places[row])
         for state, fresh in zip(self._states, self._fresh, strict=True):
-            reset_row(state, int(self._places[row]), fresh)
+            if isinstance(state, FilterState) and isinstance(fresh, FilterState):
+                state.set_row(place, fresh)
+            else:
+                reset_row(state, place, fresh)
+
+    def _grow(self, capacity: int) -> None:
+        for state in self._states:
+            if isinstance(state, FilterState):
+                self._kalman.grow(state, capacity)
+            else:
+                grow(state, capacity)

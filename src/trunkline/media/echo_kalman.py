@@ -9,8 +9,9 @@ in the bin is, so near-end speech slows adaptation by itself.
 
 A block is a frame of 20 ms, and its echo is known when it arrives: no delay. (Blocks of
 10 ms would adapt twice as often for twice the cost.) Real and imaginary parts are
-separate arrays, for which numpy is four times faster than for complex ones. The gradient
-constraint is applied to two partitions a frame in turn.
+separate arrays: a complex product in one pass costs numpy what four plain ones cost, and
+its last bits depend on where in an array it stands. The gradient constraint is applied to
+one partition a frame in turn.
 
 An uncertainty that has shrunk makes the filter slow when the room changes, and one raised
 in double talk makes it wrong. So a filter that seems to fail is put on trial: its
@@ -18,49 +19,32 @@ coefficients are kept, the uncertainty is raised, both predict, the better one i
 and after a second the better one stays.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from .echo_pages import FilterState, Page, aligned
+
 __all__ = ["FilterState", "KalmanFilter"]
 
-_FORGET = np.float32(0.994)  # of the path a frame: a time constant of 3 s
+# How much of the path wanders off a frame: soon after it was begun anew, and ever after.
+# Much is fast and noisy, little keeps near-end speech out of a path that is known.
+_WANDER_FIRST, _WANDER_LAST = np.float32(0.01), np.float32(0.0015)
+_WANDER_SETTLES = np.float32(0.99)  # of the way between them a frame: within two seconds
+_FINDING = np.float32(0.004)  # until 1.2 s after the beginning
 _UNCERTAIN = 0.03  # at first, of a path as loud as the far end
 _DECAY = 0.8  # of that, a partition
 _NOISE_SHARE = np.float32(0.2)  # smoothing of the power that is not echo
-_CONSTRAINED = 2  # partitions a frame
 _SPARE = 6  # ring places beyond the partitions: moved back once in as many frames
 _FAR_ACTIVE = np.float32(1e-7)  # mean power of -70 dBov
+_EMPTY = 0.1
 _TINY = np.float32(1e-9)
+_HALF = np.float32(0.5)
+_LESS_THAN_HALF = np.float32(0.49999)  # so that rounding leaves no uncertainty below nothing
+_PAGE_FLOATS = 48 * 10 * 161  # of one array: six of those, and two to work in, fill 1.6 MB
+_SUM = "pnf,pnf->nf"
+_PAGE_STEP = 16  # rows: 16 times 161 floats end where a cache line ends
 
 _Floats = NDArray[np.float32]
-
-
-@dataclass(slots=True)
-class FilterState:
-    """Everything a filter remembers of n rows; P partitions, F bins."""
-
-    last: _Floats
-    """(n, frame): the reference before this one."""
-    head: NDArray[np.intp]
-    """(n,): where the newest spectrum is in the rings."""
-    x_re: _Floats
-    """(n, P + spare, F): spectra of the reference, newest first from the head on."""
-    x_im: _Floats
-    x_power: _Floats
-    h_re: _Floats
-    """(n, P, F): the path."""
-    h_im: _Floats
-    uncertainty: _Floats
-    """(n, P, F): expected squared error of the path."""
-    noise: _Floats
-    """(n, F): power of what is not echo."""
-    turn: NDArray[np.intp]
-    """(n,): the partition to constrain next."""
-    kept_re: _Floats
-    """(n, P, F): the path before the trial, or that of the last look for drift."""
-    kept_im: _Floats
 
 
 class KalmanFilter:
@@ -73,82 +57,70 @@ class KalmanFilter:
         self.fresh_uncertainty = np.repeat(
             profile[:, np.newaxis].astype(np.float32), self.bins, axis=1
         )
+        steps = _PAGE_FLOATS // (partitions * self.bins * _PAGE_STEP)
+        self.page_rows = max(1, steps) * _PAGE_STEP
+        # To work in, so that nothing of a page's size is made anew.
+        self._change = aligned(partitions, self.page_rows, self.bins)
+        self._product = aligned(partitions, self.page_rows, self.bins)
+        self._padded = aligned(self.page_rows, 2 * frame)
+        self._spectrum = np.zeros((self.page_rows, self.bins), np.complex64)
 
     def state(self, rows: int) -> FilterState:
-        """A filter that has heard nothing."""
-        ring = (rows, self.partitions + _SPARE, self.bins)
-        path = (rows, self.partitions, self.bins)
-        return FilterState(
-            last=np.zeros((rows, self.frame), np.float32),
-            head=np.full(rows, _SPARE, np.intp),
-            x_re=np.zeros(ring, np.float32),
-            x_im=np.zeros(ring, np.float32),
-            x_power=np.zeros(ring, np.float32),
-            h_re=np.zeros(path, np.float32),
-            h_im=np.zeros(path, np.float32),
-            uncertainty=np.broadcast_to(self.fresh_uncertainty, path).copy(),
-            noise=np.full((rows, self.bins), 1e-6, np.float32),
-            turn=np.zeros(rows, np.intp),
-            kept_re=np.zeros(path, np.float32),
-            kept_im=np.zeros(path, np.float32),
-        )
+        """Filters that have heard nothing."""
+        state = FilterState([])
+        self.grow(state, rows)
+        for page in state.pages:
+            page.head[:] = _SPARE
+            page.noise[:] = np.float32(1e-6)
+            page.wander[:] = _WANDER_FIRST
+            page.uncertainty[:] = self.fresh_uncertainty[:, np.newaxis]
+        return state
 
-    def push(self, state: FilterState, reference: _Floats) -> None:
-        """Take in one frame of reference, (n, frame)."""
-        self._step_back(state)
-        both = np.concatenate([state.last, reference], axis=1)
-        state.last[:] = reference
-        spectrum = np.fft.rfft(both, axis=1)
-        at = int(state.head[0])
-        re, im = state.x_re[:, at], state.x_im[:, at]
-        re[:], im[:] = spectrum.real, spectrum.imag
-        state.x_power[:, at] = re * re + im * im
+    def grow(self, state: FilterState, rows: int) -> None:
+        """At least so many rows; those that are new are zero until they are reset."""
+        while state.rows < rows:
+            size = min(rows, self.page_rows) if not state.rows else self.page_rows
+            state.add(Page.empty(size, self.frame, self.partitions, _SPARE))
 
-    def predict(self, state: FilterState) -> _Floats:
-        """The echo in the newest frame, (n, frame)."""
-        return self._predict(state, state.h_re, state.h_im)
+    def step(
+        self, state: FilterState, reference: _Floats, near: _Floats, frozen: NDArray[np.bool_]
+    ) -> tuple[_Floats, _Floats]:
+        """One frame: predict the echo in ``near``, then learn from what is left; (n, frame).
+
+        Nothing is learnt in frozen rows. Gives the echo, (n, frame), and the power that the
+        uncertainty lets one expect of the residual echo, (n, F).
+        """
+        if len(state.pages) == 1:
+            return self._page(state.pages[0], reference, near, frozen)
+        echo = np.empty_like(near)
+        expected = np.empty((len(near), self.bins), np.float32)
+        for page, start in zip(state.pages, state.starts, strict=True):
+            part = slice(start, start + len(page))
+            echo[part], expected[part] = self._page(page, reference[part], near[part], frozen[part])
+        return echo, expected
 
     def predict_kept(self, state: FilterState, rows: NDArray[np.intp]) -> _Floats:
-        """The same by the path that was kept before the trial, of some rows."""
-        x_re, x_im, _ = self._window(state)
-        return self._echo(state.kept_re[rows], state.kept_im[rows], x_re[rows], x_im[rows])
-
-    def adapt(self, state: FilterState, error: _Floats, frozen: NDArray[np.bool_]) -> _Floats:
-        """Learn from what the prediction left over, (n, frame); not in frozen rows.
-
-        Gives the power that the uncertainty let one expect of the residual echo, (n, F).
-        """
-        x_re, x_im, x_power = self._window(state)
-        spectrum = np.fft.rfft(np.concatenate([np.zeros_like(error), error], axis=1), axis=1)
-        e_re = spectrum.real.astype(np.float32)
-        e_im = spectrum.imag.astype(np.float32)
-        scale = np.float32(2 * self.frame * self.frame)
-        learns = ~frozen & (x_power[:, 0].sum(1) > _FAR_ACTIVE * scale)
-        live = learns.astype(np.float32)[:, np.newaxis]
-        state.noise += _NOISE_SHARE * live * (e_re * e_re + e_im * e_im - state.noise)
-        half = np.float32(0.5)
-        expected: _Floats = half * np.einsum("npf,npf->nf", x_power, state.uncertainty)
-        step = live / (expected + state.noise + _TINY)
-        gain = state.uncertainty * step[:, np.newaxis]
-        e_re, e_im = e_re[:, np.newaxis], e_im[:, np.newaxis]
-        change = x_re * e_re
-        change += x_im * e_im
-        change *= gain
-        state.h_re += change
-        np.multiply(x_re, e_im, out=change)
-        change -= x_im * e_re
-        change *= gain
-        state.h_im += change
-        self._spread(state, gain, x_power, live)
-        self._constrain(state)
-        return expected
+        """The echo by the path that was kept before the trial, of some rows, ascending."""
+        parts = []
+        for page, chosen in state.runs(rows):
+            at = int(page.head[0])
+            x_re, x_im = (
+                ring[at : at + self.partitions, chosen] for ring in (page.x_re, page.x_im)
+            )
+            parts.append(self._echo(page.kept_re[:, chosen], page.kept_im[:, chosen], x_re, x_im))
+        return np.concatenate(parts)
 
     def distrust(self, state: FilterState, row: int, *, anew: bool) -> None:
         """Begin a trial: keep the path, be as uncertain as at first; ``anew`` from nothing."""
-        state.kept_re[row], state.kept_im[row] = state.h_re[row], state.h_im[row]
-        np.maximum(state.uncertainty[row], self.fresh_uncertainty, out=state.uncertainty[row])
+        uncertainty = state.uncertainty[row]
+        np.maximum(uncertainty, self.fresh_uncertainty, out=uncertainty)
+        self._unsettle(state, row)
         if anew:
             state.h_re[row] = state.h_im[row] = 0
+
+    def keep(self, state: FilterState, row: int) -> None:
+        """Remember the path as it is now."""
+        state.kept_re[row], state.kept_im[row] = state.h_re[row], state.h_im[row]
 
     def restore(self, state: FilterState, row: int) -> None:
         """End a trial that brought nothing: the path before it, with little uncertainty."""
@@ -164,17 +136,19 @@ class KalmanFilter:
         state.h_re[row] = state.h_im[row] = 0
         state.kept_re[row] = state.kept_im[row] = 0
         state.uncertainty[row] = self.fresh_uncertainty
+        self._unsettle(state, row)
         self.retell(state, row, references)
 
     def retell(self, state: FilterState, row: int, references: _Floats) -> None:
         """What the reference would have been if it had always been read as it is now."""
         both = np.concatenate([references[1:], references[:-1]], axis=1)
         spectra = np.fft.rfft(both, axis=1)
-        at = int(state.head[row])
-        place = slice(at, at + self.partitions)
-        state.x_re[row, place], state.x_im[row, place] = spectra.real, spectra.imag
-        state.x_power[row, place] = state.x_re[row, place] ** 2 + state.x_im[row, place] ** 2
-        state.last[row] = references[0]
+        page, index = state.at(row)
+        place = slice(int(page.head[index]), int(page.head[index]) + self.partitions)
+        x_re, x_im = page.x_re[place, index], page.x_im[place, index]
+        x_re[:], x_im[:] = spectra.real, spectra.imag
+        page.x_power[place, index] = x_re * x_re + x_im * x_im
+        page.blocks[index, self.frame :] = references[0]
 
     def advance(self, state: FilterState, row: int, last: _Floats) -> None:
         """The reference is read one frame later from now on: the path begins a frame earlier.
@@ -182,69 +156,177 @@ class KalmanFilter:
         ``last`` is what the reference before this one would have been, (frame,).
         """
         for path in (state.h_re, state.h_im, state.kept_re, state.kept_im, state.uncertainty):
-            path[row, :-1] = path[row, 1:].copy()
-            path[row, -1] = 0
-        state.uncertainty[row, -1] = self.fresh_uncertainty[-1]
-        at, end = int(state.head[row]), int(state.head[row]) + self.partitions
-        for ring in (state.x_re, state.x_im, state.x_power):
-            ring[row, at : end - 1] = ring[row, at + 1 : end].copy()
-            ring[row, end - 1] = 0
-        state.last[row] = last
+            one = path[row]
+            one[:-1] = one[1:].copy()
+            one[-1] = 0
+        state.uncertainty[row][-1] = self.fresh_uncertainty[-1]
+        page, index = state.at(row)
+        at, end = int(page.head[index]), int(page.head[index]) + self.partitions
+        for ring in (page.x_re, page.x_im, page.x_power):
+            ring[at : end - 1, index] = ring[at + 1 : end, index].copy()
+            ring[end - 1, index] = 0
+        page.blocks[index, self.frame :] = last
 
-    def _predict(self, state: FilterState, h_re: _Floats, h_im: _Floats) -> _Floats:
-        x_re, x_im, _ = self._window(state)
-        return self._echo(h_re, h_im, x_re, x_im)
+    def begins_late(self, state: FilterState, row: int) -> bool:
+        """Whether the first frame of the path is nearly empty."""
+        power = (state.h_re[row] ** 2 + state.h_im[row] ** 2).sum(1)
+        return bool(power[0] < _EMPTY * power.sum())
+
+    def _unsettle(self, state: FilterState, row: int) -> None:
+        page, index = state.at(row)
+        page.wander[index] = _WANDER_FIRST
+
+    def _page(
+        self, page: Page, reference: _Floats, near: _Floats, frozen: NDArray[np.bool_]
+    ) -> tuple[_Floats, _Floats]:
+        at = self._step_back(page)
+        self._push(page, at, reference)
+        window = slice(at, at + self.partitions)
+        x_re, x_im, x_power = page.x_re[window], page.x_im[window], page.x_power[window]
+        echo = self._echo(page.h_re, page.h_im, x_re, x_im)
+        expected = np.einsum(_SUM, page.uncertainty, x_power)
+        expected *= _HALF
+        scale = np.float32(2 * self.frame * self.frame)
+        rows = ((x_power[0].sum(1) > _FAR_ACTIVE * scale) & ~frozen).nonzero()[0]
+        if rows.size:
+            weights = self._weigh(page, near - echo, expected, rows)
+            self._learn(page, x_re, x_im, x_power, *weights)
+            self._constrain_all(page, rows)
+        return echo, expected
+
+    def _push(self, page: Page, at: int, reference: _Floats) -> None:
+        """Take in one frame of reference, (n, frame)."""
+        blocks = page.blocks
+        blocks[:, : self.frame] = blocks[:, self.frame :]
+        blocks[:, self.frame :] = reference
+        spectrum = np.fft.rfft(blocks)
+        re, im, power = page.x_re[at], page.x_im[at], page.x_power[at]
+        re[:], im[:] = spectrum.real, spectrum.imag
+        np.multiply(re, re, out=power)
+        power += im * im
 
     def _echo(self, h_re: _Floats, h_im: _Floats, x_re: _Floats, x_im: _Floats) -> _Floats:
-        product = "npf,npf->nf"
-        spectrum = np.empty((len(h_re), self.bins), np.complex64)
-        spectrum.real = np.einsum(product, h_re, x_re) - np.einsum(product, h_im, x_im)
-        spectrum.imag = np.einsum(product, h_re, x_im) + np.einsum(product, h_im, x_re)
-        echo = np.fft.irfft(spectrum, axis=1)[:, self.frame :]
-        return np.asarray(echo, np.float32)
+        """What the newest frame of the reference makes through a path: (n, frame)."""
+        spectrum = self._spectrum[: h_re.shape[1]]
+        re = np.einsum(_SUM, h_re, x_re)
+        re -= np.einsum(_SUM, h_im, x_im)
+        im = np.einsum(_SUM, h_re, x_im)
+        im += np.einsum(_SUM, h_im, x_re)
+        spectrum.real, spectrum.imag = re, im
+        return np.asarray(np.fft.irfft(spectrum)[:, self.frame :], np.float32)
 
-    def _window(self, state: FilterState) -> tuple[_Floats, _Floats, _Floats]:
-        place = slice(int(state.head[0]), int(state.head[0]) + self.partitions)
-        return state.x_re[:, place], state.x_im[:, place], state.x_power[:, place]
+    def _weigh(
+        self, page: Page, error: _Floats, expected: _Floats, rows: NDArray[np.intp]
+    ) -> tuple[_Floats, _Floats, _Floats, _Floats]:
+        """What one frame teaches, (n, F) each: nothing in rows that rest.
 
-    def _step_back(self, state: FilterState) -> None:
+        The error's spectrum by the step of every bin, real and imaginary; by how much an
+        uncertainty falls for the power it lets one expect, and what is left of it without.
+        """
+        e_re, e_im, live = self._spectra(error, rows)
+        power = e_re * e_re
+        power += e_im * e_im
+        power -= page.noise
+        power *= _NOISE_SHARE * live
+        page.noise += power
+        step = expected + page.noise
+        step += _TINY
+        np.divide(live, step, out=step)
+        e_re *= step
+        e_im *= step
+        keep = np.float32(1) - live * page.wander[:, np.newaxis]
+        step *= -_LESS_THAN_HALF * keep
+        return e_re, e_im, step, np.broadcast_to(keep, step.shape).copy()
+
+    def _spectra(self, error: _Floats, rows: NDArray[np.intp]) -> tuple[_Floats, _Floats, _Floats]:
+        """Spectra of the error behind a frame of zeros, and 1 for the rows that learn."""
+        padded = self._padded[: len(rows)]
+        if len(rows) == len(error):
+            padded[:, self.frame :] = error
+            spectrum = np.fft.rfft(padded)
+            live = np.ones((len(error), 1), np.float32)
+            return spectrum.real.astype(np.float32), spectrum.imag.astype(np.float32), live
+        padded[:, self.frame :] = error[rows]
+        spectrum = np.fft.rfft(padded)
+        e_re, e_im = np.zeros((2, len(error), self.bins), np.float32)
+        live = np.zeros((len(error), 1), np.float32)
+        e_re[rows], e_im[rows], live[rows] = spectrum.real, spectrum.imag, 1
+        return e_re, e_im, live
+
+    def _learn(
+        self,
+        page: Page,
+        x_re: _Floats,
+        x_im: _Floats,
+        x_power: _Floats,
+        w_re: _Floats,
+        w_im: _Floats,
+        falls: _Floats,
+        keep: _Floats,
+    ) -> None:
+        """Move the paths, and lower their uncertainty."""
+        uncertainty = page.uncertainty
+        change, product = self._change[:, : len(page)], self._product[:, : len(page)]
+        for path, one, other, combine in (
+            (page.h_re, w_re, w_im, np.add),
+            (page.h_im, w_im, w_re, np.subtract),
+        ):
+            np.multiply(x_re, one, out=change)
+            np.multiply(x_im, other, out=product)
+            combine(change, product, out=change)
+            change *= uncertainty
+            path += change
+        np.multiply(uncertainty, x_power, out=change)
+        change *= falls
+        change += keep
+        uncertainty *= change
+
+    def _constrain_all(self, page: Page, rows: NDArray[np.intp]) -> None:
+        """The next partition of every path in turn; two of one that is still being found."""
+        wander = page.wander[rows]
+        finding = wander > _FINDING
+        added = np.float32(self.partitions) * wander
+        if finding.any():
+            added[finding] *= _HALF
+            self._constrain(page, rows[finding], added[finding])
+        self._constrain(page, rows, added)
+        page.wander[rows] = _WANDER_LAST + _WANDER_SETTLES * (wander - _WANDER_LAST)
+
+    def _constrain(self, page: Page, rows: NDArray[np.intp], added: _Floats) -> None:
+        """Cut what a partition's filter has grown beyond its frame: the next one in turn.
+
+        It gets what the path's own wandering adds to the uncertainty since its last turn.
+        """
+        turn = page.turn[rows]
+        spectrum = self._spectrum[: len(rows)]
+        spectrum.real, spectrum.imag = page.h_re[turn, rows], page.h_im[turn, rows]
+        taps = np.fft.irfft(spectrum)
+        taps[:, self.frame :] = 0
+        cut = np.fft.rfft(taps)
+        re, im = cut.real.astype(np.float32), cut.imag.astype(np.float32)
+        page.h_re[turn, rows], page.h_im[turn, rows] = re, im
+        re *= re
+        im *= im
+        re += im
+        re *= added[:, np.newaxis]
+        page.uncertainty[turn, rows] += re
+        turn += 1
+        page.turn[rows] = np.where(turn < self.partitions, turn, 0)
+
+    def _step_back(self, page: Page) -> int:
         """Make room for a spectrum before the newest; all heads are equal afterwards."""
-        at = int(state.head[0])
-        for row in np.flatnonzero(state.head != at):
-            self._shift(state, slice(row, row + 1), int(state.head[row]), at)
+        head = page.head
+        at = int(head[0])
+        if len(head) > 1:
+            for row in np.flatnonzero(head != at):
+                self._shift(page, slice(row, row + 1), int(head[row]), at)
         if at == 0:
-            self._shift(state, slice(None), 0, _SPARE)
+            self._shift(page, slice(None), 0, _SPARE)
             at = _SPARE
-        state.head[:] = at - 1
+        head[:] = at - 1
+        return at - 1
 
-    def _shift(self, state: FilterState, rows: slice, source: int, target: int) -> None:
+    def _shift(self, page: Page, rows: slice, source: int, target: int) -> None:
         count = self.partitions
-        for ring in (state.x_re, state.x_im, state.x_power):
-            ring[rows, target : target + count] = ring[rows, source : source + count].copy()
-
-    def _spread(self, state: FilterState, gain: _Floats, x_power: _Floats, live: _Floats) -> None:
-        """Covariance after the update and one frame of the path's own wandering."""
-        keep = np.where(live > 0, _FORGET, np.float32(1))[:, np.newaxis]
-        gain *= x_power
-        gain *= np.float32(-0.5)
-        gain += np.float32(1)
-        np.maximum(gain, np.float32(0), out=gain)
-        gain *= keep
-        state.uncertainty *= gain
-        wander = state.h_re * state.h_re
-        wander += state.h_im * state.h_im
-        wander *= np.float32(1) - keep
-        state.uncertainty += wander
-
-    def _constrain(self, state: FilterState) -> None:
-        """Cut what a partition's filter has grown beyond its frame: the next two in turn."""
-        rows = np.arange(len(state.turn))
-        for _ in range(_CONSTRAINED):
-            turn = state.turn
-            spectrum = np.empty((len(rows), self.bins), np.complex64)
-            spectrum.real, spectrum.imag = state.h_re[rows, turn], state.h_im[rows, turn]
-            taps = np.fft.irfft(spectrum, axis=1)
-            taps[:, self.frame :] = 0
-            cut = np.fft.rfft(taps, axis=1)
-            state.h_re[rows, turn], state.h_im[rows, turn] = cut.real, cut.imag
-            state.turn[:] = (turn + 1) % self.partitions
+        for ring in (page.x_re, page.x_im, page.x_power):
+            ring[target : target + count, rows] = ring[source : source + count, rows].copy()

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Selection", "grow", "move", "reset_row", "select", "selection", "store"]
+__all__ = ["Selection", "grow", "reset_row", "select", "selection", "store", "swap"]
 
 Selection = slice | NDArray[np.intp]
 _State = TypeVar("_State")
@@ -45,10 +45,10 @@ def grow(state: _State, capacity: int) -> None:
         setattr(state, name, np.concatenate([array, more]))
 
 
-def move(state: _State, order: NDArray[np.intp]) -> None:
-    """Put the rows into another order: row ``order[i]`` becomes row i."""
-    for name, array in _arrays(state):
-        setattr(state, name, array[order])
+def swap(state: _State, one: int, other: int) -> None:
+    """Let two rows change places."""
+    for _, array in _arrays(state):
+        array[[one, other]] = array[[other, one]]
 
 
 def reset_row(state: _State, row: int, fresh: _State) -> None:

@@ -24,17 +24,28 @@ _ROOM_SAMPLES = 16.0
 _LOCK_FRAMES, _MOVE_FRAMES = 8, 40  # a minimum must be as steady, at first and later
 _ENERGY_SHARE = np.float32(0.1)
 _FAR_ACTIVE = np.float32(1e-6)  # mean power of -60 dBov
+_FAR_FADES = np.float32(0.3)  # a frame: 5 dB
 _NEAR_ACTIVE = np.float32(10**-5.5)  # -55 dBov: what is quieter proves nothing
 _FAILS = np.float32(0.35)  # less than 4.5 dB taken away
 _POOR = np.float32(0.15)  # a tail that reaches the echo with its end gets to 10 dB
 _WORKS, _TRUSTED = np.float32(0.1), np.float32(0.3)
-_TRIAL_FRAMES, _REST_FRAMES, _DOUBT_FRAMES = 50, 25, 8
-_USELESS = np.float32(0.8)
-_BETTER = np.float32(0.75)
+_TRIAL_FRAMES, _REST_FRAMES, _DOUBT_FRAMES = 50, 25, 2
+# An echo that is predicted rightly is in what comes in, whole, whoever talks over it. Two
+# voices resemble each other by chance, so much less than half of it must be there.
+_MOST, _CHANCE = np.float32(0.7), np.float32(0.15)
+_GONE_FRAMES = 5
+_SHARE = np.float32(0.25)  # of what comes in: a prediction below that proves nothing
+_HARMFUL = np.float32(4)  # a frame that a prediction makes so much louder is left alone
+_NEW_FRAMES = 50
+_NEW_LEAK, _NEW_LEAK_MOST = np.float32(0.5), np.float32(3)
+_LEAST_TAKEN = np.float32(0.05)
+_PROVEN_FIRST, _PROVEN_FADES = np.float32(1.5), np.float32(1.003)  # twofold in 5 s
+_BETTER, _CLEARLY = np.float32(0.75), np.float32(0.6)
 _DRIFT_FRAMES = 25  # between two looks at the filter's phase: 100 ppm are 0.4 samples
 _DRIFT_LIMIT = 150e-6
 # Boldly at first, then slowly: one look errs by 10 to 20 ppm, clocks hardly change.
 _DRIFT_SHARE, _DRIFT_SHARE_LATER = 0.5, 0.08
+_TINY = np.float32(1e-12)
 
 _Floats = NDArray[np.float32]
 _Flags = NDArray[np.bool_]
@@ -44,12 +55,25 @@ _Flags = NDArray[np.bool_]
 class WatchState:
     """What n rows think of themselves."""
 
+    far: _Floats
+    """(n,): power that is sent, falling slowly."""
     given: _Floats
     """(n,): mean power that came in, while the far end is heard."""
     left: _Floats
     """(n,): what the filter left of it."""
     kept_left: _Floats
     """(n,): what the path before the trial would have left."""
+    kept_given: _Floats
+    """(n,): mean power that came in since the trial began, of the prediction by the path
+    before it, and of the product of both."""
+    kept_predicted: _Floats
+    kept_cross: _Floats
+    proven: _Floats
+    """(n,): the least share of the echo that was left of late."""
+    age: NDArray[np.int32]
+    """(n,): frames heard since the filter began from nothing."""
+    anew: _Flags
+    """(n,): whether the filter on trial began from nothing."""
     locked: _Flags
     """(n,): whether the bulk delay has been found once."""
     doubt: NDArray[np.int32]
@@ -75,9 +99,16 @@ class Watch:
     def state(self, rows: int) -> WatchState:
         """Nothing found yet."""
         return WatchState(
+            far=np.zeros(rows, np.float32),
             given=np.zeros(rows, np.float32),
             left=np.zeros(rows, np.float32),
             kept_left=np.zeros(rows, np.float32),
+            kept_given=np.zeros(rows, np.float32),
+            kept_predicted=np.zeros(rows, np.float32),
+            kept_cross=np.zeros(rows, np.float32),
+            proven=np.full(rows, _PROVEN_FIRST, np.float32),
+            age=np.zeros(rows, np.int32),
+            anew=np.zeros(rows, np.bool_),
             locked=np.zeros(rows, np.bool_),
             doubt=np.zeros(rows, np.int32),
             trial=np.zeros(rows, np.int32),
@@ -100,7 +131,7 @@ class Watch:
         target = np.maximum(delay.candidate - _GUARD_FRAMES, 0)
         now = np.rint(reference.delay / frame).astype(np.int32)
         needed = np.where(state.locked, _MOVE_FRAMES, _LOCK_FRAMES)
-        poor = ~state.locked | (state.left > _POOR * state.given)
+        poor = ~state.locked | (~state.worked & (state.left > _POOR * state.given))
         covered = (delay.candidate >= now) & (delay.candidate <= now + _COVERED_FRAMES)
         moves = clear & poor & (delay.steady >= needed) & ~covered & (target != now)
         for row in np.flatnonzero(moves):
@@ -114,8 +145,10 @@ class Watch:
         state.locked |= clear & (delay.steady >= _LOCK_FRAMES)
         # A fraction of a sample is read with half a millisecond to spare on both sides, and
         # a drift may go either way: away from zero while the echo leaves a frame for it.
-        tight = state.locked & clear & (reference.delay < _ROOM_SAMPLES)
+        tight = state.locked & state.worked & clear & (reference.delay < _ROOM_SAMPLES)
         for row in np.flatnonzero(tight & (delay.candidate >= _GUARD_FRAMES)):
+            if not self._kalman.begins_late(path, int(row)):
+                continue  # an echo at once, whatever the tracker says
             reference.delay[row] += frame
             self._kalman.advance(path, int(row), self._before(reference, int(row), 1))
 
@@ -152,17 +185,36 @@ class Watch:
     ) -> _Floats:
         """Follow how well the filter does; give the echo that is to be taken out."""
         power = (near * near).mean(1)
-        heard = ((far * far).mean(1) > _FAR_ACTIVE) & (power > _NEAR_ACTIVE) & ~frozen
+        # An echo goes on for a while after what was sent.
+        np.maximum((far * far).mean(1), _FAR_FADES * state.far, out=state.far)
+        heard = (state.far > _FAR_ACTIVE) & (power > _NEAR_ACTIVE) & ~frozen
         share = _ENERGY_SHARE * heard
         left = near - echo
+        remains = (left * left).mean(1)
         state.given += share * (power - state.given)
-        state.left += share * ((left * left).mean(1) - state.left)
+        state.left += share * (remains - state.left)
+        ratio = np.where(heard, state.left / (state.given + _TINY), _PROVEN_FIRST)
+        np.minimum(state.proven * _PROVEN_FADES, ratio, out=state.proven)
+        state.age += heard
         state.worked |= state.left < _WORKS * state.given
         trying = np.flatnonzero(state.trial > 0)
         if trying.size:
             echo = self._compare(state, path, trying, near, echo, share)
         self._doubts(state, path, heard)
-        return echo
+        harmful = remains > _HARMFUL * power
+        return np.where(harmful[:, np.newaxis], np.float32(0), echo) if harmful.any() else echo
+
+    def leak(self, state: WatchState) -> tuple[_Floats, _Floats]:
+        """At least and at most what share of the predicted echo is left, (n,) each.
+
+        A filter that has just begun leaves a lot, which says nothing of the near end; one
+        that has been better than that does not leave more because someone speaks.
+        """
+        taken = np.maximum(state.given - state.left, _LEAST_TAKEN * state.given)
+        least = np.minimum(_NEW_LEAK * state.left / (taken + _TINY), _NEW_LEAK_MOST)
+        return np.where(
+            (state.age < _NEW_FRAMES) & ~state.worked, least, np.float32(0)
+        ), state.proven
 
     def look_for_drift(
         self, state: WatchState, reference: ReferenceState, path: FilterState, far: _Floats
@@ -176,7 +228,8 @@ class Watch:
             if good and state.left[row] < _TRUSTED * state.given[row]:
                 self._correct(state, reference, path, int(row))
                 state.corrections[row] += 1
-            path.kept_re[row], path.kept_im[row] = path.h_re[row], path.h_im[row]
+            if state.doubt[row] == 0:
+                self._kalman.keep(path, int(row))
             state.looks[row] = state.since[row] = 0
 
     def _move(
@@ -194,7 +247,9 @@ class Watch:
         self._kalman.forget(path, row, np.stack(blocks))
         state.trial[row] = -_REST_FRAMES
         state.doubt[row] = state.since[row] = state.looks[row] = 0
-        state.worked[row] = False
+        state.worked[row] = state.anew[row] = False
+        state.age[row] = 0
+        state.proven[row] = _PROVEN_FIRST
         state.corrections[row] = 0
         state.given[row] = state.left[row] = 0
 
@@ -215,20 +270,28 @@ class Watch:
     ) -> _Floats:
         """Hear the better of both paths in rows on trial; end the trials that are over."""
         before = self._kalman.predict_kept(path, rows)
-        left = near[rows] - before
-        mean = (left * left).mean(1)
-        state.kept_left[rows] += share[rows] * (mean - state.kept_left[rows])
+        came, left, part = near[rows], near[rows] - before, share[rows]
+        for mean, now in (
+            (state.kept_left, (left * left).mean(1)),
+            (state.kept_given, (came * came).mean(1)),
+            (state.kept_predicted, (before * before).mean(1)),
+            (state.kept_cross, (came * before).mean(1)),
+        ):
+            mean[rows] += part * (now - mean[rows])
         # In double talk both leave about the same: only clearly less is better.
         worse = state.left[rows] > _BETTER * state.kept_left[rows]
         chosen = echo.copy()
         chosen[rows[worse]] = before[worse]
-        for row in rows[state.trial[rows] == 1]:
+        clearly = state.left[rows] < _CLEARLY * state.kept_left[rows]
+        sooner = clearly & ~state.anew[rows] & (state.trial[rows] < _TRIAL_FRAMES - _GONE_FRAMES)
+        for row in rows[sooner | (state.trial[rows] == 1)]:
             if state.left[row] > _BETTER * state.kept_left[row]:
                 self._kalman.restore(path, int(row))
-                state.left[row] = state.kept_left[row]
-            path.kept_re[row], path.kept_im[row] = path.h_re[row], path.h_im[row]
-            state.since[row] = state.looks[row] = 0
-            state.trial[row] = -_REST_FRAMES - 1
+            elif not state.anew[row]:
+                self._kalman.distrust(path, int(row), anew=False)
+            self._kalman.keep(path, int(row))
+            state.anew[row] = False
+            state.trial[row] = 1
         return chosen
 
     def _doubts(self, state: WatchState, path: FilterState, heard: _Flags) -> None:
@@ -239,11 +302,24 @@ class Watch:
         state.trial += state.trial < 0
         begins = state.worked & (state.trial == 0) & (state.doubt >= _DOUBT_FRAMES)
         for row in np.flatnonzero(begins):
-            anew = bool(state.left[row] > _USELESS * state.given[row])
-            self._kalman.distrust(path, int(row), anew=anew)
             state.trial[row] = _TRIAL_FRAMES
-            state.doubt[row] = 0
             state.kept_left[row] = state.left[row]
+            state.kept_given[row] = state.kept_cross[row] = state.kept_predicted[row] = 0
+        gone = (state.trial > 0) & (state.trial < _TRIAL_FRAMES - _GONE_FRAMES) & ~state.anew
+        if gone.any():
+            chance = _CHANCE * np.sqrt(state.kept_given * state.kept_predicted)
+            gone &= state.kept_predicted > _SHARE * state.kept_given
+            gone &= state.kept_cross < _MOST * state.kept_predicted - chance
+            for row in np.flatnonzero(gone):
+                self._begin_anew(state, path, int(row))
+
+    def _begin_anew(self, state: WatchState, path: FilterState, row: int) -> None:
+        self._kalman.distrust(path, row, anew=True)
+        state.trial[row] = _TRIAL_FRAMES
+        state.anew[row], state.worked[row] = True, False
+        state.age[row] = 0
+        state.left[row] = state.given[row]
+        state.proven[row] = _PROVEN_FIRST
 
     def _correct(
         self, state: WatchState, reference: ReferenceState, path: FilterState, row: int
