@@ -10,7 +10,7 @@ second packet continues it, as RFC 3550 A.1 does for sequence numbers, so that n
 single packet, forged or astray, can throw a stream off.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,10 +49,14 @@ def _signed(difference: int, bits: int) -> int:
 
 
 class Intake:
-    """Files packets into the rows."""
+    """Files packets into the rows.
 
-    def __init__(self, rows: JitterRows) -> None:
+    ``reopen`` is told rows of which audio came for a gap that is filled already.
+    """
+
+    def __init__(self, rows: JitterRows, reopen: Callable[[int], None]) -> None:
         self._rows = rows
+        self._reopen = reopen
         self._aside: dict[int, Packet] = {}
         self._restarts: dict[int, tuple[float, int]] = {}
         self._early = rows.rate_hz * _EARLY_MS / 1000
@@ -307,6 +311,8 @@ class Intake:
             if end > read and row in state.coded:
                 state.coded[row].hold(position, payload, ahead, gap)
         elif end > read:
+            if max(position, read) < state.filled.item(row) and row not in state.coded:
+                self._reopen(row)
             played = max(read - position, 0)
             pcm = self._decode(row, payload)
             state.ring.write_piece(row, position + played, pcm[played:])

@@ -80,6 +80,7 @@ _INITIAL: dict[str, float] = {
     "last_length": 0,
     "resting": False,
     "held": 0,
+    "filled": -NEVER,
     "level": 0,
     "loudness": 0,
     "changed": -np.inf,
@@ -148,6 +149,8 @@ class JitterRows:
         """The newest packet carried no audio: a digit, comfort noise."""
         self.held = np.zeros(capacity, np.int64)
         """Samples concealed without passing anything, since the last frame played."""
+        self.filled = np.zeros(capacity, np.int64)
+        """Up to here what comes next was made up when its gap began, as a whole."""
         self.level = np.zeros(capacity)
         """Delay of the row, smoothed over about 16 frames, in samples."""
         self.loudness = np.zeros(capacity, np.float32)
@@ -181,7 +184,6 @@ class JitterRows:
         coded = self.coded.pop(row, None)
         if coded is not None:
             decoder, counts = coded.decoder, self.counts[row]
-            counts[Count.CONCEALED] += decoder.concealed // self.frame
             counts[Count.RECOVERED] += decoder.recovered // self.frame
             counts[Count.LATE] += coded.late
             coded.close()
