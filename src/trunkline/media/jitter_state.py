@@ -162,6 +162,8 @@ class JitterRows:
         self.expected = np.full((4, capacity), NOTHING)
         """What a row's next packet says if it is plain: its sequence number, timestamp, SSRC,
         and bytes of audio, (4, rows); follows from what else is known of the row."""
+        self.marks = np.zeros(capacity, np.intp)
+        """For telling the first packet of a row from others of a batch."""
         self.counts = np.zeros((capacity, len(Count)), np.int64)
 
     def open(self, law: Law) -> int:
@@ -193,7 +195,7 @@ class JitterRows:
         self.ring.grow(capacity)
         self.reception.grow(capacity)
         self.delay.grow(capacity)
-        for name in (*_INITIAL, "counts"):
+        for name in (*_INITIAL, "marks", "counts"):
             old = getattr(self, name)
             fresh = np.zeros((capacity - len(old), *old.shape[1:]), old.dtype)
             setattr(self, name, np.concatenate([old, fresh]))
