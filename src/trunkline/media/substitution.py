@@ -7,7 +7,8 @@ Three things are other than there. Nothing is delayed: the joint with the past i
 by spreading its step over a quarter period. There is no state: the whole of a concealment is
 made anew from what was received before it, so phase and fade go on over any number of losses.
 And where audio after the gap is here already, the periods are stretched or squeezed a little to
-arrive at it in phase, and blended with those of its own, backwards.
+arrive at it in phase (10 ms of it will do for that), and blended with those of its own,
+backwards (where 20 ms are known).
 """
 
 from dataclasses import dataclass
@@ -51,6 +52,10 @@ class _Source:
     """(k, 1), samples."""
     most: _Integers
     """(k, 1), how many periods may be used."""
+
+    def select(self, chosen: NDArray[np.intp]) -> "_Source":
+        """Some of the rows."""
+        return _Source(self.audio[chosen], self.period[chosen], self.most[chosen])
 
     def beside(self, other: "_Source") -> "_Source":
         """These rows and then the other ones, of audio as long."""
@@ -106,21 +111,22 @@ class Pitch:
         if future is None:
             return self._alone(history, begins, concealed, samples)
         gap, known = after_gap(future)
-        bridged = known >= self.arrives
-        some = np.count_nonzero(bridged)
-        if not some:
+        if not np.count_nonzero(known >= self._short):
             return self._alone(history, begins, concealed, samples)
         both = np.concatenate([history, future], axis=1)
         ends = begins + gap
         stops = ends + known
-        if some == len(history):
+        bridged = known >= self.arrives
+        if np.count_nonzero(bridged) == len(history):
             return self.bridge(both, begins, ends, stops, concealed, samples)
         audio = np.empty((len(history), samples), np.float32)
         one, other = (~bridged).nonzero()[0], bridged.nonzero()[0]
-        audio[one] = self._alone(history[one], begins[one], concealed[one], samples)
-        audio[other] = self.bridge(
-            both[other], begins[other], ends[other], stops[other], concealed[other], samples
-        )
+        ends[known < self._short] = 0
+        audio[one] = self._alone(both[one], begins[one], concealed[one], samples, ends[one])
+        if other.size:
+            audio[other] = self.bridge(
+                both[other], begins[other], ends[other], stops[other], concealed[other], samples
+            )
         return audio
 
     def _source(self, audio: _Audio, begins: _Integers, concealed: _Integers) -> _Source:
@@ -134,14 +140,28 @@ class Pitch:
         return _Source(past, period[:, np.newaxis], np.full((len(audio), 1), _PERIODS))
 
     def _alone(
-        self, audio: _Audio, begins: _Integers, concealed: _Integers, samples: int
+        self,
+        audio: _Audio,
+        begins: _Integers,
+        concealed: _Integers,
+        samples: int,
+        ends: _Integers | None = None,
     ) -> _Audio:
-        """Nothing is known of what follows."""
+        """The past goes on; too little is known of what follows for its periods.
+
+        ``ends``: where a little follows all the same, to be arrived at in phase; or 0.
+        """
         source = self._source(audio, begins, concealed)
         at = (np.arange(samples) + concealed[:, np.newaxis]).astype(np.float32)
-        follows = self._repeat(source, at, None)
-        follows *= self._gain(at)
-        return follows
+        pace = None
+        if ends is not None and (aimed := ends.nonzero()[0]).size:
+            pace = np.ones((len(audio), 1), np.float32)
+            length = (ends - begins + concealed)[aimed, np.newaxis].astype(np.float32)
+            follows = gathered(audio[aimed], ends[aimed, np.newaxis] + np.arange(self._short))
+            pace[aimed] = self._pace(source.select(aimed), length, follows)
+        heard = self._repeat(source, at, pace)
+        heard *= self._gain(at)
+        return heard
 
     def _gain(self, age: _Audio) -> _Audio:
         """1 for 10 ms, 0 from 60 ms on."""
@@ -250,7 +270,8 @@ class Pitch:
         )
         at = (np.arange(samples) + concealed[:, np.newaxis]).astype(np.float32)
         length = (ends - begins + concealed).astype(np.float32)[:, np.newaxis]
-        pace = self._pace(source, length, mirror)
+        follows = gathered(audio, ends[:, np.newaxis] + np.arange(self._short))
+        pace = self._pace(source, length, follows)
         behind = self._behind(source, mirror, (stops - ends)[:, np.newaxis], pace)
         theirs = pace * (behind.period / source.period).astype(np.float32)
         ahead = length - 1 - at
@@ -273,14 +294,13 @@ class Pitch:
             np.copyto(forward, gathered(mirror, place), where=beyond >= 0)
         return forward
 
-    def _pace(self, source: _Source, length: _Audio, mirror: _Audio) -> _Audio:
+    def _pace(self, source: _Source, length: _Audio, follows: _Audio) -> _Audio:
         """How much faster the past must go on to arrive in phase, (k, 1)."""
         reach, size = self._reach, source.audio.shape[1]
         time = length.astype(np.int64) + np.arange(-reach, reach + self._short)
         time %= source.period
         time += size - source.period
         expected = gathered(source.audio, time)
-        follows = np.ascontiguousarray(mirror[:, : -self._short - 1 : -1])
         score = correlations(expected, follows)
         offset = np.arange(-reach, reach + 1)
         limit = np.minimum(source.period // 2, (length * _SQUEEZED).astype(np.int64))
