@@ -153,6 +153,7 @@ class JitterMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """A good network for a while: as if nothing had ever been."""
         self.pace, self.packet_ms = 1.0, 20
+        self.live(max(self.due - self.now, 0.0))
         self.due = max(self.due, self.now)
         self.network = [packet for packet in self.network if packet[0] <= self.now + 1]
         self.live(8.0)
