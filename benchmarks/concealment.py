@@ -2,8 +2,8 @@
 
 Speech of flite (and of espeak-ng where it is there) at -26 dBov over room tone of -60 dBov,
 µ-law. "ahead" is how many frames after the one concealed are in the jitter buffer already,
-unless they are lost as well. Dev and held-out sets have other voices, sentences and losses:
-tune on the dev set only.
+unless they are lost as well; "half": frames begin in the middle of packets. Dev and held-out
+sets have other voices, sentences and losses: tune on the dev set only.
 
     python benchmarks/concealment.py [--held-out] [--quick]
 
@@ -108,26 +108,29 @@ def losses(frames: int, share: float, burst: int, seed: int) -> Lost:
     return lost
 
 
-def ours(method: str, ahead: int) -> Callable[[Pcm, Lost], Pcm]:
-    """One row of the concealment bank; the jitter buffer holds ``ahead`` further frames."""
+def ours(method: str, ahead: int, off: int = 0) -> Callable[[Pcm, Lost], Pcm]:
+    """One row of the concealment bank; the jitter buffer holds ``ahead`` further frames.
+
+    ``off``: frames begin so many samples after packets do.
+    """
 
     def heard(pcm: Pcm, lost: Lost) -> Pcm:
         bank = ConcealmentBank(RATE_HZ, method, 1)
         rows = np.array([bank.open()])
-        frames = pcm.reshape(-1, FRAME).copy()
-        frames[lost] = HOLE
-        waiting = np.concatenate([frames, np.full((AHEAD_FRAMES, FRAME), HOLE, np.int16)])
+        came = pcm.copy()
+        came[np.repeat(lost, FRAME)] = HOLE
+        came = np.pad(came, ((FRAME - off) % FRAME, FRAME * (1 + AHEAD_FRAMES)))
+        came[len(pcm) + (FRAME - off) % FRAME :] = HOLE
         out = []
-        for index in range(len(frames)):
-            block = frames[index : index + 1].copy()
-            if lost[index]:
-                future = waiting[index + 1 : index + 1 + AHEAD_FRAMES].copy()
-                future[ahead:] = HOLE
-                bank.conceal(block, rows, future.reshape(1, -1) if ahead else None)
+        for at in range(0, len(pcm) + off, FRAME):
+            block = came[np.newaxis, at : at + FRAME].copy()
+            if (block == HOLE).any():
+                future = came[np.newaxis, at + FRAME : at + (1 + ahead) * FRAME]
+                bank.conceal(block, rows, future if ahead else None)
             else:
                 bank.update(block, rows)
             out.append(block[0])
-        return np.concatenate(out)
+        return np.concatenate(out)[(FRAME - off) % FRAME :][: len(pcm)]
 
     return heard
 
@@ -174,6 +177,8 @@ def main() -> None:
         for name in ("silence", "simple", "linear", "spectral", "pitch")
         for ahead in ((0, 1, 2) if name == "pitch" else (0, 1) if name == "linear" else (0,))
     }
+    methods["pitch 1 half"] = ours("pitch", 1, FRAME // 2)
+    methods["pitch 2 half"] = ours("pitch", 2, FRAME // 2)
     other = spandsp()
     if other is not None:
         methods["spandsp 0"] = other

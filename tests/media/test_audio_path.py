@@ -65,6 +65,9 @@ class Marked:
     def samples(self, payload: bytes) -> int:
         return len(payload) // 2
 
+    def quiet(self, payload: bytes) -> bool:
+        return False
+
     def encoder(self):
         return L16(8000).encoder()
 

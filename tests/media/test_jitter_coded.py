@@ -13,7 +13,7 @@ from trunkline.errors import UsageError
 from trunkline.media.codec import G722, Encoder, Pcm
 from trunkline.media.errors import MalformedAudioError
 from trunkline.media.g711 import DECODE, Law
-from trunkline.media.jitter import JitterBank, JitterSettings
+from trunkline.media.jitter import JitterBank, JitterSettings, Kind
 from trunkline.media.jitter_coded import ClockScale, CodedRow
 from trunkline.media.resampled_codec import ResampledCodec
 
@@ -89,6 +89,7 @@ class Row:
         self.bank.set_codec(self.row, NumberCodec(self.leg))
         self.heard: list[float] = []
         """The numbers; 0 is silence."""
+        self.kinds: list[Kind] = []
         self.now = 0.0
 
     def put(self, index: int, now: float, *, pause: int = 0, payload: bytes | None = None) -> None:
@@ -98,7 +99,9 @@ class Row:
         self.bank.put_coded(self.row, 65_530 + index & 0xFFFF, timestamp, 7, False, data, now)
 
     def take(self) -> None:
-        pcm = self.bank.take(np.array([self.row]), self.now).pcm[0]
+        taken = self.bank.take(np.array([self.row]), self.now)
+        pcm = taken.pcm[0]
+        self.kinds.append(Kind(int(taken.kind[0])))
         self.heard.append(pcm[80] / 500 - 20 if pcm[80] else 0)
         self.now += 0.02
 
@@ -144,6 +147,42 @@ def test_what_has_no_copy_is_concealed_by_the_codec() -> None:
     assert row.run(on_time([0, 1, 2, 5, 6]))[:7] == [1, 2, 3, CONCEALED, 5 + COPIED, 6, 7]
     row = Row(Numbers(copies=False))
     assert row.run(on_time([0, 1, 2, 4, 5]))[:6] == [1, 2, 3, CONCEALED, 5, 6]
+
+
+def kinds_of(row: Row, *heard: float) -> list[Kind]:
+    """What the frames were in which these numbers were heard."""
+    return [kind for value, kind in zip(row.heard, row.kinds, strict=True) if value in heard]
+
+
+def test_what_the_codec_concealed_is_told_and_counted_as_concealed() -> None:
+    row = Row(Numbers(copies=False))
+    assert row.run(on_time([0, 1, 2, 5, 6, 7]), 10) == [1, 2, 3, CONCEALED, CONCEALED, 6, 7]
+    assert kinds_of(row, CONCEALED) == [Kind.CONCEALED] * 2
+    assert Kind.CONCEALED not in kinds_of(row, 1, 2, 3, 6, 7)
+    assert row.bank.statistics(row.row).concealed_frames == 2
+
+
+def test_what_came_from_a_copy_is_played_and_not_concealed() -> None:
+    row = Row()
+    row.run(on_time([0, 1, 2, 5, 6, 7]), 9)
+    assert kinds_of(row, CONCEALED) == [Kind.CONCEALED]
+    assert Kind.CONCEALED not in kinds_of(row, 5 + COPIED)
+    statistics = row.bank.statistics(row.row)
+    assert (statistics.concealed_frames, statistics.recovered_frames) == (1, 1)
+
+
+def test_a_frame_that_the_codec_concealed_in_part_is_concealed() -> None:
+    row = Row(Numbers(copies=False))
+    half = 480  # of the clock: packets begin in the middle of frames
+    for index, now in on_time([0, 1, 2, 4, 5, 6]):
+        while row.now < now:
+            row.take()
+        data = (index + 1).to_bytes(2, "big")
+        stamp = index * 960 + (half if index else 0)
+        row.bank.put_coded(row.row, index, stamp, 7, False, data, now)
+    for _ in range(6):
+        row.take()
+    assert row.kinds.count(Kind.CONCEALED) >= 2
 
 
 def test_what_the_codec_cannot_conceal_stays_to_the_bank() -> None:

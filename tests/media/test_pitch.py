@@ -58,9 +58,17 @@ def test_noise_repeats_itself_badly() -> None:
 def test_a_period_is_looked_for_near_the_one_expected() -> None:
     audio = voice(200, 640)[np.newaxis]
     for about in (76, 80, 84):
-        period, alike = period_near(audio, 160, 8000, np.array([about]))
-        assert period[0] == pytest.approx(80, abs=1)
-        assert alike[0] > 0.95
+        period, alike = period_near(audio, 160, 8000, np.array([[about]]), np.array([[400]]))
+        assert period[0, 0] == pytest.approx(80, abs=1)
+        assert alike[0, 0] > 0.95
+
+
+def test_a_period_longer_than_may_be_is_not_found() -> None:
+    audio = voice(100, 640)[np.newaxis]
+    period, _ = period_near(audio, 160, 8000, np.array([[80]]), np.array([[76]]))
+    assert period[0, 0] <= 76
+    _, alike = period_near(audio, 160, 8000, np.array([[80]]), np.array([[10]]))
+    assert alike[0, 0] == -2
 
 
 def test_periods_are_no_longer_than_the_audio_allows() -> None:

@@ -146,3 +146,23 @@ def test_a_new_source_begins_with_nothing_of_the_old_one() -> None:
     found = counters(reception)
     assert (found.ssrc, found.first_extended, found.highest_extended) == (0xDEF, 103, 103)
     assert (found.received, found.jitter_units) == (4, 0.0)
+
+
+def test_packets_after_a_loss_or_overtaken_count_in_a_batch_as_one_by_one() -> None:
+    batch, single = Reception(3), Reception(3)
+    for reception in (batch, single):
+        for row in range(3):
+            reception.restart(row, 5, 65_530)
+            receive(reception, 65_530, 65_531, 65_533, row=row)
+            reception.time(row, 10.0)
+    rows = np.array([0, 1, 2])
+    sequences, ahead = np.array([65_532, 65_534, 4]), np.array([0, 1, 7])
+    transits = np.array([30.0, 12.0, 9.0])
+    assert batch.seen(rows, sequences).tolist() == [False] * 3
+    batch.advance(rows, sequences, transits, ahead)
+    for row in range(3):
+        assert receive(single, int(sequences[row]), row=row) == [False]
+        single.time(row, float(transits[row]))
+        assert batch.counters(row) == single.counters(row)
+        assert batch.lost(row) == single.lost(row)
+    assert batch.seen(rows, sequences).tolist() == [True] * 3

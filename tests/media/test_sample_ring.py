@@ -35,6 +35,16 @@ def test_frames_come_back_wherever_they_lie_in_the_ring() -> None:
         assert ring.next_present(1, position - 5, position + 20) == position + 20
 
 
+def test_any_stretch_up_to_the_span_is_seen_as_it_is() -> None:
+    ring = SampleRing(2, FRAME, SPAN)
+    audio = np.arange(1, SPAN + 1, dtype=np.int16)
+    for position in range(SPAN):
+        ring.write_piece(1, position, audio)
+        seen = ring.look(np.array([1, 0]), np.array([position + 3, 5], np.int64), 3 * FRAME)
+        assert np.array_equal(seen[0], audio[3 : 3 + 3 * FRAME])
+        assert (seen[1] == HOLE).all()
+
+
 def test_several_rows_are_written_and_read_at_once() -> None:
     ring = SampleRing(3, FRAME, SPAN)
     rows, positions = np.array([0, 1, 2]), np.array([0, 35, 79], np.int64)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from trunkline.media.sample_ring import HOLE
-from trunkline.media.substitution import Pitch
+from trunkline.media.substitution import Pitch, after_gap
 
 PAST, FRAME, FADE = 1280, 160, 32
 Audio = NDArray[np.float32]
@@ -100,6 +100,31 @@ def test_a_future_shorter_than_a_frame_is_left_aside() -> None:
     little = np.full((1, 4 * FRAME), HOLE, np.float32)
     little[:, FRAME : FRAME + 60] = 1000
     assert np.array_equal(extend(past, FRAME, future=little), extend(past, FRAME))
+
+
+@pytest.mark.parametrize(("first", "last"), [(110, 130), (150, 130), (200, 220)])
+def test_10_ms_of_what_follows_are_arrived_at_in_phase(first: int, last: int) -> None:
+    audio = glide(PAST + 4 * FRAME, first, last)
+    past, after = audio[:, :PAST], audio[:, PAST:]
+    future = known(after, FRAME, 1)
+    future[:, FRAME + 80 :] = HOLE
+    aimed = extend(past, FRAME, future=future)
+    assert error(aimed, after[:, :FRAME]) < error(extend(past, FRAME), after[:, :FRAME])
+    some = np.concatenate([future, np.full_like(future, HOLE)])
+    both = Pitch(8000).extend(np.concatenate([past, past]), np.zeros(2, int), FRAME, some)
+    assert np.array_equal(both[:1], aimed)
+    assert np.array_equal(both[1:], extend(past, FRAME))
+
+
+def test_of_a_gap_it_is_told_where_it_begins_ends_and_how_much_follows() -> None:
+    future = np.full((4, 8), HOLE, np.float32)
+    future[0, 3:] = 1
+    future[1, 2:5] = 1
+    future[1, 6:] = 1
+    future[3, :4] = 1
+    gap, follows = after_gap(future)
+    assert gap[[0, 1, 3]].tolist() == [3, 2, 0]
+    assert follows.tolist() == [5, 3, 0, 4]
 
 
 def test_silence_stays_silence_and_full_scale_stays_finite() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Arrivals", "CodedPayload", "Packet", "Payload", "first_of_each_row"]
+__all__ = ["Arrivals", "CodedPayload", "Packet", "Payload"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +30,6 @@ Packet = tuple[int, int, int, int, bool, Payload, float]
 """Row, sequence, timestamp, SSRC, marker, payload (empty: no audio), arrival in seconds."""
 
 
-def first_of_each_row(packets: Sequence[Packet]) -> tuple[Sequence[Packet], Sequence[Packet]]:
-    """The first packet of every row, and the others; both in order of arrival."""
-    if len({packet[0] for packet in packets}) == len(packets):
-        return packets, ()
-    seen: set[int] = set()
-    first: list[Packet] = []
-    others: list[Packet] = []
-    for packet in packets:
-        if packet[0] in seen:
-            others.append(packet)
-        else:
-            seen.add(packet[0])
-            first.append(packet)
-    return first, others
-
-
 @dataclass(slots=True)
 class Arrivals:
     """Packets of as many rows, one of each."""
@@ -63,6 +47,14 @@ class Arrivals:
         rows, sequences, timestamps, ssrcs, _, payloads, times = zip(*packets, strict=True)
         said = (sequences, timestamps, ssrcs, [*map(len, payloads)])
         return cls(np.array(rows, np.intp), np.array(said, np.int64), payloads, np.array(times))
+
+    def firsts(self, marks: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Where the first packet of each row is. ``marks``, (rows,), is for use here."""
+        order = np.arange(len(self.rows))
+        # Of what is written to one place, the last stays.
+        marks[self.rows[::-1]] = order[::-1]
+        found: NDArray[np.intp] = (marks[self.rows] == order).nonzero()[0]
+        return found
 
     def select(self, chosen: NDArray[np.intp]) -> "Arrivals":
         """Some of these packets, in the same order."""

@@ -8,6 +8,7 @@ repetition half as loud; "linear" and "spectral" are there to compare with;
 """
 
 from collections.abc import Callable
+from math import inf
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +19,7 @@ from trunkline.errors import UsageError
 from .frames import frame_samples
 from .rows import Rows
 from .sample_ring import HOLE
-from .substitution import Pitch
+from .substitution import Pitch, after_gap
 
 __all__ = [
     "CONTINUATIONS",
@@ -41,6 +42,7 @@ _Rows = NDArray[np.intp]
 _Block = NDArray[np.int16]
 _Audio = NDArray[np.float32]
 _Mask = NDArray[np.bool_]
+_Integers = NDArray[np.int64]
 
 
 class Continuation(Protocol):
@@ -204,12 +206,15 @@ def _to_int16(audio: _Audio) -> _Block:
     return rounded.astype(np.int16)
 
 
-def _from(block: _Block, starts: _Rows) -> _Audio:
+def _from(block: _Block | _Audio, starts: _Rows) -> _Audio:
     """Rows from each its start on, `HOLE` beyond their end."""
-    size = block.shape[1]
+    k, size = block.shape
     at = starts[:, np.newaxis] + np.arange(size)
-    moved = np.take_along_axis(block, np.minimum(at, size - 1), axis=1)
-    return np.where(at < size, moved, HOLE).astype(np.float32)
+    beyond = at >= size
+    at += np.arange(0, k * size, size)[:, np.newaxis]
+    found: _Audio = block.reshape(-1).take(at, mode="clip").astype(np.float32, copy=False)
+    found[beyond] = HOLE
+    return found
 
 
 class ConcealmentBank:
@@ -225,6 +230,10 @@ class ConcealmentBank:
             raise UsageError(f"there is no concealment called {method!r}; there are {known}")
         self._frame = frame_samples(rate_hz)
         self._continuation = CONTINUATIONS[method](rate_hz)
+        self._bridging = self._continuation if isinstance(self._continuation, Pitch) else None
+        self.arrives = inf if self._bridging is None else self._bridging.arrives
+        """Samples known after a gap from which on `bridge` fills it; no number is enough for
+        methods that look at the past alone."""
         self.rows = Rows(capacity)
         size = rate_hz * _CROSSFADE_MS // 1000
         self._rise = (np.arange(1, size + 1) / (size + 1)).astype(np.float32)
@@ -287,6 +296,53 @@ class ConcealmentBank:
             self._conceal_whole(block, rows, future)
         else:
             self._conceal_parts(block, rows, future)
+
+    def bridge(
+        self, window: _Block, rows: _Rows, leads: _Integers, ends: _Integers, stops: _Integers
+    ) -> None:
+        """Fill each row's gap up to its end, in place, and remember the first 20 ms.
+
+        ``window``, (n, > 20 ms): frames and the time after them, with a gap from ``leads``,
+        before the frame's end, to before ``ends``, (n,), after which `arrives` samples are
+        there at least, up to ``stops``. What is filled beyond the frame comes next: it
+        goes to `go_on`. Raises `UsageError` if the method looks at the past alone.
+        """
+        if self._bridging is None:
+            raise UsageError("this method of concealment bridges nothing")
+        frame, before = self._frame, self.concealed[rows]
+        past = self.past(rows)
+        audio = np.concatenate([past, window], axis=1).astype(np.float32)
+        before[leads > 0] = 0
+        most, blended = int((ends - leads).max()), ends
+        if again := np.count_nonzero(before):
+            # Blended with what went on so far, be the gap's rest shorter than that.
+            most = max(most, len(self._rise))
+            blended = np.maximum(ends, leads + len(self._rise) * (before > 0))
+        size = past.shape[1]
+        leads_at, ends_at, stops_at = leads + size, ends + size, stops + size
+        follows = self._bridging.bridge(audio, leads_at, ends_at, stops_at, before, most)
+        if again:
+            follows = self._continued(follows, rows, before > 0)
+        filled = _to_int16(follows)
+        for index, (lead, end) in enumerate(zip(leads.tolist(), blended.tolist(), strict=True)):
+            window[index, lead:end] = filled[index, : end - lead]
+        self.concealed[rows] = (before + frame - leads) * (ends > frame)
+        self._remember(window[:, :frame], rows)
+
+    def go_on(self, block: _Block, rows: _Rows, left: _Integers) -> None:
+        """Frames that begin with ``left`` samples, (n,), that `bridge` made, unchanged."""
+        self.concealed[rows] = np.where(left > self._frame, self.concealed[rows] + self._frame, 0)
+        self._remember(block, rows)
+
+    def interrupt(self, row: int, audio: _Block) -> None:
+        """What was filled in, and would have gone on so, is not to be played after all.
+
+        The row's next frame is blended with it.
+        """
+        fade = min(len(self._rise), len(audio))
+        self._tail[row] = 0
+        self._tail[row, :fade] = audio[:fade]
+        self._planned[row] = 0
 
     def _conceal_whole(self, block: _Block, rows: _Rows, future: _Block | None) -> None:
         """Nothing of these frames came."""
@@ -354,9 +410,9 @@ class ConcealmentBank:
         self._tail[rows] = np.take_along_axis(follows, np.minimum(rest, samples - 1), axis=1)
         self._planned[rows] = 0
         if known is not None:
-            ahead = known != HOLE
-            gap = ahead.argmax(axis=1)
-            sure = (gap <= frame) & ahead.any(axis=1) & (gap > frame - lead)
+            # Where too little is known the rest is made anew, when there is more.
+            gap, length = after_gap(known)
+            sure = (gap <= frame) & (length >= self.arrives) & (gap > frame - lead)
             self._planned[rows] = np.where(sure, gap - (frame - lead), 0)
         return follows
 

@@ -39,6 +39,7 @@ from .codec import Codec
 from .comfort import Comfort
 from .g711 import Law
 from .jitter_coded import CodedRow
+from .jitter_gaps import Gaps
 from .jitter_intake import Intake
 from .jitter_state import NEVER, NOTHING, Count, JitterRows, JitterSettings
 from .rtcp_session import ReceptionCounters
@@ -54,8 +55,6 @@ _STALL_SECONDS = 0.1
 _LEVEL_GAIN = 1 / 16
 _SHORT_MS, _LONG_MS = 5, 20
 """Delay is left alone from so much below what is wanted to so much above it."""
-_AHEAD_FRAMES = 3
-"""What concealment is given of the time after a gap."""
 
 _Rows = NDArray[np.intp]
 _Mask = NDArray[np.bool_]
@@ -118,7 +117,7 @@ class JitterStatistics:
     restarts: int
     """The same source went on with other timestamps or sequence numbers."""
     concealed_frames: int
-    """Frames that were concealed, wholly or in part; by the row's codec, in whole frames."""
+    """Frames that were concealed, wholly or in part, by the bank or by the row's codec."""
     dropped_frames: int
     """Audio left out to shorten the delay, in whole frames."""
     inserted_frames: int
@@ -153,11 +152,12 @@ class JitterBank:
         self._state = JitterRows(rate_hz, self.settings, capacity)
         self._rows = self._state.concealer.rows
         self._opened = self._rows.opened
-        self._intake = Intake(self._state)
+        per_ms = rate_hz / 1000
+        self._gaps = Gaps(self._state, int(self.settings.patience_ms * per_ms))
+        self._intake = Intake(self._state, self._gaps.reopen)
         self._pending: list[Packet] = []
         self._longest = self._state.span // 4
         self._last_take = -np.inf
-        per_ms = rate_hz / 1000
         # Delay is left alone as far as this from the middle of the band.
         self._middle = (_LONG_MS - _SHORT_MS) / 2 * per_ms
         self._band = (_LONG_MS + _SHORT_MS) / 2 * per_ms
@@ -324,13 +324,19 @@ class JitterBank:
         read = state.read[rows]
         pcm = state.ring.read(rows, read)
         complete = playing & _without_holes(pcm)
+        made = state.filled[rows] > read
+        if np.count_nonzero(made):
+            made &= complete
+            plain = complete & ~made
+        else:
+            plain = complete
         stretched = _NONE
         unsettled = np.abs(excess - self._middle) > self._band
         if np.count_nonzero(unsettled):
-            where = (unsettled & complete).nonzero()[0]
+            where = (unsettled & plain).nonzero()[0]
             stretched = self._stretcher.stretch(pcm, rows, where, excess, now)
-        if stretched.size or np.count_nonzero(complete) < len(rows):
-            return self._take_mixed(rows, pcm, playing, complete, stretched)
+        if stretched.size or np.count_nonzero(plain) < len(rows):
+            return self._take_mixed(rows, pcm, playing, plain, made, stretched)
         self._pass(rows, read)
         state.concealer.update(pcm, rows)
         return Taken(pcm, np.ones(len(rows), np.uint8))  # Kind.PLAYED
@@ -344,16 +350,12 @@ class JitterBank:
     def _decode(self, row: int, due: int) -> None:
         """Decode a row's packets; those beyond a gap only if it begins before ``due``."""
         state = self._state
-        for position, pcm in state.coded[row].decode(state.read.item(row), due):
+        coded = state.coded[row]
+        for position, pcm in coded.decode(state.read.item(row), due):
             state.ring.write_piece(row, position, pcm)
             self._comfort.heard(row)
-
-    def _next_audio(self, row: int, start: int, stop: int) -> int:
-        """Where audio goes on from ``start``, decoded or not; ``stop`` if it does not."""
-        state = self._state
-        present = state.ring.next_present(row, start, stop)
-        coded = state.coded.get(row)
-        return present if coded is None else min(present, coded.first_from(start, stop))
+        if coded.made_until > state.filled.item(row):
+            state.filled[row] = coded.made_until
 
     def _steer(self, rows: _Rows, clock: float) -> tuple[_Mask, NDArray[np.float64]]:
         """Start rows whose time has come, pass what is hopelessly old.
@@ -407,7 +409,7 @@ class JitterBank:
             pause = state.quiet_from[row] <= read < state.onset[row] != NEVER
             if head <= read or pause:
                 continue
-            gap = self._next_audio(row, read, head) - read
+            gap = self._gaps.next_audio(row, read, head) - read
             state.read[row] += min(gap, int(state.held[row]))
             state.held[row] = 0
 
@@ -427,22 +429,29 @@ class JitterBank:
             state.counts[row, Count.DROPPED] += frames * state.frame
 
     def _take_mixed(
-        self, rows: _Rows, pcm: _Block, playing: _Mask, complete: _Mask, stretched: _Rows
+        self, rows: _Rows, pcm: _Block, playing: _Mask, plain: _Mask, made: _Mask, stretched: _Rows
     ) -> Taken:
         """A tick at which not every row simply plays."""
-        kind = complete.astype(np.uint8)  # Kind.PLAYED, or none known yet
+        kind = plain.astype(np.uint8)  # Kind.PLAYED, or none known yet
         if np.count_nonzero(playing) < len(rows):
             pcm[~playing] = 0
-        kind[stretched] = Kind.STRETCHED
-        plain = rows[kind == Kind.PLAYED]
-        if plain.size:
-            self._pass(plain, self._state.read[plain])
-        played = complete.nonzero()[0]
+        played = kind.nonzero()[0]
+        if stretched.size:
+            kind[stretched] = Kind.STRETCHED
+        going = rows[kind == Kind.PLAYED]
+        if going.size:
+            self._pass(going, self._state.read[going])
         if played.size:
             self._state.concealer.update(pcm, rows, played)
+        if np.count_nonzero(made):
+            where = made.nonzero()[0]
+            self._gaps.go_on(pcm[where], rows[where])
+            kind[where] = Kind.CONCEALED
         gaps = (playing & (kind == Kind.SILENT)).nonzero()[0]
         if gaps.size:
-            pcm[gaps], kind[gaps] = self._bridge(pcm[gaps], rows[gaps])
+            block = pcm[gaps]
+            kind[gaps] = self._gaps.close(block, rows[gaps])
+            pcm[gaps] = block
         if self._state.coded:
             self._comfort_each(pcm, rows)
         return Taken(pcm, kind)
@@ -463,74 +472,6 @@ class JitterBank:
         state.ring.clear(rows, read)
         state.read[rows] = read + state.frame
         state.held[rows] = 0
-
-    # -- gaps ------------------------------------------------------------------------------
-
-    def _bridge(self, block: _Block, rows: _Rows) -> tuple[_Block, NDArray[np.uint8]]:
-        """Frames with holes in rows that play: conceal them, or let the row wait."""
-        state, frame = self._state, self._state.frame
-        read, onset = state.read[rows], state.onset[rows]
-        concealed = state.concealer.concealed[rows]
-        # Nearly always: a frame is missing whole, and what comes after it is here.
-        plain = (
-            (state.head[rows] > read + frame)
-            & (block.max(axis=1) == HOLE)
-            & (onset == NEVER)
-            & (concealed <= self._patience - frame)
-        )
-        kind = np.full(len(rows), Kind.CONCEALED.value, np.uint8)
-        if np.count_nonzero(plain) == len(rows):
-            self._pass(rows, read)
-            state.concealer.conceal(block, rows, self._future(rows))
-            state.counts[rows, Count.CONCEALED.value] += 1
-            return block, kind
-        lead = (block == HOLE).argmax(axis=1)
-        at = read + lead
-        later = state.head[rows] > at
-        concealed = np.where(lead > 0, 0, concealed)
-        paused = (onset != NEVER) & (onset >= at) & (at >= state.quiet_from[rows])
-        spent = concealed + frame - lead > self._patience
-        rest = paused | spent | (~later & state.resting[rows])
-        for index in (rest | (~later & (lead > 0))).nonzero()[0].tolist():
-            # Samples before the hole are played now; what follows keeps its place.
-            state.ring.clear_span(int(rows[index]), int(read[index]), int(at[index]))
-        self._rest(rows[rest], at[rest], later[rest] & ~paused[rest])
-        kind[rest] = np.where(lead[rest] > 0, Kind.PLAYED, Kind.SILENT)
-        block[rest] *= np.arange(frame) < lead[rest, np.newaxis]
-        wait = ~later & ~rest
-        state.read[rows[wait]] = at[wait]
-        state.held[rows[wait]] += frame - lead[wait]
-        lost = later & ~rest
-        self._pass(rows[lost], read[lost])
-        filled = block[~rest]
-        if filled.size:
-            state.concealer.conceal(filled, rows[~rest], self._future(rows[~rest]))
-            block[~rest] = filled
-            state.counts[rows[~rest], Count.CONCEALED] += 1
-        return block, kind
-
-    def _future(self, rows: _Rows) -> _Block:
-        """What is here of the time from each read position on, (n, 60 ms), holes included."""
-        state = self._state
-        read = state.read[rows]
-        return np.concatenate(
-            [state.ring.read(rows, read + ahead * state.frame) for ahead in range(_AHEAD_FRAMES)],
-            axis=1,
-        )
-
-    def _rest(self, rows: _Rows, at: NDArray[np.int64], beyond: _Mask) -> None:
-        """Rows wait for the next talkspurt; ``beyond``: it is here, after a long loss."""
-        state = self._state
-        if not rows.size:
-            return
-        state.read[rows] = at
-        state.playing[rows] = False
-        state.concealer.reset(rows)
-        passed = state.onset[rows] < at
-        state.onset[rows[passed]] = NEVER
-        for row in rows[beyond].tolist():
-            read, head = int(state.read[row]), int(state.head[row])
-            state.onset[row] = self._next_audio(row, read, head)
 
     # -- what happened -----------------------------------------------------------------------
 
@@ -558,7 +499,6 @@ class JitterBank:
         coded = state.coded.get(row)
         if coded is not None:
             counts[Count.LATE] += coded.late
-            counts[Count.CONCEALED] += coded.decoder.concealed // state.frame
             counts[Count.RECOVERED] += coded.decoder.recovered // state.frame
             counts[Count.MALFORMED] += coded.decoder.malformed
         return JitterStatistics(

@@ -66,6 +66,8 @@ class CodedRow:
         self.clock = ClockScale(codec.rtp_clock_hz, codec.rate_hz)
         self.late = 0
         """Packets that came after the gap they belong in was filled."""
+        self.made_until = -(1 << 62)
+        """Where the last audio that the codec concealed ends."""
         self._span = span
         self._next: int | None = None
         self._renewed_at: int | None = None
@@ -133,6 +135,9 @@ class CodedRow:
         filled = self.decoder.fill(gap, held.data)
         audio = np.maximum(filled.pcm, np.int16(HOLE + 1))
         audio[filled.source == FillSource.MISSING] = HOLE
+        made = (filled.source == FillSource.CONCEALED).nonzero()[0]
+        if made.size:
+            self.made_until = start + made.item(-1) + 1
         yield from _after(read, start, audio)
 
     def close(self) -> None:

@@ -2,20 +2,22 @@
 
 Most packets are plain: the known source, the next number, the timestamp where the
 last one ended, as long as that, and there is room. Those of many rows are filed at
-once, in arrays. All others are looked at one by one. Both do the same to a row, to
-the bit: what a packet does depends on its row alone, not on what else arrives.
+once, in arrays; and so, where there are several, are packets that are plain but for a
+loss before them, or for one that overtook them. All others are looked at one by one.
+Both do the same to a row, to the bit: what a packet does depends on its row alone, not
+on what else arrives.
 
 What does not fit at all (another source, a jump) is odd: it is kept aside until a
 second packet continues it, as RFC 3550 A.1 does for sequence numbers, so that no
 single packet, forged or astray, can throw a stream off.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrivals import Arrivals, CodedPayload, Packet, Payload, first_of_each_row
+from .arrivals import Arrivals, CodedPayload, Packet, Payload
 from .g711 import DECODE
 from .jitter_state import NEVER, NOTHING, Count, JitterRows
 from .reception import NO_SOURCE
@@ -24,6 +26,8 @@ __all__ = ["Intake"]
 
 _FEW = 5
 """Fewer packets than this are filed faster one by one (8 µs each) than in arrays."""
+_FAR = 32
+"""Packets so many after or before the next in order, or more, are looked at one by one."""
 # RFC 3550 A.1
 _MAX_DROPOUT, _MAX_MISORDER = 3000, 100
 _FOLLOWS = 8
@@ -49,10 +53,14 @@ def _signed(difference: int, bits: int) -> int:
 
 
 class Intake:
-    """Files packets into the rows."""
+    """Files packets into the rows.
 
-    def __init__(self, rows: JitterRows) -> None:
+    ``reopen`` is told rows of which audio came for a gap that is filled already.
+    """
+
+    def __init__(self, rows: JitterRows, reopen: Callable[[int], None]) -> None:
         self._rows = rows
+        self._reopen = reopen
         self._aside: dict[int, Packet] = {}
         self._restarts: dict[int, tuple[float, int]] = {}
         self._early = rows.rate_hz * _EARLY_MS / 1000
@@ -67,29 +75,42 @@ class Intake:
 
     def absorb(self, packets: Sequence[Packet]) -> None:
         """File packets, in the order they arrived."""
-        while len(packets) >= _FEW:
-            first, others = first_of_each_row(packets)
-            if len(first) < _FEW:
-                break
-            self._file_each(first)
-            packets = others
+        if len(packets) >= _FEW:
+            batch = Arrivals.of(packets)
+            while True:
+                firsts = batch.firsts(self._rows.marks)
+                if len(firsts) == len(packets):
+                    self._file_each(batch, packets)
+                    return
+                if len(firsts) < _FEW:
+                    break
+                self._file_each(batch.select(firsts), [packets[index] for index in firsts.tolist()])
+                others = np.delete(np.arange(len(packets)), firsts)
+                packets = [packets[index] for index in others.tolist()]
+                if len(packets) < _FEW:
+                    break
+                batch = batch.select(others)
         for packet in packets:
             self._file(packet)
 
     # -- plain packets, many at once ---------------------------------------------------------
 
-    def _file_each(self, packets: Sequence[Packet]) -> None:
+    def _file_each(self, batch: Arrivals, packets: Sequence[Packet]) -> None:
         """File packets of as many rows."""
-        state, batch = self._rows, Arrivals.of(packets)
-        rows = batch.rows
-        position = state.head[rows]
-        expected = batch.said == state.expected.take(rows, axis=1)
+        state = self._rows
+        rows, position = batch.rows, state.head[batch.rows]
+        said = state.expected.take(rows, axis=1)
+        expected = batch.said == said
         # As unsigned, what is late is beyond all bounds as well.
         waiting = (position - state.read[rows]).view(np.uint64)
         room = (state.span - batch.said[3]).view(np.uint64)
         fits = (waiting <= room) & state.playing[rows]
+        steps = None
         if np.count_nonzero(expected) + np.count_nonzero(fits) < 5 * len(rows):
             plain = expected.all(axis=0) & fits
+            if len(rows) - np.count_nonzero(plain) >= _FEW:
+                steps = self._steps(batch, said, position)
+                plain |= (steps != 0) & (steps < _FAR)
             for index in (~plain).nonzero()[0].tolist():
                 self._file(packets[index])
             chosen = plain.nonzero()[0]
@@ -97,9 +118,14 @@ class Intake:
                 return
             batch, position = batch.select(chosen), position[chosen]
             rows = batch.rows
+            if steps is not None:
+                steps = steps[chosen]
         if self._aside:
             for row in self._aside.keys() & set(rows.tolist()):
                 del self._aside[row]
+        if steps is not None and np.count_nonzero(steps):
+            self._count_others(batch, position, steps)
+            return
         transit = batch.times * state.rate_hz - position
         sequences, timestamps, _, lengths = batch.said
         state.reception.advance(rows, sequences, transit)
@@ -107,6 +133,40 @@ class Intake:
         state.head[rows] = position + lengths
         state.expected[0][rows] = sequences + 1 & 0xFFFF
         state.expected[1][rows] = timestamps + lengths & 0xFFFFFFFF
+        self._write_each(batch, position)
+
+    def _steps(self, batch: Arrivals, said: _Integers, head: _Integers) -> _Integers:
+        """How far from the next in order packets are, if they are as plain otherwise.
+
+        After a loss, or overtaken: below 0. `_FAR` of those that are not plain at all.
+        """
+        state, rows = self._rows, batch.rows
+        sequences, timestamps, ssrcs, lengths = batch.said
+        steps = (sequences - said[0] + 0x8000 & 0xFFFF) - 0x8000
+        jump = steps * lengths
+        position = head + jump
+        read = state.read[rows]
+        good = (np.abs(steps) < _FAR) & (timestamps == (said[1] + jump & 0xFFFFFFFF))
+        good &= (ssrcs == said[2]) & (lengths == said[3]) & state.playing[rows]
+        good &= (position >= read) & (position + lengths - read <= state.span)
+        good &= (position >= state.filled[rows]) & (state.onset[rows] == NEVER)
+        good &= ~((steps < 0) & state.reception.seen(rows, sequences))
+        return np.where(good, steps, _FAR)
+
+    def _count_others(self, batch: Arrivals, head: _Integers, steps: _Integers) -> None:
+        """File packets of which some are not the next in order."""
+        state, rows = self._rows, batch.rows
+        sequences, timestamps, _, lengths = batch.said
+        position = head + steps * lengths
+        transit = batch.times * state.rate_hz - position
+        state.reception.advance(rows, sequences, transit, np.maximum(steps + 1, 0))
+        state.delay.observe_each(rows, transit)
+        on = steps >= 0
+        state.head[rows] = np.where(on, position + lengths, head)
+        ahead, those = on.nonzero()[0], rows[on]
+        state.expected[0][those] = sequences[ahead] + 1 & 0xFFFF
+        state.expected[1][those] = timestamps[ahead] + lengths[ahead] & 0xFFFFFFFF
+        state.counts[rows[~on], Count.REORDERED] += 1
         self._write_each(batch, position)
 
     def _write_each(self, batch: Arrivals, position: _Integers) -> None:
@@ -307,6 +367,8 @@ class Intake:
             if end > read and row in state.coded:
                 state.coded[row].hold(position, payload, ahead, gap)
         elif end > read:
+            if max(position, read) < state.filled.item(row) and row not in state.coded:
+                self._reopen(row)
             played = max(read - position, 0)
             pcm = self._decode(row, payload)
             state.ring.write_piece(row, position + played, pcm[played:])

@@ -80,6 +80,7 @@ _INITIAL: dict[str, float] = {
     "last_length": 0,
     "resting": False,
     "held": 0,
+    "filled": -NEVER,
     "level": 0,
     "loudness": 0,
     "changed": -np.inf,
@@ -149,6 +150,8 @@ class JitterRows:
         """The newest packet carried no audio: a digit, comfort noise."""
         self.held = np.zeros(capacity, np.int64)
         """Samples concealed without passing anything, since the last frame played."""
+        self.filled = np.zeros(capacity, np.int64)
+        """Up to here what comes next was made up when its gap began, as a whole."""
         self.level = np.zeros(capacity)
         """Delay of the row, smoothed over about 16 frames, in samples."""
         self.loudness = np.zeros(capacity, np.float32)
@@ -160,6 +163,8 @@ class JitterRows:
         self.expected = np.full((4, capacity), NOTHING)
         """What a row's next packet says if it is plain: its sequence number, timestamp, SSRC,
         and bytes of audio, (4, rows); follows from what else is known of the row."""
+        self.marks = np.zeros(capacity, np.intp)
+        """For telling the first packet of a row from others of a batch."""
         self.counts = np.zeros((capacity, len(Count)), np.int64)
 
     def open(self, law: Law) -> int:
@@ -182,7 +187,6 @@ class JitterRows:
         coded = self.coded.pop(row, None)
         if coded is not None:
             decoder, counts = coded.decoder, self.counts[row]
-            counts[Count.CONCEALED] += decoder.concealed // self.frame
             counts[Count.RECOVERED] += decoder.recovered // self.frame
             counts[Count.MALFORMED] += decoder.malformed
             counts[Count.LATE] += coded.late
@@ -193,7 +197,7 @@ class JitterRows:
         self.ring.grow(capacity)
         self.reception.grow(capacity)
         self.delay.grow(capacity)
-        for name in (*_INITIAL, "counts"):
+        for name in (*_INITIAL, "marks", "counts"):
             old = getattr(self, name)
             fresh = np.zeros((capacity - len(old), *old.shape[1:]), old.dtype)
             setattr(self, name, np.concatenate([old, fresh]))

@@ -1,8 +1,8 @@
 """Pitch periods: where audio repeats itself, by normalised cross-correlation, for many rows.
 
-The search is that of ITU-T G.711 Appendix I (2.2): at a reduced rate first (4 kHz here,
-whatever the rate), then refined at the full one about what was found. What a row's result
-is depends on that row alone, to the bit: FFTs go row by row, and all else is elementwise.
+The search is that of ITU-T G.711 Appendix I (2.2), but over every lag at 8 kHz; above that
+at 8 kHz first and then at the full rate about what was found. What a row's result is depends
+on that row alone, to the bit: every dot product is of one row, and all else is elementwise.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ __all__ = [
 
 SHORTEST_MS, LONGEST_MS = 2.5, 15.0
 """400 to 67 Hz. G.711 Appendix I has 5 to 15 ms: women's voices go by two periods there."""
-_COARSE_HZ = 4000
+_COARSE_HZ = 8000
 _SHORTER_IS_BETTER = 0.0025
 """By so much correlation a millisecond: of multiples of a period the shortest is taken."""
 _ABOUT = 0.1
@@ -33,19 +33,17 @@ def correlations(audio: _Audio, template: _Audio) -> _Audio:
 
     At the scale of int16: what is much quieter than one step of it correlates with nothing.
     """
-    n, t = audio.shape[1], template.shape[1]
-    size = 1 << (n - 1).bit_length()
-    one, other = np.fft.rfft(audio, size), np.fft.rfft(template, size)
-    # Real products: how complex ones are rounded may depend on what stands beside them.
-    product = np.empty_like(one)
-    product.real = one.real * other.real + one.imag * other.imag
-    product.imag = one.imag * other.real - one.real * other.imag
-    dots = np.fft.irfft(product, size)[:, : n - t + 1]
-    squares = np.zeros((len(audio), n + 1))
-    np.cumsum(np.square(audio, dtype=np.float64), axis=1, out=squares[:, 1:])
-    energy = squares[:, t:] - squares[:, : n - t + 1]
-    own = np.square(template, dtype=np.float64).sum(axis=1, keepdims=True)
-    found: _Audio = (dots / np.sqrt((energy + t) * (own + t))).astype(np.float32)
+    k, n = audio.shape
+    t = template.shape[1]
+    audio = np.ascontiguousarray(audio)
+    # Every piece as long as the template, where it lies: no copy, and a tenth of the time
+    # that `sliding_window_view` takes. For these sizes this beats FFTs five times.
+    pieces = np.ndarray((k, n - t + 1, t), np.float32, audio, 0, (4 * n, 4, 4))
+    found: _Audio = np.einsum("kij,kj->ki", pieces, template)
+    energy = np.einsum("kij,kij->ki", pieces, pieces)
+    energy += t
+    energy *= np.einsum("kj,kj->k", template, template)[:, np.newaxis] + np.float32(t)
+    found /= np.sqrt(energy, out=energy)
     return found
 
 
@@ -72,39 +70,49 @@ def pitch_periods(audio: _Audio, template: int, rate_hz: int) -> tuple[_Integers
     2.5 to 15 ms, as far as ``audio`` reaches back.
     """
     factor = max(rate_hz // _COARSE_HZ, 1)
-    coarse = _reduced(audio, factor)
-    part = template // factor
+    coarse = audio if factor == 1 else _reduced(audio, factor)
+    part, n = template // factor, coarse.shape[1]
     least = int(SHORTEST_MS * rate_hz / 1000) // factor
-    most = min(int(LONGEST_MS * rate_hz / 1000) // factor, coarse.shape[1] - part)
-    start = coarse.shape[1] - part - most
-    score = correlations(coarse[:, start:], coarse[:, -part:])[:, most - least :: -1]
-    lags = np.arange(least, most + 1)
-    score = score - (lags * (_SHORTER_IS_BETTER * factor * 1000 / rate_hz)).astype(np.float32)
-    return _refined(audio, template, lags[score.argmax(axis=1)] * factor, factor)
+    most = min(int(LONGEST_MS * rate_hz / 1000) // factor, n - part)
+    score = correlations(coarse[:, n - part - most : n - least], coarse[:, n - part :])
+    # Longest lag first.
+    lags = np.arange(most, least - 1, -1)
+    penalty = (lags * (_SHORTER_IS_BETTER * factor * 1000 / rate_hz)).astype(np.float32)
+    best = (score - penalty).argmax(axis=1)
+    if factor > 1:
+        return _refined(audio, template, lags[best] * factor, factor)
+    return lags[best], score[np.arange(len(score)), best]
 
 
 def period_near(
-    audio: _Audio, template: int, rate_hz: int, about: _Integers
+    audio: _Audio, template: int, rate_hz: int, about: _Integers, most: _Integers
 ) -> tuple[_Integers, _Audio]:
-    """The same, but for a period within a tenth of the one expected, (k,)."""
-    return _refined(audio, template, about, int(LONGEST_MS * _ABOUT * rate_hz / 1000), _ABOUT)
+    """The same, but for a period within a tenth of the one expected, and no longer than ``most``.
+
+    ``about`` and ``most``, and what is found, are (k, 1); if no period may be, the
+    correlation is -2.
+    """
+    n = audio.shape[1]
+    longest = min(int(LONGEST_MS * (1 + _ABOUT) * rate_hz / 1000), n - template)
+    least = int(SHORTEST_MS * (1 - _ABOUT) * rate_hz / 1000)
+    lags = np.arange(longest, least - 1, -1)
+    score = correlations(audio[:, n - template - longest : n - least], audio[:, n - template :])
+    off = lags - about
+    far = np.abs(off, out=off) > _ABOUT * about
+    far |= lags > most
+    score[far] = -2
+    best = score.argmax(axis=1)
+    return lags[best][:, np.newaxis], score[np.arange(len(score)), best][:, np.newaxis]
 
 
 def _refined(
-    audio: _Audio, template: int, found: _Integers, radius: int, share: float | None = None
+    audio: _Audio, template: int, found: _Integers, radius: int
 ) -> tuple[_Integers, _Audio]:
-    """The best lag at the full rate, of those so near to the ones found.
-
-    ``share``: and no further than this part of the lag itself.
-    """
+    """The best lag at the full rate, of those so near to the ones found."""
     n = audio.shape[1]
     longest = np.minimum(found + radius, n - template)
     starts = (n - template - longest)[:, np.newaxis]
     place = starts + np.arange(template + 2 * radius)
     score = correlations(gathered(audio, np.minimum(place, n - 1)), audio[:, -template:])
-    if share is not None:
-        lags = longest[:, np.newaxis] - np.arange(2 * radius + 1)
-        off = np.abs(lags - found[:, np.newaxis])
-        score = np.where(off <= share * found[:, np.newaxis], score, np.float32(-2))
     best = score.argmax(axis=1)
     return longest - best, score[np.arange(len(score)), best]

@@ -110,14 +110,26 @@ class Reception:
             self.jitter[row] += (change - self.jitter.item(row)) * _GAIN
         self._transit[row] = transit
 
-    def advance(self, rows: _Rows, sequences: _Integers, transits: NDArray[np.float64]) -> None:
-        """Count and time a packet of each of these rows, each the next after its highest.
+    def seen(self, rows: _Rows, sequences: _Integers) -> NDArray[np.bool_]:
+        """Whether packets not ahead of a row's highest are duplicates."""
+        again: NDArray[np.bool_] = self._seen[rows, sequences & _SEEN - 1] == sequences
+        return again
 
-        The same to the bit as `count` and `time` of each; not for the first of a source.
+    def advance(
+        self,
+        rows: _Rows,
+        sequences: _Integers,
+        transits: NDArray[np.float64],
+        ahead: _Integers | int = 1,
+    ) -> None:
+        """Count and time a packet of each of these rows, so far after its highest, or 0.
+
+        The same to the bit as `count` and `time` of each; not for the first of a source,
+        and not for duplicates.
         """
         self._seen[rows, sequences & _SEEN - 1] = sequences
         self.received[rows] += 1
-        self.highest[rows] += 1
+        self.highest[rows] += ahead
         change = np.abs(transits - self._transit[rows])
         jitter = self.jitter[rows]
         change -= jitter

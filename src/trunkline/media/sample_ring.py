@@ -51,6 +51,14 @@ class SampleRing:
             block[index] = self._samples[rows[index], (at[index] + self._offsets) % self.span]
         return block
 
+    def look(self, rows: _Rows, positions: _Positions, size: int) -> _Block:
+        """So many samples a row from these positions on, a copy; holes included."""
+        index = (positions % self.span)[:, np.newaxis] + np.arange(size)
+        index[index >= self.span] -= self.span
+        index += rows[:, np.newaxis] * self.span
+        block: _Block = self._samples.reshape(-1).take(index)
+        return block
+
     def write(self, rows: _Rows, positions: _Positions, block: _Block) -> None:
         """File one frame a row; a row may come more than once."""
         at = positions % self.span

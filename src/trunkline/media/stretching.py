@@ -139,9 +139,13 @@ class Stretcher:
                 return _NONE
             where, quiet, forced, read = where[whole], quiet[whole], forced[whole], read[whole]
             about = np.concatenate([pcm[where], following[whole]], axis=1)
-        periods, alike = self._periods(about, longer)
-        periods = np.where(quiet, self._longest, periods)
-        may = (quiet | forced | (alike >= _PERIODIC)).nonzero()[0]
+        periods = np.full(len(where), self._longest)
+        may = quiet | forced
+        loud = (~quiet).nonzero()[0]
+        if loud.size:
+            periods[loud], alike = self._periods(about[loud], longer)
+            may[loud] |= alike >= _PERIODIC
+        may = may.nonzero()[0]
         if not may.size:
             return _NONE
         where, periods, about = where[may], periods[may], about[may]

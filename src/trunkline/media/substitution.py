@@ -7,7 +7,8 @@ Three things are other than there. Nothing is delayed: the joint with the past i
 by spreading its step over a quarter period. There is no state: the whole of a concealment is
 made anew from what was received before it, so phase and fade go on over any number of losses.
 And where audio after the gap is here already, the periods are stretched or squeezed a little to
-arrive at it in phase, and blended with those of its own, backwards.
+arrive at it in phase (10 ms of it will do for that), and blended with those of its own,
+backwards (where 20 ms are known).
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from .pitch import LONGEST_MS, correlations, gathered, period_near, pitch_periods
 from .sample_ring import HOLE
 
-__all__ = ["Pitch"]
+__all__ = ["Pitch", "after_gap"]
 
 _HELD_MS, _FADED_MS = 10, 60
 _PAST_MS = 80
@@ -56,15 +57,28 @@ class _Source:
         """Some of the rows."""
         return _Source(self.audio[chosen], self.period[chosen], self.most[chosen])
 
+    def beside(self, other: "_Source") -> "_Source":
+        """These rows and then the other ones, of audio as long."""
+        return _Source(
+            np.concatenate([self.audio, other.audio]),
+            np.concatenate([self.period, other.period]),
+            np.concatenate([self.most, other.most]),
+        )
 
-def _after_gap(future: _Audio) -> tuple[_Integers, _Integers]:
+
+def after_gap(future: _Audio) -> tuple[_Integers, _Integers]:
     """How many samples are missing at each row's beginning, and how many are there then."""
     present = future != HOLE
     gap = present.argmax(axis=1)
     size = future.shape[1]
-    after = (np.arange(size) >= gap[:, np.newaxis]) & ~present
-    ends = np.where(after.any(axis=1), after.argmax(axis=1), size)
-    return gap, np.where(present.any(axis=1), ends - gap, 0)
+    after = np.arange(size) >= gap[:, np.newaxis]
+    after &= ~present
+    ends = after.argmax(axis=1)
+    each = np.arange(len(future))
+    ends[~after[each, ends]] = size
+    ends -= gap
+    ends[~present[each, gap]] = 0
+    return gap, ends
 
 
 class Pitch:
@@ -80,6 +94,8 @@ class Pitch:
         self._held, self._faded = _HELD_MS * per_ms, _FADED_MS * per_ms
         self._template = int(_TEMPLATE_MS * per_ms)
         self._short = int(_SHORT_TEMPLATE_MS * per_ms)
+        self.arrives = 2 * self._short
+        """Samples that are known after a gap, at least, for it to be bridged."""
         self._reach = int(LONGEST_MS * per_ms) // 2
         self._longest_bridge = int(_BRIDGED_MS * per_ms)
 
@@ -91,35 +107,67 @@ class Pitch:
         future: _Audio | None = None,
     ) -> _Audio:
         """Go on by pitch periods, towards ``future`` if there is some."""
-        k, size = history.shape
-        back = np.minimum(concealed, size - self._past)[:, np.newaxis]
-        past = gathered(history, size - self._past - back + np.arange(self._past))
-        period, _ = pitch_periods(past, self._template, self._rate_hz)
-        source = _Source(past, period[:, np.newaxis], np.full((k, 1), _PERIODS))
-        at = (concealed[:, np.newaxis] + np.arange(samples)).astype(np.float32)
-        audio = np.empty((k, samples), np.float32)
-        bridged = self._bridged(future, k)
-        alone = (~bridged).nonzero()[0]
-        if alone.size:
-            source_alone, since = source.select(alone), at[alone]
-            audio[alone] = self._repeat(source_alone, since, None) * self._gain(since)
-        if future is not None and alone.size < k:
-            some = bridged.nonzero()[0]
-            audio[some] = self._bridge(source.select(some), at[some], concealed[some], future[some])
+        begins = np.full(len(history), history.shape[1])
+        if future is None:
+            return self._alone(history, begins, concealed, samples)
+        gap, known = after_gap(future)
+        if not np.count_nonzero(known >= self._short):
+            return self._alone(history, begins, concealed, samples)
+        both = np.concatenate([history, future], axis=1)
+        ends = begins + gap
+        stops = ends + known
+        bridged = known >= self.arrives
+        if np.count_nonzero(bridged) == len(history):
+            return self.bridge(both, begins, ends, stops, concealed, samples)
+        audio = np.empty((len(history), samples), np.float32)
+        one, other = (~bridged).nonzero()[0], bridged.nonzero()[0]
+        ends[known < self._short] = 0
+        audio[one] = self._alone(both[one], begins[one], concealed[one], samples, ends[one])
+        if other.size:
+            audio[other] = self.bridge(
+                both[other], begins[other], ends[other], stops[other], concealed[other], samples
+            )
         return audio
 
-    def _bridged(self, future: _Audio | None, rows: int) -> NDArray[np.bool_]:
-        """Of which rows enough is known of what follows: a frame without a hole."""
-        if future is None:
-            return np.zeros(rows, np.bool_)
-        _, known = _after_gap(future)
-        enough: NDArray[np.bool_] = known >= 2 * self._short
-        return enough
+    def _source(self, audio: _Audio, begins: _Integers, concealed: _Integers) -> _Source:
+        """What was received before each row's ``begins``."""
+        n = audio.shape[1]
+        starts = np.arange(-self._past, len(audio) * n - self._past, n)
+        starts += begins
+        starts -= np.minimum(concealed, begins - self._past)
+        past = audio.reshape(-1).take(starts[:, np.newaxis] + np.arange(self._past))
+        period, _ = pitch_periods(past, self._template, self._rate_hz)
+        return _Source(past, period[:, np.newaxis], np.full((len(audio), 1), _PERIODS))
+
+    def _alone(
+        self,
+        audio: _Audio,
+        begins: _Integers,
+        concealed: _Integers,
+        samples: int,
+        ends: _Integers | None = None,
+    ) -> _Audio:
+        """The past goes on; too little is known of what follows for its periods.
+
+        ``ends``: where a little follows all the same, to be arrived at in phase; or 0.
+        """
+        source = self._source(audio, begins, concealed)
+        at = (np.arange(samples) + concealed[:, np.newaxis]).astype(np.float32)
+        pace = None
+        if ends is not None and (aimed := ends.nonzero()[0]).size:
+            pace = np.ones((len(audio), 1), np.float32)
+            length = (ends - begins + concealed)[aimed, np.newaxis].astype(np.float32)
+            follows = gathered(audio[aimed], ends[aimed, np.newaxis] + np.arange(self._short))
+            pace[aimed] = self._pace(source.select(aimed), length, follows)
+        heard = self._repeat(source, at, pace)
+        heard *= self._gain(at)
+        return heard
 
     def _gain(self, age: _Audio) -> _Audio:
         """1 for 10 ms, 0 from 60 ms on."""
-        gain: _Audio = np.clip((self._faded - age) / (self._faded - self._held), 0, 1)
-        return gain.astype(np.float32)
+        gain: _Audio = np.float32(self._faded) - age
+        gain *= np.float32(1 / (self._faded - self._held))
+        return _between(gain)
 
     # -- periods -----------------------------------------------------------------------------
 
@@ -129,6 +177,7 @@ class Pitch:
         ``pace``, (k, 1): how much faster than real it runs; near 1. None: as it is.
         """
         quarter = np.maximum(source.period // 4, 1).astype(np.float32)
+        quarter += 1
         audio = self._periods(source, at, 1, pace, quarter)
         latest = at.max()
         for count in range(2, _PERIODS + 1):
@@ -137,11 +186,15 @@ class Pitch:
                 break
             # Into one period more: over a quarter of one as well.
             more = self._periods(source, at, count, pace, quarter)
-            rise = np.clip((at - np.float32(began - 1)) / (quarter + 1), 0, 1)
+            rise = _between((at - np.float32(began - 1)) / quarter)
             audio += (more - audio) * np.where(source.most >= count, rise, np.float32(0))
-        ends = source.audio[:, -1:]
-        begins = gathered(source.audio, source.audio.shape[1] - 1 - source.period)
-        audio += (ends - begins) * np.maximum(1 - (at + 1) / (quarter + 1), 0)
+        size = source.audio.shape[1]
+        step = source.audio[:, -1:] - gathered(source.audio, size - 1 - source.period)
+        # From 1 just before the beginning to 0 after a quarter period.
+        left = at + 1
+        left /= -quarter
+        left += 1
+        audio += step * np.maximum(left, 0, out=left)
         return audio
 
     def _periods(
@@ -151,84 +204,127 @@ class Pitch:
         period = source.period.astype(np.float32)
         cycle = count * period
         began = np.float32((count - 1) * self._step)
-        phase = at - began if pace is None else (at - began) * pace
         if began:
             # Phase goes on where the number of periods changes.
             before = began if pace is None else began * pace
+            phase = at - began if pace is None else (at - began) * pace
             phase = np.maximum(phase, 0) + before - np.floor(before / period) * period
-        phase -= np.floor(phase / cycle) * cycle
+        else:
+            phase = at.copy() if pace is None else at * pace
+        turns = phase / cycle
+        phase -= np.floor(turns, out=turns) * cycle
         whole = np.floor(phase)
-        place = np.clip(whole, 0, cycle - 1).astype(np.int64)
+        # Rounding may make a whole cycle of what is a little less.
+        place = np.minimum(np.maximum(whole, 0), cycle - 1).astype(np.int64)
         wave = self._cycle(source.audio, count * source.period, quarter)
-        value = gathered(wave, place)
+        place += np.arange(len(wave))[:, np.newaxis] * wave.shape[1]
+        flat = wave.reshape(-1)
+        value: _Audio = flat.take(place)
         if pace is not None:
-            value += (gathered(wave, place + 1) - value) * (phase - whole)
+            place += 1
+            value += (flat.take(place) - value) * (phase - whole)
         return value
 
     @staticmethod
     def _cycle(audio: _Audio, cycle: _Integers, quarter: _Audio) -> _Audio:
         """The audio's last ``cycle`` samples and the first of them again.
 
-        Their end is overlapped with what precedes their beginning.
+        Their end is overlapped with what precedes their beginning. Beyond, and where
+        the audio does not reach, there is anything.
         """
-        size = audio.shape[1]
+        k, size = audio.shape
         place = np.arange(int(cycle.max()) + 1)
-        index = np.minimum(size - cycle + place, size - 1)
-        value = gathered(audio, index)
-        earlier = gathered(audio, np.maximum(index - cycle, 0))
-        rise = np.maximum((place - cycle + quarter + 1) / (quarter + 1), 0).astype(np.float32)
-        value += (earlier - value) * np.minimum(rise, 1)
-        value[np.arange(len(value)), cycle[:, 0]] = value[:, 0]
+        index = place + (np.arange(1, k + 1)[:, np.newaxis] * size - cycle)
+        flat = audio.reshape(-1)
+        value: _Audio = flat.take(index, mode="clip")
+        index -= cycle
+        rise = _between((place - (cycle - quarter)).astype(np.float32) / quarter)
+        value += (flat.take(index, mode="clip") - value) * rise
+        value[np.arange(k), cycle[:, 0]] = value[:, 0]
         return value
 
     # -- two-sided -----------------------------------------------------------------------------
 
-    def _bridge(self, source: _Source, at: _Audio, concealed: _Integers, future: _Audio) -> _Audio:
-        """From the past to the audio after the gap, blended on the way."""
-        gap, known = (each[:, np.newaxis] for each in _after_gap(future))
-        size = future.shape[1]
-        shift = np.arange(size - 1, -1, -1)
-        mirror = gathered(future, np.minimum(gap + shift, size - 1))
-        mirror[shift >= known] = 0
-        length = (concealed[:, np.newaxis] + gap).astype(np.float32)
-        pace = self._pace(source, length, mirror)
-        behind = self._behind(source, mirror, known, pace)
-        theirs = (pace * (behind.period / source.period)).astype(np.float32)
-        ahead = np.maximum(length - 1 - at, 0)
-        forward = self._repeat(source, at, pace) * self._gain(at)
-        backward = self._repeat(behind, ahead, theirs) * self._gain(ahead)
-        width = np.minimum(length, np.float32(self._longest_bridge))
-        part = np.clip((at + 0.5 - (length - width)) / width, 0, 1)
-        blended = forward + (backward - forward) * (part * part * (3 - 2 * part))
-        # From the gap's end on it is what was received.
-        beyond = np.clip(at - length, 0, size - 1).astype(np.int64)
-        received = gathered(mirror, size - 1 - beyond)
-        bridged: _Audio = np.where(at >= length, received, blended)
-        return bridged
+    def bridge(
+        self,
+        audio: _Audio,
+        begins: _Integers,
+        ends: _Integers,
+        stops: _Integers,
+        concealed: _Integers,
+        samples: int,
+    ) -> _Audio:
+        """What fills gaps of each row, from ``begins`` to before ``ends``, (k,), of (k, n).
 
-    def _pace(self, source: _Source, length: _Audio, mirror: _Audio) -> _Audio:
+        It is arrived there in phase, from the past to the audio after the gap, blended on
+        the way; beyond the gap it is what was received. 20 ms are known after a gap at
+        least, up to ``stops``. Of ``concealed`` see `Continuation.extend`.
+        """
+        k, n = audio.shape
+        source = self._source(audio, begins, concealed)
+        # Backwards from the end of what is known, whose last sample borders on the gap;
+        # where it is not known there is anything, and not used.
+        last = np.arange(self._past - 1, k * n + self._past - 1, n) + ends
+        mirror: _Audio = audio.reshape(-1).take(
+            last[:, np.newaxis] - np.arange(self._past), mode="clip"
+        )
+        at = (np.arange(samples) + concealed[:, np.newaxis]).astype(np.float32)
+        length = (ends - begins + concealed).astype(np.float32)[:, np.newaxis]
+        follows = gathered(audio, ends[:, np.newaxis] + np.arange(self._short))
+        pace = self._pace(source, length, follows)
+        behind = self._behind(source, mirror, (stops - ends)[:, np.newaxis], pace)
+        theirs = pace * (behind.period / source.period).astype(np.float32)
+        ahead = length - 1 - at
+        both = np.concatenate([at, np.maximum(ahead, 0, out=ahead)])
+        heard = self._repeat(source.beside(behind), both, np.concatenate([pace, theirs]))
+        heard *= self._gain(both)
+        width: _Audio = np.minimum(length, np.float32(self._longest_bridge))
+        part: _Audio = at + (width - length)
+        part += 0.5
+        part /= width
+        part = _between(part)
+        part *= part * (3 - 2 * part)
+        forward, backward = heard[:k], heard[k:]
+        backward -= forward
+        backward *= part
+        forward += backward
+        if np.count_nonzero(ends - begins < samples):
+            beyond = at - length
+            place = self._past - 1 - np.maximum(beyond, 0).astype(np.int64)
+            np.copyto(forward, gathered(mirror, place), where=beyond >= 0)
+        return forward
+
+    def _pace(self, source: _Source, length: _Audio, follows: _Audio) -> _Audio:
         """How much faster the past must go on to arrive in phase, (k, 1)."""
-        reach = self._reach
-        window = length - reach + np.arange(self._short + 2 * reach, dtype=np.float32)
-        single = _Source(source.audio, source.period, np.ones_like(source.period))
-        expected = self._repeat(single, np.maximum(window, 0), None)
-        follows = np.ascontiguousarray(mirror[:, : -self._short - 1 : -1])
+        reach, size = self._reach, source.audio.shape[1]
+        time = length.astype(np.int64) + np.arange(-reach, reach + self._short)
+        time %= source.period
+        time += size - source.period
+        expected = gathered(source.audio, time)
         score = correlations(expected, follows)
         offset = np.arange(-reach, reach + 1)
         limit = np.minimum(source.period // 2, (length * _SQUEEZED).astype(np.int64))
-        score = np.where(np.abs(offset) <= limit, score, np.float32(-2))
+        score[np.abs(offset) > limit] = -2
         best = score.argmax(axis=1)
         alike = score[np.arange(len(score)), best] >= _ALIKE
-        moved = np.where(alike, offset[best], 0)[:, np.newaxis].astype(np.float32)
-        pace: _Audio = 1 + moved / length
+        pace: _Audio = (alike * offset[best])[:, np.newaxis].astype(np.float32)
+        pace /= length
+        pace += 1
         return pace
 
     def _behind(self, source: _Source, mirror: _Audio, known: _Integers, pace: _Audio) -> _Source:
         """The audio after the gap, backwards, with a period near the one before it."""
         about = np.rint(source.period / pace).astype(np.int64)
         about = np.minimum(about, known * 4 // 5 - 2)
-        period, alike = period_near(mirror, self._short, self._rate_hz, about[:, 0])
-        usable = (alike >= _ALIKE) & (period + period // 4 < known[:, 0])
-        period = np.where(usable[:, np.newaxis], period[:, np.newaxis], about)
-        most = np.clip((known - period // 4 - 1) // period, 1, _PERIODS)
+        reach = np.minimum(known - self._short, known * 4 // 5)
+        period, alike = period_near(mirror, self._short, self._rate_hz, about, reach)
+        period = np.where(alike >= _ALIKE, period, about)
+        most = np.minimum(np.maximum((known - period // 4 - 1) // period, 1), _PERIODS)
         return _Source(mirror, period, most)
+
+
+def _between(share: _Audio) -> _Audio:
+    """Between 0 and 1, in place: `numpy.clip`, but fast."""
+    np.maximum(share, 0, out=share)
+    np.minimum(share, 1, out=share)
+    return share
