@@ -190,7 +190,12 @@ def test_clearing_drops_the_audio_and_resetting_the_counts_too() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [np.zeros(160), np.zeros(160, np.int32), np.zeros((2, 160), np.int16), np.array("x")],
+    [
+        np.zeros(160, np.uint16),
+        np.zeros(160, np.int32),
+        np.zeros((2, 160), np.int16),
+        np.array("x"),
+    ],
     ids=str,
 )
 def test_other_audio_is_refused_and_changes_nothing(wrong: np.ndarray) -> None:

@@ -117,7 +117,8 @@ def test_packets_of_any_length_are_taken_with_their_timestamps() -> None:
     heard = np.concatenate(got)
     assert heard.size % FRAME == 0
     assert np.array_equal(heard, audio[: heard.size])
-    assert chain.metrics().resized == 0
+    metrics = chain.metrics()
+    assert (metrics.padded, metrics.truncated) == (0, 0)
 
 
 def test_audio_of_another_length_is_padded_or_cut_and_counted() -> None:
@@ -126,7 +127,8 @@ def test_audio_of_another_length_is_padded_or_cut_and_counted() -> None:
         for number, size in enumerate((FRAME, 100, 0, 400)):
             out = chain.process_input(np.ones(size, np.int16), number, number * TICK)
             assert out is None or out.size % FRAME == 0
-        assert chain.metrics().resized == 3
+        metrics = chain.metrics()
+        assert (metrics.padded, metrics.truncated) == (2, 1)
 
 
 def test_a_lost_packet_is_concealed_when_nothing_comes() -> None:
@@ -203,7 +205,7 @@ def test_audio_to_be_sent_is_cut_into_frames() -> None:
     assert frames[3] is None
     assert np.array_equal(audio[:400], np.arange(1, 401))
     assert not audio[400:].any()
-    assert chain.metrics().resized == 1
+    assert chain.metrics().padded == 1
     assert chain.process_output(np.zeros(0, np.float32), 0.0)
 
 
@@ -379,7 +381,11 @@ def test_a_reset_chain_is_a_new_one() -> None:
 
 def test_what_is_no_audio_and_no_time_is_refused() -> None:
     chain = Chain(RATE)
-    for bad in (np.zeros((2, FRAME), np.int16), np.zeros(FRAME), np.zeros(FRAME, np.uint8)):
+    for bad in (
+        np.zeros((2, FRAME), np.int16),
+        np.zeros(FRAME, np.int32),
+        np.zeros(FRAME, np.uint8),
+    ):
         with pytest.raises(UsageError):
             chain.process_input(bad, 0, 0.0)
         with pytest.raises(UsageError):

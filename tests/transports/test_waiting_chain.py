@@ -169,7 +169,7 @@ def test_what_is_no_audio_is_refused_and_leaves_the_chain_usable(chain: WaitingC
     with pytest.raises(UsageError):
         chain.process_input(np.zeros((2, 2), np.int16))
     with pytest.raises(UsageError):
-        chain.process_output(np.zeros(FRAME))
+        chain.process_output(np.zeros(FRAME, np.int32))
     with pytest.raises(UsageError):
         chain.read_input(0, np.int32)  # type: ignore[arg-type]
     assert chain.process_input(frame(1)) is not None

@@ -23,13 +23,15 @@ from trunkline.errors import UsageError
 from .audio_buffer import AudioBuffer, AudioChunk
 from .chain_bank import ChainBank, ChainStages, EchoFactory, StageFactory
 from .chain_state import ChainHealth, ChainMetrics, ChainSettings, judged
-from .frames import FRAME_MS
+from .echo import EchoStage
+from .frames import FRAME_MS, Audio, FitCounts, as_float, as_given, fit
 from .jitter import Kind
 from .jitter_buffer import JitterBuffer
+from .stage import Stage
 
 __all__ = ["Chain"]
 
-_Audio = NDArray[np.int16] | NDArray[np.float32]
+_Frame = NDArray[np.float32]
 _TICK_SECONDS = FRAME_MS / 1000
 _NEAR_SECONDS = 1e-6
 """Times are sums of 0.02: they are due a hair before they are reached."""
@@ -52,7 +54,7 @@ class Chain:
         heard = chain.read_input(now)       # for the recogniser
         to_send = chain.read_output(now)    # for the far end
 
-    Audio is int16, or float32 of full scale 1.0, and comes back as it was given.
+    Audio is int16, or float32 or float64 of full scale 1.0, and comes back as it was given.
     """
 
     def __init__(
@@ -60,11 +62,14 @@ class Chain:
         rate_hz: int = 16000,
         settings: ChainSettings | None = None,
         *,
-        echo: str | EchoFactory = "kalman",
-        noise: str | StageFactory = "logmmse",
-        gain: str | StageFactory = "off",
+        echo: str | EchoStage | EchoFactory = "kalman",
+        noise: str | Stage | StageFactory = "logmmse",
+        gain: str | Stage | StageFactory = "off",
     ) -> None:
         """``echo``, ``noise`` and ``gain``: see `ChainStages`; the settings turn them on.
+
+        A stage that is made already will do too, as ``trunkline.speech.create`` makes it:
+        ``Chain(16000, echo=create("echo", "speex", rate_hz=16000))``.
 
         Raises:
             UsageError: a rate or a name does not suit.
@@ -72,9 +77,9 @@ class Chain:
         self.rate_hz = rate_hz
         self.settings = settings = settings or ChainSettings()
         stages = ChainStages(
-            echo=echo if settings.enable_echo_cancellation else "off",
-            noise=noise if settings.enable_noise_reduction else "off",
-            gain=gain,
+            echo=_made(echo) if settings.enable_echo_cancellation else "off",
+            noise=_made(noise) if settings.enable_noise_reduction else "off",
+            gain=_made(gain),
             noise_strength=settings.noise_reduction_strength,
             echo_taps=settings.echo_filter_length,
         )
@@ -93,7 +98,7 @@ class Chain:
         if settings.enable_jitter_buffer:
             self._jitter = JitterBuffer(rate_hz, settings.jitter())
         # What the far end plays, and from when on: one frame after another.
-        self._far: deque[tuple[float, _Audio]] = deque()
+        self._far: deque[tuple[float, _Frame]] = deque()
         self._forget()
 
     def _forget(self) -> None:
@@ -102,19 +107,21 @@ class Chain:
         self._far_until = -_LATEST_SECONDS
         self._heard = False
         self._quiet = 0
-        self._resized = self._skipped = self._far_dropped = 0
+        self._skipped = self._far_dropped = 0
+        self._fit = FitCounts()
+        self._dtype: np.dtype[Any] = np.dtype(np.int16)
 
     # -- what comes ----------------------------------------------------------------------
 
     def process_input(
         self,
-        audio: _Audio,
+        audio: Audio,
         sequence: int | None,
         now: float,
         *,
         timestamp: int | None = None,
         is_speech: bool | None = None,
-    ) -> _Audio | None:
+    ) -> Audio | None:
         """A packet arrived ``now``: the audio that is ready, which is also in `input`.
 
         With a jitter buffer the result is older audio, whole frames of it, or None while
@@ -129,25 +136,25 @@ class Chain:
             is_speech: False says that it is noise alone, and the noise is learnt from it.
 
         Raises:
-            UsageError: the audio is not one row of int16 or float32, or the time none.
+            UsageError: the audio is no row of audio, or the time none.
         """
-        self._check(audio, now)
+        self._check_time(now)
+        sound = self._sound(audio, whole=timestamp is not None)
+        self._dtype = audio.dtype
         self._sequence = self._sequence + 1 if sequence is None else sequence
         if self._jitter is None:
             self._note_speech(is_speech, 0.0)
-            return self._clean(self._fitted(audio), now, made_up=False)
+            return self._clean(sound, now, made_up=False)
         made = self._run(now - 2 * _NEAR_SECONDS)
         waits_ms = max(self._jitter.statistics.delay_ms, self.settings.jitter_buffer_target_ms)
         self._note_speech(is_speech, waits_ms)
-        if timestamp is None:
-            audio = self._fitted(audio)
-        self._jitter.put(audio, self._sequence, now, timestamp=timestamp)
+        self._jitter.put(sound, self._sequence, now, timestamp=timestamp)
         if self._next is None:
             self._next = now
         made += self._run(now)
         joined: Any = np.concatenate(made) if made else None
-        whole: _Audio | None = joined
-        return whole
+        ready: Audio | None = joined
+        return ready
 
     def advance(self, now: float) -> int:
         """Make the frames that are due, as when packets fail to come; how many."""
@@ -164,18 +171,18 @@ class Chain:
 
     # -- what is sent --------------------------------------------------------------------
 
-    def process_output(self, audio: _Audio, now: float, timestamp: float | None = None) -> bool:
+    def process_output(self, audio: Audio, now: float, timestamp: float | None = None) -> bool:
         """Queue audio to be sent: any length, cut into frames, the last one padded.
 
         False if the oldest had to go for it: it is written faster than it is read.
         Raises `UsageError` as `process_input` does.
         """
-        self._check(audio, now)
-        size = self.frame_samples
-        self._resized += bool(audio.size % size) or not audio.size
+        self._check_time(now)
+        as_float(audio)  # all of it is audio, or none of it is queued
         room = True
-        for start in range(0, max(1, audio.size), size):
-            room &= self.output.write(self._padded(audio[start : start + size]), now, timestamp)
+        for start in range(0, max(1, audio.size), self.frame_samples):
+            piece = audio[start : start + self.frame_samples]
+            room &= self.output.write(piece, now, timestamp)
         return room
 
     def read_output(self, now: float) -> AudioChunk | None:
@@ -185,18 +192,20 @@ class Chain:
             self.sent(chunk.audio, now)
         return chunk
 
-    def sent(self, audio: _Audio, now: float) -> None:
+    def sent(self, audio: Audio, now: float) -> None:
         """Audio was sent that did not come from `read_output`: the echo's reference.
 
         In frames, the last one padded; the far end is taken to play them one after another
         at an even pace, so that they may be sent ahead. Raises `UsageError` as
         `process_input` does.
         """
-        self._check(audio, now)
+        self._check_time(now)
+        as_float(audio)
         for start in range(0, audio.size, self.frame_samples):
             begins = max(now, self._far_until)
             self._far_until = begins + _TICK_SECONDS
-            self._far.append((begins, self._padded(audio[start : start + self.frame_samples])))
+            piece = audio[start : start + self.frame_samples]
+            self._far.append((begins, fit(piece, self.frame_samples, self._fit)))
         while len(self._far) > _FAR_FRAMES:
             self._far.popleft()
             self._far_dropped += 1
@@ -217,24 +226,20 @@ class Chain:
         """All counts and figures as they are now."""
         jitter = None if self._jitter is None else self._jitter.statistics
         waiting, stages = self.input.metrics(), self._bank.metrics(self._row)
-        delay_ms = missing = 0.0
-        faults = stages.faults
-        if self._jitter is not None and jitter is not None:
-            delay_ms = jitter.delay_ms
-            faults += self._jitter.faults
-            sent = jitter.received - jitter.duplicate + jitter.lost
-            missing = (jitter.lost + jitter.late) / sent if sent > 0 else 0.0
+        output = self.output.metrics()
+        delay_ms = 0.0 if jitter is None else jitter.delay_ms
         return ChainMetrics(
             input=waiting,
-            output=self.output.metrics(),
+            output=output,
             jitter=jitter,
             stages=stages,
-            resized=self._resized,
-            faults=faults,
+            padded=self._fit.padded + output.padded,
+            truncated=self._fit.truncated,
+            faults=self._fit.faults + output.faults,
             skipped=self._skipped,
             far_waiting=len(self._far),
             far_dropped=self._far_dropped,
-            loss_rate=min(1.0, missing),
+            loss_rate=0.0 if jitter is None else jitter.loss_rate,
             processing_delay_ms=self.delay_ms,
             total_latency_ms=delay_ms + self.delay_ms + waiting.buffered_ms,
         )
@@ -255,9 +260,9 @@ class Chain:
 
     # -- frames --------------------------------------------------------------------------
 
-    def _run(self, now: float) -> list[_Audio]:
+    def _run(self, now: float) -> list[Audio]:
         """Every frame that is due; after a stall only the newest of them."""
-        made: list[_Audio] = []
+        made: list[Audio] = []
         if self._next is None or self._jitter is None:
             return made
         due = int((now + _NEAR_SECONDS - self._next) // _TICK_SECONDS) + 1
@@ -276,31 +281,32 @@ class Chain:
         self._next += frames * _TICK_SECONDS
         self._skipped += frames
 
-    def _play(self, jitter: JitterBuffer, due: float) -> _Audio | None:
+    def _play(self, jitter: JitterBuffer, due: float) -> Audio | None:
         """The frame of one tick; None before the first audio."""
-        frame = jitter.take(due)
+        frame, _ = as_float(jitter.take(due))
         made_up = jitter.kind in (Kind.SILENT, Kind.CONCEALED)
         self._heard |= not made_up
         return self._clean(frame, due, made_up=made_up, waited_ms=jitter.statistics.delay_ms)
 
     def _clean(
-        self, frame: _Audio, now: float, *, made_up: bool, waited_ms: float = 0.0
-    ) -> _Audio | None:
+        self, frame: _Frame, now: float, *, made_up: bool, waited_ms: float = 0.0
+    ) -> Audio | None:
         """One frame through the stages and into the buffer."""
         far = self._played(now)
-        out: _Audio = self._bank.process(
-            _alone(frame),
+        people = self._bank.process(
+            frame[np.newaxis],
             self._rows,
-            None if far is None else _alone(far),
+            None if far is None else far[np.newaxis],
             np.array([made_up]),
             np.array([self._quiet > 0 and not made_up]),
         ).people[0]
         if self._jitter is not None and not self._heard:
             return None
+        out = as_given(np.asarray(people, np.float32), self._dtype)
         self.input.write(out, now, now - (waited_ms + self.delay_ms) / 1000)
         return out
 
-    def _played(self, now: float) -> _Audio | None:
+    def _played(self, now: float) -> _Frame | None:
         """What the far end began to play in the last 20 ms; None is nothing."""
         far = self._far
         while far and far[0][0] < now - _STALE_SECONDS:
@@ -314,23 +320,13 @@ class Chain:
         elif self._quiet <= 0:
             self._quiet += 1
 
-    def _fitted(self, audio: _Audio) -> _Audio:
-        """Exactly 20 ms."""
-        self._resized += audio.size != self.frame_samples
-        return self._padded(audio[: self.frame_samples])
-
-    def _padded(self, audio: _Audio) -> _Audio:
-        """Up to 20 ms as a frame, copied."""
-        frame: Any = np.zeros(self.frame_samples, audio.dtype)
-        frame[: audio.size] = audio
-        return np.asarray(frame)
-
-    def _check(self, audio: _Audio, now: float) -> None:
-        self._check_time(now)
-        if audio.ndim != 1 or audio.dtype not in (np.int16, np.float32):
-            raise UsageError(
-                f"a chain takes one row of int16 or float32, not {audio.dtype} of {audio.shape}"
-            )
+    def _sound(self, audio: Audio, *, whole: bool) -> _Frame:
+        """A packet as float32: as long as it is, or a frame of it."""
+        if not whole:
+            return fit(audio, self.frame_samples, self._fit)
+        sound, faulty = as_float(audio)
+        self._fit.faults += faulty
+        return sound
 
     @staticmethod
     def _check_time(now: float) -> None:
@@ -338,7 +334,6 @@ class Chain:
             raise UsageError("a time is a finite number of seconds")
 
 
-def _alone(frame: _Audio) -> _Audio:
-    """A frame as a block of one row."""
-    block: Any = frame[np.newaxis]
-    return np.asarray(block)
+def _made(choice: Any) -> Any:
+    """A stage as what makes one; names and what makes one as they are."""
+    return (lambda rate_hz: choice) if hasattr(choice, "process") else choice

@@ -87,8 +87,10 @@ class ChainMetrics:
     """None without a jitter buffer."""
     stages: ChainRow
     """Of echo, noise and gain."""
-    resized: int
-    """Chunks that were not whole frames and were padded, or cut."""
+    padded: int
+    """Chunks that were not whole frames and were filled with silence."""
+    truncated: int
+    """Packets without a timestamp that were longer than a frame, and were cut."""
     faults: int
     """Packets and frames with something in them that is no audio."""
     skipped: int

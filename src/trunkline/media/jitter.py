@@ -133,6 +133,12 @@ class JitterStatistics:
     recovered_frames: int = 0
     """Lost audio of which a later packet had a copy (Opus), in whole frames."""
 
+    @property
+    def loss_rate(self) -> float:
+        """Share of the packets sent that never came or came too late, 0 to 1."""
+        sent = self.received - self.duplicate + self.lost
+        return min(1.0, (self.lost + self.late) / sent) if sent > 0 else 0.0
+
 
 class JitterBank:
     """Jitter buffers of many legs; see the module's text for how it works.
