@@ -10,7 +10,7 @@ Cancellers of other libraries (``speex``, ``aec3``) have the same shape and are 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from trunkline.errors import UsageError
 from .aligned import Aligned
 from .echo_bank import KalmanEcho
 from .echo_nlms import NlmsEcho
+from .echo_resampled import ResampledEcho
+from .echo_stage import EchoStage
 from .frames import Audio, FitCounts, as_given, fit, frame_samples
 from .stage import Block, Bypass, RowNumbers, check_block
 
@@ -32,35 +34,9 @@ __all__ = [
     "create_echo",
 ]
 
+_TELEPHONE_HZ = (8000, 16000)
 _ENGINES = ("speex", "aec3")
 """Named in messages only: they are made by a package that is above this one."""
-
-
-class EchoStage(Protocol):
-    """A `Stage` of the chain with one more block: what was really sent."""
-
-    rate_hz: int
-    frame_samples: int
-    delay_samples: int
-    faults: NDArray[np.int64]
-
-    def open(self) -> int:
-        """A fresh row."""
-        ...
-
-    def close(self, row: int) -> None:
-        """Give a row back."""
-        ...
-
-    def reset(self, row: int) -> None:
-        """Forget what a row has heard."""
-        ...
-
-    def process(
-        self, near: Block, far: Block, rows: RowNumbers, frozen: NDArray[np.bool_] | None = None
-    ) -> Block:
-        """The next 20 ms without the echo of what was sent."""
-        ...
 
 
 class NoEcho(Bypass):
@@ -86,8 +62,10 @@ ECHO_CANCELLERS: dict[str, Callable[..., EchoStage]] = {
 def create_echo(name: str, rate_hz: int = 8000, **options: Any) -> EchoStage:
     """A bank by its name; ``options`` go to its class.
 
+    At rates other than 8 and 16 kHz it works at 16 kHz inside: see `ResampledEcho`.
+
     Raises:
-        UsageError: there is no canceller of that name, or not at that rate.
+        UsageError: there is no canceller of that name, or no such rate.
     """
     if name in _ENGINES and name not in ECHO_CANCELLERS:
         raise UsageError(
@@ -97,7 +75,11 @@ def create_echo(name: str, rate_hz: int = 8000, **options: Any) -> EchoStage:
     if name not in ECHO_CANCELLERS:
         known = ", ".join(ECHO_CANCELLERS)
         raise UsageError(f"no echo canceller is called {name!r}; there are {known}")
-    return ECHO_CANCELLERS[name](rate_hz, **options)
+    if rate_hz in _TELEPHONE_HZ or name == "off":
+        return ECHO_CANCELLERS[name](rate_hz, **options)
+    frame_samples(rate_hz)
+    inside = ECHO_CANCELLERS[name](_TELEPHONE_HZ[-1], **options)
+    return ResampledEcho(rate_hz, inside, options.get("capacity", 64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +122,7 @@ class EchoCanceller:
     ``far_end`` is what was sent (what the loudspeaker plays), ``near_end`` what was heard in
     the same time (what the microphone took). Audio is int16, or float32 or float64 of full
     scale 1.0; the result is as ``near_end``. The delay between the two is found, up to 500 ms.
+    At rates other than 8 and 16 kHz it is cancelled at 16 kHz, and the result ends at 8 kHz.
     A canceller is used in one of the two ways.
     """
 
