@@ -51,7 +51,8 @@ SURFACE: dict[str, str] = {
         MalformedRtcpError MalformedRtpError NlmsEcho NoEcho NoiseBank NoiseSettings
         NoiseStatistics NoiseSuppressor OpusBandwidth OpusMode OpusPacket Outlet PHASES
         PacketDecoder Playout QUIETEST_DBOV RandomBits ReceptionCounters ResampledCodec
-        ResampledEcho Resampler RtcpCompound RtcpSession RtpPacket RtpSender SegmentSettings SegmenterBank
+        ResampledEcho Resampler RtcpCompound RtcpSession RtpPacket RtpSender SegmentSettings
+        SegmenterBank
         SpeechBoundary SpeechSegmenter Stage StreamInlet StreamResampler TICK_SECONDS Tap
         WavError Window classify create_echo frame_samples level_dbov levels_dbov noise_stage
         silence to_float to_int16
