@@ -147,6 +147,18 @@ def test_after_two_seconds_of_standstill_delay_is_as_before() -> None:
     assert after.restarts == 0
 
 
+def test_a_stop_of_seconds_is_no_delay_when_audio_goes_on() -> None:
+    buffer, packets = JitterBuffer(), noise(100)
+    for tick in range(50):
+        buffer.put(packets[tick], tick, tick * TICK)
+        buffer.take(tick * TICK)
+    for tick in range(500, 550):
+        buffer.put(packets[tick - 450], tick, tick * TICK)
+        buffer.take(tick * TICK)
+        assert buffer.statistics.delay_ms <= 260
+    assert buffer.statistics.delay_ms < 60
+
+
 @given(
     st.lists(
         st.tuples(st.integers(-(2**40), 2**40), st.integers(0, 600), st.floats(0, 0.1)),

@@ -380,6 +380,8 @@ class JitterBank:
         delay -= level
         delay *= _LEVEL_GAIN
         level += delay
+        # A stop of seconds is over at once, and not when the mean of it is.
+        np.minimum(level, self._hopeless, out=level)
         state.level[rows] = level
         return playing, level - state.delay.wanted[rows]
 
