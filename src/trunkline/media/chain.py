@@ -5,20 +5,18 @@
                     |
                     +-> what was sent is the echo canceller's reference
 
-Everything is a function of ``now``, in seconds of any clock that only goes on: a frame is
+Everything is a function of ``now``, in seconds of any clock (where it steps back, time goes
+on from there): a frame is
 due every 20 ms from the first packet on, and is made when the chain is next told the
 time. So it runs the same in real time and in a test. For threads and coroutines that
 wait there is ``transports.WaitingChain``.
 """
 
 from collections import deque
-from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from trunkline.errors import UsageError
 
 from .audio_buffer import AudioBuffer, AudioChunk
 from .chain_bank import ChainBank, ChainStages, EchoFactory, StageFactory
@@ -27,6 +25,7 @@ from .echo import EchoStage
 from .frames import FRAME_MS, Audio, FitCounts, as_float, as_given, fit
 from .jitter import Kind
 from .jitter_buffer import JitterBuffer
+from .onward import OnwardClock
 from .stage import Stage
 
 __all__ = ["Chain"]
@@ -35,14 +34,14 @@ _Frame = NDArray[np.float32]
 _TICK_SECONDS = FRAME_MS / 1000
 _NEAR_SECONDS = 1e-6
 """Times are sums of 0.02: they are due a hair before they are reached."""
-_CATCH_UP = 25
-"""Frames made up for at once, 500 ms; what is older has no use for anybody."""
+_CATCH_UP = 15
+"""Frames made at once when packets are long or lost, 300 ms. If more are due we were stopped:
+they would be silence, and whoever reads one frame a tick would hear all that follows late."""
 _FAR_FRAMES = 500
 """Audio sent ahead that is remembered, 10 s."""
 _STALE_SECONDS = 0.06
 """A frame sent this long before the one heard belongs to a time nothing was heard of."""
-_LATEST_SECONDS = 1e11
-"""Beyond 3,000 years a float cannot tell one sample's time from the next."""
+_NEVER = float("-inf")
 
 
 class Chain:
@@ -102,9 +101,10 @@ class Chain:
         self._forget()
 
     def _forget(self) -> None:
+        self._clock = OnwardClock()
         self._next: float | None = None
         self._sequence = -1
-        self._far_until = -_LATEST_SECONDS
+        self._far_until = _NEVER
         self._heard = False
         self._quiet = 0
         self._skipped = self._far_dropped = 0
@@ -138,7 +138,7 @@ class Chain:
         Raises:
             UsageError: the audio is no row of audio, or the time none.
         """
-        self._check_time(now)
+        now = self._clock(now)
         sound = self._sound(audio, whole=timestamp is not None)
         self._dtype = audio.dtype
         self._sequence = self._sequence + 1 if sequence is None else sequence
@@ -158,7 +158,7 @@ class Chain:
 
     def advance(self, now: float) -> int:
         """Make the frames that are due, as when packets fail to come; how many."""
-        self._check_time(now)
+        now = self._clock(now)
         return len(self._run(now))
 
     def read_input(self, now: float) -> AudioChunk | None:
@@ -166,7 +166,8 @@ class Chain:
 
         Its latency counts from when its audio came in.
         """
-        self.advance(now)
+        now = self._clock(now)
+        self._run(now)
         return self.input.read(now)
 
     # -- what is sent --------------------------------------------------------------------
@@ -177,8 +178,10 @@ class Chain:
         False if the oldest had to go for it: it is written faster than it is read.
         Raises `UsageError` as `process_input` does.
         """
-        self._check_time(now)
+        now = self._clock(now)
         as_float(audio)  # all of it is audio, or none of it is queued
+        if timestamp is not None:
+            timestamp += self._clock.shift
         room = True
         for start in range(0, max(1, audio.size), self.frame_samples):
             piece = audio[start : start + self.frame_samples]
@@ -187,7 +190,7 @@ class Chain:
 
     def read_output(self, now: float) -> AudioChunk | None:
         """The next frame to be sent, which the echo canceller takes as sent; or None."""
-        chunk = self.output.read(now)
+        chunk = self.output.read(self._clock(now))
         if chunk is not None:
             self.sent(chunk.audio, now)
         return chunk
@@ -199,7 +202,7 @@ class Chain:
         at an even pace, so that they may be sent ahead. Raises `UsageError` as
         `process_input` does.
         """
-        self._check_time(now)
+        now = self._clock(now)
         as_float(audio)
         for start in range(0, audio.size, self.frame_samples):
             begins = max(now, self._far_until)
@@ -217,7 +220,7 @@ class Chain:
         """
         if sent_ahead:
             self._far.clear()
-            self._far_until = -_LATEST_SECONDS
+            self._far_until = _NEVER
         return self.output.clear()
 
     # -- all of it -----------------------------------------------------------------------
@@ -261,13 +264,13 @@ class Chain:
     # -- frames --------------------------------------------------------------------------
 
     def _run(self, now: float) -> list[Audio]:
-        """Every frame that is due; after a stall only the newest of them."""
+        """Every frame that is due; after a stall the newest alone."""
         made: list[Audio] = []
         if self._next is None or self._jitter is None:
             return made
         due = int((now + _NEAR_SECONDS - self._next) // _TICK_SECONDS) + 1
         if due > _CATCH_UP:
-            self._skip(due - _CATCH_UP)
+            self._skip(due - 1)
         while self._next <= now + _NEAR_SECONDS:
             frame = self._play(self._jitter, self._next)
             if frame is not None:
@@ -327,11 +330,6 @@ class Chain:
         sound, faulty = as_float(audio)
         self._fit.faults += faulty
         return sound
-
-    @staticmethod
-    def _check_time(now: float) -> None:
-        if not (isfinite(now) and abs(now) < _LATEST_SECONDS):
-            raise UsageError("a time is a finite number of seconds")
 
 
 def _made(choice: Any) -> Any:

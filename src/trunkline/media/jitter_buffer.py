@@ -1,6 +1,5 @@
 """The jitter buffer of a single call: a bank of one, for users' own pipelines."""
 
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,9 @@ from .concealer import pcm_of
 from .frames import Audio, as_given, frame_samples, to_float
 from .g711 import Law
 from .jitter import JitterBank, JitterSettings, JitterStatistics, Kind
+from .onward import OnwardClock
 
 __all__ = ["JitterBuffer"]
-
-_LATEST_SECONDS = 1e9
-"""30 years: beyond them the samples since the clock began are no longer counted exactly."""
 
 
 class JitterBuffer:
@@ -26,11 +23,11 @@ class JitterBuffer:
         buffer.put(audio, sequence, now)           # when a packet arrives
         frame = buffer.take(now)                   # every 20 ms, always a frame
 
-    Time is ``now``, in seconds of any clock that only goes on; nothing waits, so a
-    recorded trace is played as fast as one likes: every `put` and `take` in the order of
-    their times. Audio is int16, or float32 or float64 of full scale 1.0, of any codec and
-    of any length up to 250 ms; `take` gives the type of the last packet, and silence
-    before the first one. The delay follows the network between ``settings.min_ms`` and
+    Time is ``now``, in seconds of any clock; where that steps back, time goes on from there.
+    Nothing waits, so a recorded trace is played as fast as one likes: every `put` and `take`
+    in the order of their times. Audio is int16, or float32 or float64 of full scale 1.0, of
+    any codec and of any length up to 250 ms; `take` gives the type of the last packet, and
+    silence before the first one. The delay follows the network between ``settings.min_ms`` and
     ``max_ms``; the same number for both (and ``start_ms``) keeps it as it is.
     """
 
@@ -58,7 +55,7 @@ class JitterBuffer:
     def _forget(self) -> None:
         self._dtype: np.dtype[Any] = np.dtype(np.int16)
         self._newest: int | None = None
-        self._clock = -np.inf
+        self._clock = OnwardClock()
         self.kind = Kind.SILENT
         """What the last frame taken was."""
         self.faults = 0
@@ -81,7 +78,7 @@ class JitterBuffer:
         and for a time that is none; nothing else a peer sends does.
         """
         pcm, faulty = pcm_of(audio)
-        now = self._time(now)
+        now = self._clock(now)
         if self._codec is not None:
             raise UsageError("a buffer that was made with a codec takes payloads: put_payload")
         self.faults += faulty
@@ -102,7 +99,7 @@ class JitterBuffer:
         """
         if self._codec is None:
             raise UsageError("a buffer takes payloads if it is made with their codec=")
-        now = self._time(now)
+        now = self._clock(now)
         self._bank.put_coded(
             self._row, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, source, False, payload, now
         )
@@ -112,7 +109,7 @@ class JitterBuffer:
 
         Raises `UsageError` for a time that is none.
         """
-        taken = self._bank.take(self._rows, self._time(now))
+        taken = self._bank.take(self._rows, self._clock(now))
         self.kind = Kind(int(taken.kind[0]))
         return as_given(to_float(taken.pcm[0]), self._dtype)
 
@@ -125,13 +122,6 @@ class JitterBuffer:
     def statistics(self) -> JitterStatistics:
         """Losses, delay, jitter and what was done about them."""
         return self._bank.statistics(self._row)
-
-    def _time(self, now: float) -> float:
-        """``now``, or the latest time there was, if it is a step back."""
-        if not isfinite(now) or abs(now) > _LATEST_SECONDS:
-            raise UsageError(f"a time is a finite number of seconds, not {now!r}")
-        self._clock = max(self._clock, now)
-        return float(self._clock)
 
     def _unwrapped(self, sequence: int) -> int:
         """A number that goes on where sequence numbers wrap."""
