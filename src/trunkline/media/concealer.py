@@ -125,7 +125,7 @@ class Concealer:
 
     @property
     def history(self) -> Audio:
-        """The last 80 ms that came out, the newest last: what concealment goes on from."""
+        """The last 160 ms that came out, the newest last: what concealment goes on from."""
         return self._given(self._bank.past(self._rows))
 
     @property
