@@ -41,7 +41,7 @@ QUIETEST_DBOV = -127.0
 Audio = NDArray[np.int16] | NDArray[np.float32] | NDArray[np.float64]
 """What the classes for one call take and give: one row of samples. Floats have full scale 1.0."""
 
-LOUDEST = np.float32(512)
+LOUDEST = 512.0
 """54 dB above full scale. No audio is louder; its square and a sum of thousands of them
 are far from what float32 holds."""
 
