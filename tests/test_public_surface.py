@@ -18,7 +18,7 @@ ROOT = Path(trunkline.__file__).parent
 
 SURFACE: dict[str, str] = {
     "trunkline": """
-        Agent Call CallEnded CallEndedError ConfigError Conversation DialError
+        Agent AudioPath Call CallEnded CallEndedError ConfigError Conversation DialError
         HoldRefusedError Limits MissingDependencyError OutboundDeniedError PeerError
         Phrases Switchboard Tool ToolError TrunklineError TurnSettings UsageError
         __version__ echo play record stream tool
@@ -32,9 +32,10 @@ SURFACE: dict[str, str] = {
         tool
     """,
     "trunkline.calls": """
-        App Call CallAnswered CallDigit CallEarlyMedia CallEnded CallEndedError CallEvent
-        CallHeld CallRecord CallResumed CallRinging CallStarted CallState DialError
-        HoldRefusedError OutboundDeniedError OutboundPolicy RecordStore Recorded Recorder Recording
+        App AudioDefaults AudioPath Call CallAnswered CallDigit CallEarlyMedia CallEnded
+        CallEndedError CallEvent CallHeld CallRecord CallResumed CallRinging CallStarted
+        CallState DialError HoldRefusedError OutboundDeniedError OutboundPolicy RecordStore
+        Recorded Recorder Recording
         RecordingError RecordsError Route Switchboard ToolUse TurnRecord UnknownCallError
     """,
     "trunkline.cli": """
@@ -62,7 +63,7 @@ SURFACE: dict[str, str] = {
     """,
     "trunkline.settings": """
         Agent Audio Http LLM Loaded Log Media Node Outbound Recording Records Secret Settings
-        Sip Speech Streams Turns check config_files is_loopback load problems
+        Sip Speech Streams TrunkAudio Turns check config_files is_loopback load problems
     """,
     "trunkline.sip": """
         Accepted AccessPolicy Account Acked Address AudioAgreement AudioCapabilities

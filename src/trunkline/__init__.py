@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .agent.tools import Tool, ToolError, tool
     from .agent.turns import TurnSettings
     from .calls.apps import echo, play, record, stream
+    from .calls.audio import AudioPath
     from .calls.call import Call
     from .calls.errors import (
         CallEndedError,
@@ -49,6 +50,7 @@ else:
             ".agent.tools": ("Tool", "ToolError", "tool"),
             ".agent.turns": ("TurnSettings",),
             ".calls.apps": ("echo", "play", "record", "stream"),
+            ".calls.audio": ("AudioPath",),
             ".calls.call": ("Call",),
             ".calls.errors": (
                 "CallEndedError",
@@ -72,6 +74,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Agent",
+    "AudioPath",
     "Call",
     "CallEnded",
     "CallEndedError",

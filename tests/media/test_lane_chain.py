@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from trunkline.errors import UsageError
 from trunkline.media import Bypass, ChainBank, ChainStages, Engine, Heard, Lane, StreamInlet, Window
 from trunkline.media.frames import level_dbov
-from trunkline.media.g711 import Law
 from trunkline.media.testing import Link, LinkSettings, MemoryOutlet, RtpEnd, VirtualTime
 
 RATE = 8000
@@ -93,7 +93,9 @@ class Tap:
 class End(RtpEnd):
     """An end whose lane has a chain or not."""
 
-    def __init__(self, id: str, *, chain: bool, engine: Engine, link: Link, seed: int) -> None:
+    def __init__(
+        self, id: str, *, chain: ChainStages | None, engine: Engine, link: Link, seed: int
+    ) -> None:
         opened: list[Lane] = []
         keep = engine.open
 
@@ -118,13 +120,14 @@ class Scene:
 
 
 def scene(
-    *, chain: bool, says: Pcm | None = None, network: LinkSettings | None = None, **stages: object
+    *, chain: bool, says: Pcm | None = None, network: LinkSettings | None = None, **stages: Any
 ) -> Scene:
     virtual = VirtualTime()
     there, back = Link(random.Random(1), network), Link(random.Random(2), network)
-    node = virtual.drive(Engine(chain=lambda: ChainBank(RATE, ChainStages(**stages))))  # type: ignore[arg-type]
+    node = virtual.drive(Engine())
     home = virtual.drive(Engine())
-    end = End("agent", chain=chain, engine=node, link=back, seed=3)
+    chosen = ChainStages(**stages) if chain else None
+    end = End("agent", chain=chosen, engine=node, link=back, seed=3)
     phone = RtpEnd("phone", engine=home, link=there, rng=random.Random(4))
     virtual.join(there, end)
     virtual.join(back, phone)
@@ -177,7 +180,6 @@ def test_what_was_cleared_is_no_reference() -> None:
     call.node.push(lane, speech(6, seed=8), 1)
     call.time.run(5)
     assert call.agent.stopped == []
-    assert call.node.chains is not None
     metrics = call.node.chains.metrics(lane)
     assert metrics is not None
     assert metrics.erle_db > 10
@@ -204,7 +206,9 @@ def test_a_lane_without_a_chain_hears_the_same_bits_beside_one_with() -> None:
     def run(*, beside: bool) -> tuple[list[Pcm], int]:
         call = scene(chain=False, says=speech(2))
         if beside:
-            other = End("other", chain=True, engine=call.node, link=Link(random.Random(7)), seed=8)
+            other = End(
+                "other", chain=ChainStages(), engine=call.node, link=Link(random.Random(7)), seed=8
+            )
             call.node.push(other.lane, speech(2), 0)
         call.time.run(2)
         return call.tap.heard, call.node.faults
@@ -250,37 +254,62 @@ def test_streams_in_the_same_phase_are_heard_as_before() -> None:
 def test_nothing_is_made_before_a_lane_asks_and_a_closed_lane_leaves_nothing() -> None:
     made: list[ChainBank] = []
 
-    def make() -> ChainBank:
-        made.append(ChainBank(RATE))
+    def make(rate_hz: int, stages: ChainStages) -> ChainBank:
+        made.append(ChainBank(rate_hz, stages))
         return made[-1]
 
     engine = Engine(chain=make)
     link = Link(random.Random(1))
-    off = End("off", chain=False, engine=engine, link=link, seed=1)
+    off = End("off", chain=None, engine=engine, link=link, seed=1)
     assert made == []
-    ends = [End(str(n), chain=True, engine=engine, link=link, seed=n) for n in range(3)]
+    one, other = ChainStages(), ChainStages(noise="off")
+    ends = [End(str(n), chain=one, engine=engine, link=link, seed=n) for n in range(3)]
     assert len(made) == 1
-    assert engine.chains is not None
     assert len(engine.chains) == len(made[0]) == 3
+    ends.append(End("other", chain=other, engine=engine, link=link, seed=5))
+    assert [bank.stages for bank in made] == [one, other]
     assert engine.chains.metrics(off.lane) is None
     for end in ends:
         engine.close(end.lane)
         engine.close(end.lane)
         assert end.lane.taps == []
-    assert len(engine.chains) == len(made[0]) == 0
+    assert len(engine.chains) == len(made[0]) == len(made[1]) == 0
     engine.tick(0, 1.0)
+    End("late", chain=one, engine=engine, link=link, seed=1)
+    assert len(made) == 3
 
 
-def test_a_chain_that_is_not_to_be_had_is_refused_and_the_lane_stays_closed() -> None:
-    outlet = MemoryOutlet()
-    stream = Lane("stream", inlet=StreamInlet(RATE), outlet=outlet, chain=True)
-    with pytest.raises(UsageError, match="for lanes of packets"):
-        Engine(chain=lambda: ChainBank(RATE)).open(stream)
-    with pytest.raises(UsageError, match="this engine has none"):
-        Engine().open(stream)
-    wide = Engine(chain=lambda: ChainBank(16_000))
-    with pytest.raises(UsageError, match="16000 Hz"):
-        End("wide", chain=True, engine=wide, link=Link(random.Random(1)), seed=1)
-    assert not stream.active
-    assert not wide.lanes
-    assert wide.jitter.open(Law.ULAW) == 1
+def test_a_bank_that_is_kept_is_made_at_once_and_stays() -> None:
+    made: list[ChainBank] = []
+
+    def make(rate_hz: int, stages: ChainStages) -> ChainBank:
+        made.append(ChainBank(rate_hz, stages))
+        return made[-1]
+
+    engine = Engine(chain=make)
+    engine.chains.keep(ChainStages())
+    assert len(made) == 1
+    for _ in range(2):
+        end = End("one", chain=ChainStages(), engine=engine, link=Link(random.Random(1)), seed=1)
+        assert len(made[0]) == 1
+        engine.close(end.lane)
+    assert len(made) == 1
+
+
+def test_a_chain_that_cannot_be_is_refused_and_the_lane_stays_closed() -> None:
+    def no_room(rate_hz: int) -> Bypass:
+        raise UsageError("no licence")
+
+    engine = Engine()
+    impossible = ChainStages(noise=no_room)
+    with pytest.raises(UsageError, match="no licence"):
+        End("one", chain=impossible, engine=engine, link=Link(random.Random(1)), seed=1)
+    assert not engine.lanes
+    engine = Engine()
+    end = End("two", chain=None, engine=engine, link=Link(random.Random(1)), seed=1)
+    with pytest.raises(UsageError, match="no licence"):
+        engine.set_chain(end.lane, impossible)
+    assert end.lane.chain is None
+    assert len(engine.chains) == 0
+    engine.tick(0, 1.0)
+    assert engine.faults == 0

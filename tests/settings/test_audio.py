@@ -3,14 +3,13 @@
 from dataclasses import asdict
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from trunkline.errors import ConfigError
 from trunkline.media import Chain, ChainSettings
-from trunkline.settings import Audio, check, load, problems
-from trunkline.settings.keys import keys
-from trunkline.settings.sample import sample
+from trunkline.settings import Audio, TrunkAudio, check, load, problems
+from trunkline.settings.sample import sample, show
+from trunkline.settings.tree import CHAIN_NAMES
 
 OTHERS = {
     "ENABLE_ECHO_CANCELLATION": ("false", False),
@@ -32,12 +31,12 @@ def audio(environ: dict[str, str]) -> Audio:
 
 
 def test_the_chain_is_set_as_the_settings_are_by_name_and_default() -> None:
-    assert msgspec.structs.asdict(Audio()) == asdict(ChainSettings())
-    assert Chain(8000, ChainSettings(**msgspec.structs.asdict(Audio()))).health().healthy
+    assert Audio().chain == asdict(ChainSettings())
+    assert Chain(8000, ChainSettings(**Audio().chain)).health().healthy
 
 
 def test_the_defaults() -> None:
-    assert msgspec.structs.asdict(audio({})) == {
+    assert audio({}).chain == {
         "enable_echo_cancellation": True,
         "enable_noise_reduction": True,
         "enable_jitter_buffer": True,
@@ -57,9 +56,7 @@ def test_every_one_is_read_by_its_own_name() -> None:
     for name, (_, value) in OTHERS.items():
         assert getattr(loaded.settings.audio, name.lower()) == value
         assert loaded.origins[f"audio.{name.lower()}"] == f"env {name}"
-    assert {f"audio.{name.lower()}" for name in OTHERS} == {
-        path for path in keys() if path.startswith("audio.")
-    }
+    assert {name.lower() for name in OTHERS} == set(CHAIN_NAMES)
     check(loaded.settings)
 
 
@@ -136,9 +133,92 @@ def test_whatever_passes_the_checks_makes_a_chain() -> None:
         for value in (low, high):
             given = load(flags={f"audio.{name}": value}).settings
             check(given)
-            Chain(8000, ChainSettings(**msgspec.structs.asdict(given.audio)))
+            Chain(8000, ChainSettings(**given.audio.chain))
 
 
 def test_the_sample_tells_of_the_plain_names() -> None:
     section = sample().partition("[audio]")[0].rpartition("\n\n")[2]
     assert "ENABLE_JITTER_BUFFER=false" in section
+
+
+# The node's own calls
+
+
+def test_agents_have_echo_cancellation_and_nothing_else_is_done_by_default() -> None:
+    given = Audio()
+    assert (given.agent_echo, given.agent_noise, given.agent_recogniser_noise) == (
+        "kalman",
+        "off",
+        False,
+    )
+    assert (given.relay_echo, given.relay_noise, given.trunks) == ("off", "off", {})
+
+
+def test_the_settings_of_calls_have_no_plain_names() -> None:
+    plain = {"AGENT_ECHO": "off", "RELAY_NOISE": "x", "TRUNKS": "x", "AGENT_NOISE": "x"}
+    assert load(environ=plain).settings == load().settings
+    assert audio({"TRUNKLINE_AUDIO__AGENT_ECHO": "off"}).agent_echo == "off"
+
+
+def test_a_trunk_is_a_table_by_its_address_or_account(tmp_path: Path) -> None:
+    path = tmp_path / "trunkline.toml"
+    path.write_text(
+        '[audio]\nagent_echo = "speex"\n'
+        '[audio.trunks."203.0.113.0/24"]\necho = "off"\nnoise = "logmmse"\nstrength = 0.5\n'
+        "[audio.trunks.carrier]\nrecogniser_noise = true\n"
+        '[sip.accounts]\ncarrier = "secret"\n'
+    )
+    settings = load([path]).settings
+    check(settings)
+    assert settings.audio.agent_echo == "speex"
+    assert settings.audio.trunks == {
+        "203.0.113.0/24": TrunkAudio(echo="off", noise="logmmse", strength=0.5),
+        "carrier": TrunkAudio(recogniser_noise=True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ('agent_echo = "loud"', "audio.agent_echo is 'loud' but must be one of \"kalman\", "),
+        ('trunks = "x"', "audio.trunks is 'x' but must be a table, each value a table of echo"),
+        ("trunks.x = 3", "but must be a table, each value a table of echo, noise, strength"),
+        ('trunks.x.ecko = "off"', 'no key audio.trunks."x".ecko; there are echo, noise'),
+        (
+            'trunks.x.echo = "loud"',
+            'audio.trunks."x".echo is \'loud\' but must be one of "kalman"',
+        ),
+        ("trunks.x.strength = 2", "audio.trunks.\"x\".strength is '2' but must be a number from 0"),
+    ],
+)
+def test_what_is_wrong_of_a_trunk_is_told_with_its_place(
+    table: str, says: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "trunkline.toml"
+    path.write_text(f"[audio]\n{table}")
+    with pytest.raises(ConfigError) as caught:
+        load([path])
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["carrier", "203.0.113.0/33", "203.0.113.9/24", "203.0.113", ""])
+def test_a_trunk_that_nobody_can_be_is_refused(name: str) -> None:
+    (problem,) = problems(load(flags={"audio.trunks": {name: {"echo": "off"}}}).settings)
+    assert problem.startswith(f'audio.trunks."{name}": ')
+    assert "write an account of sip.accounts, an address, or a network" in problem
+
+
+@pytest.mark.parametrize(
+    "name", ["203.0.113.0/24", "203.0.113.9", "2001:db8::1", "sip.example.com"]
+)
+def test_a_trunk_may_be_an_address_a_network_or_a_host(name: str) -> None:
+    assert not list(problems(load(flags={"audio.trunks": {name: {"echo": "off"}}}).settings))
+
+
+def test_the_sample_has_the_calls_and_shows_trunks() -> None:
+    assert '\nagent_echo = "kalman"\n' in sample()
+    assert '[audio.trunks]\n# "203.0.113.0/24" = { echo = "off"' in sample()
+    shown = {
+        one.key: one.value for one in show(load(flags={"audio.trunks": {"a.b": {"echo": "off"}}}))
+    }
+    assert shown["audio.trunks"] == '{ "a.b" = { "echo" = "off" } }'

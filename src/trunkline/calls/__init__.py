@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from trunkline.lazy import lazily
 
 if TYPE_CHECKING:
+    from .audio import AudioDefaults, AudioPath
     from .call import Call
     from .errors import (
         CallEndedError,
@@ -39,6 +40,7 @@ else:
     __getattr__ = lazily(
         __name__,
         {
+            ".audio": ("AudioDefaults", "AudioPath"),
             ".call": ("Call",),
             ".errors": (
                 "CallEndedError",
@@ -70,6 +72,8 @@ else:
 
 __all__ = [
     "App",
+    "AudioDefaults",
+    "AudioPath",
     "Call",
     "CallAnswered",
     "CallDigit",

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.agent.agent import Host
-from trunkline.errors import UsageError
+from trunkline.errors import TrunklineError, UsageError
 from trunkline.media.resample import StreamResampler
 from trunkline.media.wav import parse_wav
 from trunkline.speech import TextToSpeech
@@ -37,6 +37,7 @@ from trunkline.transports.leg import (
 )
 from trunkline.transports.media_thread import MediaThread
 
+from .audio import AudioDefaults, AudioPath, CallAudio
 from .ears import DrainEar, FrameQueue
 from .errors import CallEndedError, HoldRefusedError
 from .events import (
@@ -71,8 +72,17 @@ class Call(CallLine):
     Waiting methods raise `CallEndedError` when the call ends meanwhile.
     """
 
-    def __init__(self, id: str, leg: Leg, media: MediaThread, *, rate_hz: int = 8000) -> None:
+    def __init__(
+        self,
+        id: str,
+        leg: Leg,
+        media: MediaThread,
+        *,
+        rate_hz: int = 8000,
+        audio: CallAudio | None = None,
+    ) -> None:
         super().__init__(id, rate_hz, media)
+        self._audio = audio or CallAudio(AudioDefaults(), leg.transport, leg.party)
         self._leg = leg
         self.direction: Direction = leg.direction
         """``inbound`` or ``outbound``."""
@@ -119,6 +129,7 @@ class Call(CallLine):
         """The leg's observer; on the media thread."""
         if isinstance(event, EarlyMedia | Answered) and leg.lane is not None:
             self.open(leg.lane)
+            self._follow_audio()
         elif isinstance(event, Digit):
             self.digit(event.digit, now)
         statistics = None
@@ -287,6 +298,8 @@ class Call(CallLine):
 
     def agent_host(self) -> Host:
         """What the call's node offers an agent (see ``agent.Hosted``)."""
+        self._audio.agent = True
+        self.on_media(self._follow_audio)
         if self.host is None:
             return Host(hangup=self.hangup_soon, observers=(self.tell,))
         return self.host(self)
@@ -322,6 +335,26 @@ class Call(CallLine):
         return self.recorder(self)
 
     # -- audio ---------------------------------------------------------------------------
+
+    def set_audio(self, audio: AudioPath | None) -> None:
+        """Change what is done with the audio that comes, from now on; any thread.
+
+        What the path says nothing of, and with None everything, is as the route, the trunk
+        or the kind of call has it. Raises ``MissingDependencyError`` for an engine that is
+        not installed; then nothing has changed.
+        """
+        self._audio.path(audio).stages()
+        self._audio.asked = audio
+        self.on_media(self._follow_audio)
+
+    def _follow_audio(self) -> None:
+        """Have the lane do as was said. Media thread only."""
+        if self.lane is None or not self.lane.active:
+            return
+        try:
+            self.media.engine.set_chain(self.lane, self._audio.stages())
+        except TrunklineError as error:
+            log.error("call %s: its audio stays as it was: %s", self.id, error)
 
     async def play_file(self, path: str | Path) -> bool:
         """Play a WAV file (PCM, µ-law or A-law, any common rate) to its end.

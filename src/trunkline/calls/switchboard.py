@@ -26,6 +26,7 @@ from trunkline.speech import TextToSpeech
 from trunkline.transports.leg import Leg, LegEvent, LegObserver
 from trunkline.transports.media_thread import MediaThread
 
+from .audio import AudioDefaults, AudioPath, CallAudio
 from .call import Call
 from .context import current_call
 from .errors import CallEndedError, DialError, OutboundDeniedError
@@ -58,6 +59,8 @@ class Route:
     """What answers."""
     early: bool = False
     """True: the app gets the call while it rings, and answers it itself."""
+    audio: AudioPath | None = None
+    """What is done with the audio of its calls; None is what the trunk or the node says."""
 
     def matches(self, callee: str) -> bool:
         """Whether this route is for a called address (with or without its domain)."""
@@ -121,20 +124,24 @@ class Switchboard:
         self._listeners: list[Listener] = []
         self._host: Callable[[Call], Host] | None = None
         self._voice: Callable[[], TextToSpeech] | None = None
+        self._audio = AudioDefaults()
         self._draining = False
         self.refused = 0
         """Calls that no route was for, or that came while draining."""
 
     # -- the application's side --------------------------------------------------------
 
-    def answer(self, pattern: str = "*", *, early: bool = False) -> Callable[[App], App]:
+    def answer(
+        self, pattern: str = "*", *, early: bool = False, audio: AudioPath | None = None
+    ) -> Callable[[App], App]:
         """Route calls to the decorated app; the first pattern that matches wins.
 
-        Without ``early`` the call is answered before the app gets it.
+        Without ``early`` the call is answered before the app gets it. ``audio`` is what is
+        done with what the caller says, where it is not what the node does.
         """
 
         def route(app: App) -> App:
-            self.routes.append(Route(pattern, app, early))
+            self.routes.append(Route(pattern, app, early, audio))
             return app
 
         return route
@@ -206,7 +213,7 @@ class Switchboard:
                 headers=headers or {},
                 observer=lambda leg, event, now: forward[0](leg, event, now),
             )
-            call = Call(new_call_id(), leg, media)
+            call = self._make_call(leg, media)
             # Crosses before any event of the call does: it may be over at once.
             media.to_app.post(self._register, call, name)
             forward[0] = call.leg_event
@@ -227,6 +234,7 @@ class Switchboard:
         listeners: tuple[Listener, ...] = (),
         host: Callable[[Call], Host] | None = None,
         voice: Callable[[], TextToSpeech] | None = None,
+        audio: AudioDefaults | None = None,
     ) -> None:
         """Join the board to a node's media thread and transports."""
         if self._media is not None:
@@ -237,6 +245,7 @@ class Switchboard:
         self._listeners = list(listeners)
         self._host = host
         self._voice = voice
+        self._audio = audio or AudioDefaults()
 
     async def run(self, ready: asyncio.Event, stop: asyncio.Event, drain_seconds: float) -> None:
         """Serve calls until ``stop`` is set, then finish or end the ones there are."""
@@ -279,8 +288,8 @@ class Switchboard:
         """A transport has a new inbound leg (a `LegReceiver`; media thread)."""
         media = self._media
         assert media is not None
-        call = Call(new_call_id(), leg, media)
         route = None if self._draining else self.find(leg.party.callee)
+        call = self._make_call(leg, media, route.audio if route else None)
         # The leg hears of its observer only when this returns, so whatever may
         # bring events is done right after.
         if route is None:
@@ -291,6 +300,10 @@ class Switchboard:
             media.loop.call_soon(leg.answer)
         media.to_app.put(self._begin, call, route)
         return call.leg_event
+
+    def _make_call(self, leg: Leg, media: MediaThread, audio: AudioPath | None = None) -> Call:
+        path = CallAudio(self._audio, leg.transport, leg.party, audio)
+        return Call(new_call_id(), leg, media, audio=path)
 
     def find(self, callee: str) -> Route | None:
         """The first route for a called address."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from trunkline.errors import UsageError
 
 from .echo import ECHO_CANCELLERS, EchoStage, create_echo
-from .echo_bank import LONGEST_TAIL_MS, TAIL_MS
+from .echo_bank import LONGEST_TAIL_MS, TAIL_MS, KalmanEcho
 from .frames import frame_samples, to_float, to_int16
 from .noise import METHODS, NoiseBank, NoiseSettings, noise_stage
 from .rows import Rows
@@ -225,6 +225,7 @@ class ChainBank:
         far: _Audio | None = None,
         frozen: _Mask | None = None,
         learn: _Mask | None = None,
+        shift: NDArray[np.int64] | None = None,
     ) -> Branches:
         """The next 20 ms of these rows, each once.
 
@@ -234,6 +235,8 @@ class ChainBank:
             far: what was really sent in the same 20 ms, (n, 20 ms); None is silence.
             frozen: (n,) rows whose frame was made up: the canceller learns nothing of it.
             learn: (n,) rows whose frame is known to be noise alone.
+            shift: (n,) by how many samples the echo comes later than in the frame before,
+                where a jitter buffer knows; for "kalman".
 
         Raises:
             UsageError: a block does not suit the rows, or a row is not open.
@@ -249,7 +252,9 @@ class ChainBank:
             return Branches(block, block)
         audio, reference = self._sound(block, far, rows)
         if self._echo is not None:
-            audio = self._run(self._echo, audio, rows, reference, frozen=frozen)
+            moves = shift is not None and isinstance(self._echo.stage, KalmanEcho)
+            more = {"shift": shift} if moves else {}
+            audio = self._run(self._echo, audio, rows, reference, frozen=frozen, **more)
         recogniser = people = audio
         if self._noise is not None:
             bank = isinstance(self._noise.stage, NoiseBank)

@@ -106,7 +106,13 @@ class KalmanEcho:
         self._forget(row)
 
     def process(
-        self, near: Block, far: Block, rows: RowNumbers, frozen: NDArray[np.bool_] | None = None
+        self,
+        near: Block,
+        far: Block,
+        rows: RowNumbers,
+        frozen: NDArray[np.bool_] | None = None,
+        *,
+        shift: NDArray[np.int64] | None = None,
     ) -> Block:
         """Take the echo of ``far`` out of ``near``, (n, frame) each, full scale 1.0.
 
@@ -115,6 +121,8 @@ class KalmanEcho:
             far: what was sent in the same 20 ms.
             rows: (n,), each once.
             frozen: (n,) rows whose near frame was concealed: nothing is learnt from them.
+            shift: (n,) by how many samples the echo is later from this frame on, where that
+                is known: the reference follows and what was learnt holds.
 
         Raises:
             UsageError: a shape or type is wrong, or a row is not open.
@@ -125,6 +133,11 @@ class KalmanEcho:
             raise UsageError(f"frozen is one bool a row, not {frozen.dtype} {frozen.shape}")
         near, far = take_pair(near, far, rows, self.frame_samples, self._rows, self.faults)
         out = np.empty_like(near)
+        if shift is not None:
+            reference, delay, path, *_ = self._states
+            for index in np.flatnonzero(shift):
+                row = int(self._places[rows[index]])
+                self._watch.follow(delay, reference, path, row, float(shift[index]))
         for shard in shards(len(rows), _SHARD):
             chosen = self._find(rows[shard])
             out[shard] = self._shard(near[shard], far[shard], chosen, frozen[shard])

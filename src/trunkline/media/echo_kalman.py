@@ -164,6 +164,10 @@ class KalmanFilter:
         state.h_re[row] = state.h_im[row] = 0
         state.kept_re[row] = state.kept_im[row] = 0
         state.uncertainty[row] = self.fresh_uncertainty
+        self.retell(state, row, references)
+
+    def retell(self, state: FilterState, row: int, references: _Floats) -> None:
+        """What the reference would have been if it had always been read as it is now."""
         both = np.concatenate([references[1:], references[:-1]], axis=1)
         spectra = np.fft.rfft(both, axis=1)
         at = int(state.head[row])

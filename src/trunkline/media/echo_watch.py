@@ -107,6 +107,10 @@ class Watch:
             here = delay.cost[row, now[row] : now[row] + _GUARD_FRAMES + 3].min()
             if delay.cost[row].min() < here - (2 if state.locked[row] else 1):
                 self._move(state, reference, path, int(row), int(target[row]) * frame)
+        # An echo found where the reference begins may be before it, and is then never learnt.
+        failing = ~state.worked & (state.doubt >= _MOVE_FRAMES) & (delay.steady >= _MOVE_FRAMES)
+        for row in np.flatnonzero(clear & failing & (delay.candidate == now) & (target != now)):
+            self._move(state, reference, path, int(row), int(target[row]) * frame)
         state.locked |= clear & (delay.steady >= _LOCK_FRAMES)
         # A fraction of a sample is read with half a millisecond to spare on both sides, and
         # a drift may go either way: away from zero while the echo leaves a frame for it.
@@ -114,6 +118,28 @@ class Watch:
         for row in np.flatnonzero(tight & (delay.candidate >= _GUARD_FRAMES)):
             reference.delay[row] += frame
             self._kalman.advance(path, int(row), self._before(reference, int(row), 1))
+
+    def follow(
+        self,
+        delay: DelayState,
+        reference: ReferenceState,
+        path: FilterState,
+        row: int,
+        shift: float,
+    ) -> None:
+        """A row's echo is later by so many samples from the next frame on; the path is as it was.
+
+        Only the reference moves, in what the filter remembers of it too.
+        """
+        frame, last = self._reference.frame, delay.cost.shape[1] - 1
+        before = round(float(reference.delay[row]) / frame)
+        reference.delay[row] = min(max(float(reference.delay[row]) + shift, 0.0), last * frame)
+        lags = round(float(reference.delay[row]) / frame) - before
+        if lags:
+            delay.cost[row] = np.roll(delay.cost[row], lags)
+            delay.candidate[row] = min(max(int(delay.candidate[row]) + lags, 0), last)
+        blocks = [self._before(reference, row, back) for back in range(self._kalman.partitions + 1)]
+        self._kalman.retell(path, row, np.stack(blocks))
 
     def judge(
         self,

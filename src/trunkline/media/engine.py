@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
 
-from .chain_bank import ChainBank
+from .chain_bank import ChainBank, ChainStages
 from .frames import frame_samples
 from .g711 import DECODE, ENCODE, Law
 from .jitter import JitterBank, Taken
 from .lane import Frame, JitterInlet, Lane, StreamInlet, Window
-from .lane_chain import LaneChains
+from .lane_chain import Came, LaneChains, Plan
 
 __all__ = ["PHASES", "TICK_SECONDS", "ActivityBank", "Engine"]
 
@@ -75,6 +75,14 @@ class _Shard:
     stream: list[Lane] = field(default_factory=list)
     rows: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
     ticks: int = 0
+    plan: Plan | None = None
+    """How its lanes with a chain are processed; None if there are none."""
+    stale: bool = False
+    """Whether a lane came, went or changed since the plan was made."""
+    sent: int = 0
+    """Timestamp of what is sent, while there is a plan: ticks that were left out count."""
+    at: float = 0.0
+    """When the last tick with a plan was."""
 
     def __len__(self) -> int:
         return len(self.packet) + len(self.stream)
@@ -85,8 +93,8 @@ class Engine:
 
     ``activity`` makes a voice-activity bank; it is called when the first ear
     asks for activity, so that a process that only relays never loads a model.
-    ``chain`` makes the chain of the lanes that ask for one (`Lane.chain`), as late: their
-    ears hear what a recogniser should, their taps what people should.
+    ``chain`` makes the banks for lanes that have a chain (`Lane.chain`): their ears hear what
+    a recogniser should, their taps what people should.
     ``on_fault`` is told when an ear, a tap or an outlet raises: a bug in one
     call's code must not cost the other calls of its phase their frame.
     """
@@ -97,7 +105,7 @@ class Engine:
         rate_hz: int = 8000,
         jitter: JitterBank | None = None,
         activity: Callable[[], ActivityBank] | None = None,
-        chain: Callable[[], ChainBank] | None = None,
+        chain: Callable[[int, ChainStages], ChainBank] = ChainBank,
         on_fault: Callable[[Lane, Exception], None] | None = None,
     ) -> None:
         self.rate_hz = rate_hz
@@ -106,8 +114,8 @@ class Engine:
         self._on_fault = on_fault
         self._activity: ActivityBank | None = None
         self._activity_rows: dict[Lane, int] = {}
-        self.chains = LaneChains(chain) if chain is not None else None
-        """The chains of lanes that asked for one; None if there is none to be had."""
+        self.chains = LaneChains(rate_hz, chain)
+        """The chains of lanes that have one."""
         self._frame = frame_samples(rate_hz)
         self._shards = [_Shard() for _ in range(PHASES)]
         self._silence = {
@@ -137,7 +145,7 @@ class Engine:
 
         Without a phase it goes to the least loaded one. Raises `UsageError`
         for another sample rate than the engine's, a lane opened twice, a row of
-        the jitter bank that is not open, a phase there is not, or a chain there is not.
+        the jitter bank that is not open, a phase there is not, or a chain that cannot be.
         """
         if lane.rate_hz != self.rate_hz:
             raise UsageError(f"this engine runs at {self.rate_hz} Hz, the lane at {lane.rate_hz}")
@@ -148,10 +156,7 @@ class Engine:
         if phase is None:
             phase = min(range(PHASES), key=lambda index: len(self._shards[index]))
         lane.phase = _checked(phase)
-        if lane.chain:
-            if self.chains is None:
-                raise UsageError(f"lane {lane.id} asks for a chain, this engine has none")
-            self.chains.open(lane)
+        self.chains.open(lane)
         self._place(lane)
         self._lanes.add(lane)
         lane.active = True
@@ -169,8 +174,7 @@ class Engine:
         row = self._activity_rows.pop(lane, None)
         if row is not None and self._activity is not None:
             self._activity.close(row)
-        if self.chains is not None:
-            self.chains.close(lane)
+        self.chains.close(lane)
         if isinstance(lane.inlet, JitterInlet):
             self.jitter.close(lane.inlet.row)
 
@@ -189,8 +193,23 @@ class Engine:
         lane.phase = phase
         self._place(lane)
 
+    def set_chain(self, lane: Lane, stages: ChainStages | None) -> None:
+        """Give a lane other stages, also in mid-call; None is none.
+
+        No frame is lost: the old chain is heard until the new one has filled (by as much as
+        it delays: 10 ms for each of echo and noise), then both are crossfaded over 10 ms.
+        Raises `UsageError` for stages that cannot be, and then nothing has changed.
+        """
+        if stages == lane.chain:
+            return
+        if lane.active:
+            self.chains.change(lane, stages)
+            self._shards[lane.phase].stale = True
+        lane.chain = stages
+
     def _place(self, lane: Lane) -> None:
         shard = self._shards[lane.phase]
+        shard.stale = True
         if isinstance(lane.inlet, JitterInlet):
             shard.packet.append(lane)
             shard.rows = np.append(shard.rows, lane.inlet.row).astype(np.intp)
@@ -199,6 +218,7 @@ class Engine:
 
     def _remove(self, lane: Lane) -> None:
         shard = self._shards[lane.phase]
+        shard.stale = True
         if isinstance(lane.inlet, JitterInlet):
             index = shard.packet.index(lane)
             del shard.packet[index]
@@ -272,11 +292,15 @@ class Engine:
             return
         shard.ticks += 1
         lanes = shard.packet + shard.stream
+        if shard.stale:
+            shard.plan, shard.stale = self.chains.plan(shard.packet, shard.stream), False
+        plan = shard.plan
         heard = self._hear(shard, now)
         for lane in lanes:
             if lane.draining and lane.active:
                 lane.drain(now)
         sent = self._speak(lanes, now)
+        shown: list[tuple[Lane, bytes]] = []
         # Foreign code runs before the first frame is taken or after the last has
         # been sent: an ear may clear or close any lane, and what it cleared is gone.
         for lane, came, left in zip(lanes, heard, sent, strict=True):
@@ -288,6 +312,8 @@ class Engine:
                 if left is not None:
                     lane.shown_later.append(left)
                 left = lane.shown_later.popleft()
+                if plan is not None:
+                    shown.append((lane, left))
             if lane.taps:
                 self._show(lane, came, left, now)
         for lane in lanes[shard.ticks % SECOND_TICKS :: SECOND_TICKS]:
@@ -298,8 +324,25 @@ class Engine:
                     lane.outlet.second(now)
             except Exception as error:  # noqa: BLE001 - see _fault
                 self._fault(lane, error)
+        if plan is not None:
+            self._tell_chains(shard, plan, sent, shown)
         if self._kicked:
             self.kick(now)
+
+    def _tell_chains(
+        self,
+        shard: _Shard,
+        plan: Plan,
+        sent: list[bytes | None],
+        shown: list[tuple[Lane, bytes]],
+    ) -> None:
+        """What left is what comes back as echo; what was sent ahead, when it is played."""
+        for lane, frame in shown:
+            sent[plan.lanes.index(lane)] = frame
+        if not shard.stale:
+            self.chains.tell(plan, sent)
+        else:
+            self.chains.tell_each(plan.lanes, sent)
 
     def _fault(self, lane: Lane, error: Exception) -> None:
         """One lane's code failed; the others go on."""
@@ -320,18 +363,14 @@ class Engine:
     def _hear(self, shard: _Shard, now: float) -> list[Frame | None]:
         """Take one frame from every inlet and let the ears hear it."""
         heard: list[Frame | None] = []
-        understood = heard
+        taken = None
         if shard.packet:
             taken = self.jitter.take(shard.rows, now)
             heard.extend(taken.pcm)
             self.frames_in += len(shard.packet)
-            if self.chains:
-                understood = self._clean(self.chains, shard.packet, heard, taken)
         if shard.stream:
-            streams = self._take_streams(shard.stream, now)
-            heard.extend(streams)
-            if understood is not heard:
-                understood.extend(streams)
+            heard.extend(self._take_streams(shard.stream, now))
+        understood = heard if shard.plan is None else self._clean(shard, heard, taken, now)
         listening = [
             (lane, frame)
             for lane, frame in zip(shard.packet + shard.stream, understood, strict=True)
@@ -343,17 +382,21 @@ class Engine:
         return heard
 
     def _clean(
-        self, chains: LaneChains, lanes: list[Lane], heard: list[Frame | None], taken: Taken
+        self, shard: _Shard, heard: list[Frame | None], taken: Taken | None, now: float
     ) -> list[Frame | None]:
         """Take echo and noise out of ``heard`` for people; gives what recognisers hear."""
-        understood = heard.copy()
-        try:
-            cleaned = chains.process(lanes, taken)
-        except Exception as error:  # noqa: BLE001 - see _fault
-            self._fault(next(lane for lane in lanes if lane.chain), error)
-            return understood
-        for index, people, recogniser in cleaned:
-            heard[index], understood[index] = people, recogniser
+        plan = shard.plan
+        assert plan is not None
+        # The clock leaves out ticks it is too late for, and so do the timestamps of what is sent.
+        left_out = max(0, round((now - shard.at) / TICK_SECONDS) - 1)
+        shard.sent += self._frame * (1 + left_out)
+        shard.at = now
+        came = None
+        if taken is not None:
+            ahead = self.jitter.positions(shard.rows) - shard.sent
+            came = Came(taken.pcm, taken.kind, ahead)
+        understood, over = self.chains.process(plan, heard, came, self._fault)
+        shard.stale |= over
         return understood
 
     def _deliver(self, listening: list[tuple[Lane, Frame]], now: float) -> None:
@@ -441,7 +484,7 @@ class Engine:
         After a stall the backlog must not stay as delay. Ears hear it early;
         taps are told that it is late, so that recordings stay aligned.
         """
-        late: list[tuple[Lane, Frame]] = []
+        late: list[tuple[Lane, Frame, Frame]] = []
         for lane in lanes:
             inlet = lane.inlet
             if not isinstance(inlet, StreamInlet):
@@ -457,10 +500,10 @@ class Engine:
                 continue
             inlet.frames.popleft()
             inlet.seconds_behind = 0
-            late.append((lane, frame))
+            late.append((lane, *self.chains.late(lane, frame)))
         self.frames_in += len(late)
-        self._deliver(late, now)
-        for lane, frame in late:
+        self._deliver([(lane, understood) for lane, _, understood in late], now)
+        for lane, frame, _ in late:
             for tap in tuple(lane.taps):
                 try:
                     tap.late(frame, now)

@@ -527,6 +527,10 @@ class JitterBank:
         self._settled(row)
         return int(self._state.read[row] - self._state.offset[row])
 
+    def positions(self, rows: _Rows) -> NDArray[np.int64]:
+        """Where each row's next frame begins, in samples that count on through restarts."""
+        return self._state.read[rows]
+
     def reception(self, row: int) -> ReceptionCounters | None:
         """What to report of the row's present source; None before its first packet."""
         self._settled(row)

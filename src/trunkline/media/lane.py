@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .chain_bank import ChainStages
 from .frames import FRAME_MS, frame_samples
 from .g711 import Law
 from .playout import Playout
@@ -231,7 +232,7 @@ class Lane:
         far_buffer_ms: int = 60,
         playout_limit_ms: int = 60_000,
         live: bool = False,
-        chain: bool = False,
+        chain: ChainStages | None = None,
     ) -> None:
         self.id = id
         self.rate_hz = rate_hz
@@ -247,7 +248,7 @@ class Lane:
         self.wants_activity = 0
         """How many ears asked for voice activity."""
         self.chain = chain
-        """Whether its audio goes through the engine's chain; as it is when it is opened."""
+        """Which stages its audio goes through; `Engine.set_chain` changes it once it is open."""
         self.active = False
         """True while the engine drives it."""
         self.on_fault: Callable[[Lane, Exception], None] | None = None

@@ -12,6 +12,7 @@ import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from trunkline.calls.audio import AudioDefaults, AudioPath
 from trunkline.calls.keeper import Keeper
 from trunkline.calls.recording import Recorder
 from trunkline.calls.records import RecordStore
@@ -19,7 +20,7 @@ from trunkline.calls.switchboard import Listener, OutboundPolicy, Switchboard
 from trunkline.media.engine import ActivityBank, Engine
 from trunkline.media.jitter import JitterBank, JitterSettings
 from trunkline.media.lane import Lane
-from trunkline.settings import Settings, is_loopback
+from trunkline.settings import Audio, Settings, is_loopback
 from trunkline.speech import registry
 from trunkline.transports.media_thread import MediaThread
 from trunkline.transports.rtp_socket import RtpPoller, RtpPorts
@@ -99,6 +100,7 @@ class Node:
         self._listeners = tuple(listeners)
         self.engines = SpeechEngines(settings)
         """What agents of this node hear, think and speak with."""
+        self._audio = audio_defaults(settings.audio)
         self._running: _Running | None = None
         self.ports = Ports(0, 0)
         self.ready = asyncio.Event()
@@ -151,6 +153,12 @@ class Node:
         engine = Engine(
             jitter=JitterBank(8000, jitter), activity=self._activity, on_fault=_report_fault
         )
+        # Made now: a first call must not wait for it, and what is missing shows at once.
+        for path in (self._audio.agent, self._audio.relay):
+            if (stages := path.stages()) is not None:
+                engine.chains.keep(stages)
+        for path in self._audio.trunks.values():
+            path.stages()
         return MediaThread(engine, asyncio.get_running_loop())
 
     def _make_activity(self) -> ActivityBank:
@@ -185,6 +193,7 @@ class Node:
             ),
             host=self.engines.host,
             voice=lambda: self.engines.tts,
+            audio=self._audio,
         )
         if self._with_streams:
             running.streams = await media.run_async(lambda: self._open_streams(media))
@@ -264,6 +273,21 @@ class Node:
         if running.records is not None:
             await asyncio.to_thread(running.records.close)
         gc.unfreeze()
+
+
+def audio_defaults(audio: Audio) -> AudioDefaults:
+    """What the settings say is done with the audio of calls."""
+    strength = audio.noise_reduction_strength
+    return AudioDefaults(
+        agent=AudioPath(
+            audio.agent_echo, audio.agent_noise, strength, audio.agent_recogniser_noise
+        ),
+        relay=AudioPath(audio.relay_echo, audio.relay_noise, strength, False),
+        trunks={
+            name: AudioPath(trunk.echo, trunk.noise, trunk.strength, trunk.recogniser_noise)
+            for name, trunk in audio.trunks.items()
+        },
+    )
 
 
 def _allow_open_files() -> None:

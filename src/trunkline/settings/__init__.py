@@ -27,6 +27,7 @@ from .tree import (
     Sip,
     Speech,
     Streams,
+    TrunkAudio,
     Turns,
 )
 
@@ -47,6 +48,7 @@ __all__ = [
     "Sip",
     "Speech",
     "Streams",
+    "TrunkAudio",
     "Turns",
     "check",
     "config_files",

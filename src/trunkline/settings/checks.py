@@ -30,6 +30,7 @@ def problems(settings: Settings) -> Iterator[str]:
     yield from _exposed(settings)
     yield from _media(settings)
     yield from _audio(settings)
+    yield from _trunks(settings)
     yield from _streams(settings)
     yield from _addresses(settings)
     yield from _keys(settings)
@@ -94,6 +95,19 @@ def _audio(settings: Settings) -> Iterator[str]:
             f" between jitter_buffer_min_ms ({audio.jitter_buffer_min_ms})"
             f" and jitter_buffer_max_ms ({audio.jitter_buffer_max_ms})"
         )
+
+
+def _trunks(settings: Settings) -> Iterator[str]:
+    accounts = {*settings.sip.accounts, settings.outbound.username} - {""}
+    for name in settings.audio.trunks:
+        numeric = "/" in name or not name.strip("0123456789.")
+        if name in accounts or ("." in name and not numeric):
+            continue
+        try:
+            ip_network(name)
+        except ValueError as error:
+            advice = "write an account of sip.accounts, an address, or a network (203.0.113.0/24)"
+            yield f'audio.trunks."{name}": {error}; {advice}'
 
 
 def _streams(settings: Settings) -> Iterator[str]:

@@ -110,6 +110,8 @@ def accepts(kind: Any) -> str:
     if origin is Annotated:
         base, *rest = get_args(kind)
         return accepts(base) + "".join(_range(meta) for meta in rest if isinstance(meta, Meta))
+    if _is_section(kind):
+        return f"a table of {', '.join(item.name for item in fields(kind))}"
     if origin is Literal:
         return "one of " + ", ".join(f'"{value}"' for value in get_args(kind))
     if origin is tuple:

@@ -6,10 +6,10 @@ where it stands and what is accepted. Secrets appear in no message.
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -19,7 +19,7 @@ from trunkline.errors import ConfigError
 
 from .keys import Key, accepts, closest, keys, sections
 from .secret import Secret
-from .tree import Audio, Settings
+from .tree import CHAIN_NAMES, Audio, Settings
 
 __all__ = ["LOCAL_FILE", "PREFIX", "SYSTEM_FILE", "Loaded", "config_files", "load"]
 
@@ -160,7 +160,7 @@ def _from_plain_names(environ: Mapping[str, str]) -> dict[str, _Given]:
     return {
         path: _Given(key, environ[name], f"env {name}", text=True)
         for path, key in keys().items()
-        if key.owner is Audio and (name := key.name.upper()) in environ
+        if key.owner is Audio and key.name in CHAIN_NAMES and (name := key.name.upper()) in environ
     }
 
 
@@ -207,8 +207,37 @@ def _parse(text: str, key: Key) -> object:
 
 
 def _refused(item: _Given) -> ConfigError:
+    inner = next(_inside(item), None)
+    if inner is not None:
+        return ConfigError(f"{item.origin}: {inner}")
     shown = "" if item.key.secret else f" is {str(item.value)[:60]!r} but"
     return ConfigError(f"{_place(item)}{shown} must be {accepts(item.key.type)}")
+
+
+def _inside(item: _Given) -> Iterator[str]:
+    """What is wrong in a table of tables, with its place."""
+    arguments = get_args(item.key.type)
+    owner = arguments[-1] if arguments else None
+    if not (isinstance(owner, type) and issubclass(owner, Struct)):
+        return
+    known = {one.name: one.type for one in fields(owner)}
+    tables = item.value if isinstance(item.value, Mapping) else {}
+    for name, table in tables.items():
+        path = f'{item.key.path}."{name}"'
+        for key, value in table.items() if isinstance(table, Mapping) else ():
+            if key not in known:
+                yield f"there is no key {path}.{key}; there are {', '.join(known)}"
+                continue
+            try:
+                msgspec.convert(value, known[key])
+            except msgspec.ValidationError:
+                accepted = " or ".join(accepts(one) for one in _either(known[key]))
+                yield f"{path}.{key} is {str(value)[:60]!r} but must be {accepted}"
+
+
+def _either(kind: Any) -> tuple[Any, ...]:
+    """The types that a setting may have, None aside."""
+    return tuple(one for one in get_args(kind) if one is not type(None))
 
 
 def _place(item: _Given) -> str:

@@ -21,6 +21,7 @@ __all__ = ["Shown", "sample", "show", "toml_value"]
 _WIDTH = 96
 _PLAIN = {"text", "a path", "true or false"}  # the value shown says as much
 _EXAMPLES = {
+    "audio.trunks": '"203.0.113.0/24" = { echo = "off", noise = "logmmse" }',
     "sip.accounts": 'alice = "file:/run/secrets/alice"',
     "speech.activity_options": "option = 1",
     "speech.stt_options": 'url = "http://127.0.0.1:8000/v1"',
@@ -81,6 +82,9 @@ def toml_value(value: object) -> str:
     if isinstance(value, Mapping):
         inner = ", ".join(f"{_quoted(name)} = {toml_value(item)}" for name, item in value.items())
         return "{ " + inner + " }" if inner else "{}"
+    if isinstance(value, Struct):
+        given = {one: getattr(value, one) for one in value.__struct_fields__}
+        return toml_value({one: item for one, item in given.items() if item is not None})
     if isinstance(value, str | Path):
         return _quoted(str(value))
     raise TypeError(f"no TOML for {type(value).__name__}")

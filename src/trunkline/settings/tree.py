@@ -7,13 +7,14 @@ above its line. Frozen; built once at the edge and passed down in parts.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
 from .secret import Secret
 
 __all__ = [
+    "CHAIN_NAMES",
     "LLM",
     "Agent",
     "Audio",
@@ -28,6 +29,7 @@ __all__ = [
     "Sip",
     "Speech",
     "Streams",
+    "TrunkAudio",
     "Turns",
 ]
 
@@ -101,14 +103,47 @@ class Media(Struct, frozen=True, kw_only=True):
     """Hang up when no packet has come for this long; 0 never does. A held call waits."""
 
 
-class Audio(Struct, frozen=True, kw_only=True):
-    """The audio chain for your own pipelines (`trunkline.media.Chain`).
+Echo = Literal["kalman", "nlms", "speex", "aec3", "off"]
+"""A canceller: the first two are ours, the next two need their libraries."""
+Noise = Literal["logmmse", "spectral", "rnnoise", "webrtc", "noisereduce", "off"]
+"""A suppressor: the first two are ours, the others need their libraries."""
 
-    The node's calls have the jitter buffer of [media] and no other stage. Each of these is
-    also read from the environment by its name in capitals, as in ENABLE_JITTER_BUFFER=false;
-    TRUNKLINE_AUDIO__ENABLE_JITTER_BUFFER goes before that.
+
+class TrunkAudio(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is done with the audio of calls from and to one trunk; what is left out is not."""
+
+    echo: Echo | None = None
+    """Which canceller, instead of agent_echo and relay_echo."""
+    noise: Noise | None = None
+    """Which suppressor, instead of agent_noise and relay_noise."""
+    strength: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """How much of the noise goes, instead of noise_reduction_strength."""
+    recogniser_noise: bool | None = None
+    """Instead of agent_recogniser_noise."""
+
+
+class Audio(Struct, frozen=True, kw_only=True):
+    """What is done with the audio of calls, after the jitter buffer of [media].
+
+    agent_* is for calls with an agent on them, relay_* for all others (a stream to a bot, an
+    echo, a recording); what a page in a browser sends is left alone, the browser has done it.
+    Routes and calls say otherwise in Python (AudioPath). The other settings are those of the
+    chain for your own pipelines (`trunkline.media.Chain`), and only noise_reduction_strength
+    counts for calls too. Each of those is also read from the environment by its name in
+    capitals, as in ENABLE_JITTER_BUFFER=false; TRUNKLINE_AUDIO__ENABLE_JITTER_BUFFER goes
+    before that.
     """
 
+    agent_echo: Echo = "kalman"
+    """Which canceller keeps an agent from hearing itself. Adds 10 ms."""
+    agent_noise: Noise = "off"
+    """Which suppressor takes steady noise out, for recordings and people. Adds 10 ms."""
+    agent_recogniser_noise: bool = False
+    """Whether the agent's recogniser hears audio without noise too; it mostly costs words."""
+    relay_echo: Echo = "off"
+    """Which canceller calls without an agent have."""
+    relay_noise: Noise = "off"
+    """Which suppressor they have."""
     enable_echo_cancellation: bool = True
     """Take the echo of what was sent out of what comes."""
     enable_noise_reduction: bool = True
@@ -133,6 +168,22 @@ class Audio(Struct, frozen=True, kw_only=True):
     """The most audio that waits to be read, in either direction; then the oldest goes."""
     max_audio_latency_ms: Annotated[int, Meta(ge=20, le=60_000)] = 200
     """Latency beyond this is reported as unhealthy."""
+    trunks: Mapping[str, TrunkAudio] = field(default_factory=dict)
+    """Trunks whose calls are treated otherwise, by an account of sip.accounts, an address or
+    a network."""
+
+    @property
+    def chain(self) -> dict[str, Any]:
+        """The settings of `trunkline.media.ChainSettings`, by their names."""
+        return {name: getattr(self, name) for name in CHAIN_NAMES}
+
+
+CHAIN_NAMES = tuple(
+    name
+    for name in Audio.__struct_fields__
+    if not name.startswith(("agent_", "relay_")) and name != "trunks"
+)
+"""Those of [audio] that audio pipelines have always had, under the same names."""
 
 
 class Streams(Struct, frozen=True, kw_only=True):

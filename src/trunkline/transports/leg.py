@@ -43,6 +43,10 @@ class Party:
     """The called number or address: what routes are matched against."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """SIP headers, or a media stream's custom parameters."""
+    account: str = ""
+    """The account that the two ends proved, of a SIP call: theirs, or ours with them."""
+    host: str = ""
+    """Where a SIP call came from (an address), or goes to."""
 
 
 @dataclass(frozen=True, slots=True)

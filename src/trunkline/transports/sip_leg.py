@@ -93,7 +93,11 @@ class SipLeg:
         self.id = session.id
         self.direction: Direction = session.direction
         self.party = Party(
-            _number(session.from_.uri), _number(_called(session)), dict(session.headers.items())
+            _number(session.from_.uri),
+            _number(_called(session)),
+            dict(session.headers.items()),
+            account=session.username,
+            host=_far_host(session),
         )
         self._events = events(self)
         # An outbound leg has both from the start: its INVITE offered them.
@@ -443,6 +447,16 @@ class SipLeg:
 def _called(session: Session) -> str:
     """Who is called: the Request-URI, which proxies rewrite, rather than To."""
     return session.request.uri if session.direction == "inbound" else session.to.uri
+
+
+def _far_host(session: Session) -> str:
+    """Where an inbound call came from, or an outbound one goes to."""
+    if session.source is not None:
+        return session.source[0]
+    try:
+        return Uri.parse(session.request.uri).host
+    except ParseError:
+        return ""
 
 
 def _number(uri: str) -> str:
