@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from trunkline.errors import UsageError
 from trunkline.media import Chain, ChainSettings
 
+from .echo_calls import echo_of, speechlike
+
 RATE = 8000
 FRAME = 160
 TICK = 0.02
@@ -450,3 +452,27 @@ def test_no_packet_raises(packets: list[tuple[int, float, int, int | None]]) -> 
         assert out is None or (out.dtype == np.int16 and out.size % FRAME == 0)
     chain.metrics()
     chain.health()
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 16000])
+def test_an_echo_is_cancelled_although_the_jitter_buffer_moves_it(rate_hz: int) -> None:
+    rng = np.random.default_rng(1)
+    far = speechlike(rng, 10.0, rate_hz)
+    near = echo_of(rng, far, rate_hz=rate_hz)
+    settings = ChainSettings(enable_noise_reduction=False)
+    chain, plain_one = Chain(rate_hz, settings), Chain(rate_hz, settings, echo="off")
+    frames = [audio.reshape(-1, rate_hz // 50) for audio in (far, near)]
+    trace = sorted((n * TICK + rng.exponential(0.03), n) for n in range(len(frames[0])))
+    heard: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    for tick, sent in enumerate(frames[0]):
+        for one, out in zip((chain, plain_one), heard, strict=True):
+            one.sent(sent, tick * TICK)
+            for time, number in trace:
+                if tick * TICK - TICK < time <= tick * TICK:
+                    one.process_input(frames[1][number], number, time)
+            while (chunk := one.read_input(tick * TICK)) is not None:
+                out.append(chunk.audio)
+    assert chain.metrics().jitter == plain_one.metrics().jitter
+    assert chain.metrics().jitter.stretched_frames > 3  # type: ignore[union-attr]
+    left, echo = (np.concatenate(out)[5 * rate_hz :] for out in heard)
+    assert 10 * np.log10(np.mean(echo**2) / np.mean(left**2)) > 14

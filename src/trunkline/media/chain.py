@@ -105,6 +105,9 @@ class Chain:
         self._next: float | None = None
         self._sequence = -1
         self._far_until = _NEVER
+        # Ticks so far, and how far what was heard last is ahead of them, in samples.
+        self._ticks = 0
+        self._ahead: int | None = None
         self._heard = False
         self._quiet = 0
         self._skipped = self._far_dropped = 0
@@ -283,25 +286,48 @@ class Chain:
         assert self._next is not None
         self._next += frames * _TICK_SECONDS
         self._skipped += frames
+        self._ticks += frames
 
     def _play(self, jitter: JitterBuffer, due: float) -> Audio | None:
         """The frame of one tick; None before the first audio."""
+        ahead = jitter.position - self._ticks * self.frame_samples
+        self._ticks += 1
         frame, _ = as_float(jitter.take(due))
         made_up = jitter.kind in (Kind.SILENT, Kind.CONCEALED)
         self._heard |= not made_up
-        return self._clean(frame, due, made_up=made_up, waited_ms=jitter.statistics.delay_ms)
+        later = 0 if made_up else self._moved(ahead)
+        waited_ms = jitter.statistics.delay_ms
+        return self._clean(frame, due, made_up=made_up, waited_ms=waited_ms, later=later)
+
+    def _moved(self, ahead: int) -> int:
+        """By how many samples the echo is later than in the frame heard before.
+
+        A jitter buffer that stretches, leaves out or adds audio moves the echo in it; what
+        jumps further than half a second is another source.
+        """
+        later = 0 if self._ahead is None else self._ahead - ahead
+        self._ahead = ahead
+        return later if abs(later) <= self.rate_hz // 2 else 0
 
     def _clean(
-        self, frame: _Frame, now: float, *, made_up: bool, waited_ms: float = 0.0
+        self,
+        frame: _Frame,
+        now: float,
+        *,
+        made_up: bool,
+        waited_ms: float = 0.0,
+        later: int = 0,
     ) -> Audio | None:
         """One frame through the stages and into the buffer."""
+        changed = self._jitter is not None and self._jitter.kind is not Kind.PLAYED
         far = self._played(now)
         people = self._bank.process(
             frame[np.newaxis],
             self._rows,
             None if far is None else far[np.newaxis],
-            np.array([made_up]),
+            np.array([changed]),
             np.array([self._quiet > 0 and not made_up]),
+            np.array([later]) if later else None,
         ).people[0]
         if self._jitter is not None and not self._heard:
             return None

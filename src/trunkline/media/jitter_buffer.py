@@ -119,6 +119,11 @@ class JitterBuffer:
         self._forget()
 
     @property
+    def position(self) -> int:
+        """Where the next frame begins, in samples that count on through restarts."""
+        return int(self._bank.positions(self._rows)[0])
+
+    @property
     def statistics(self) -> JitterStatistics:
         """Losses, delay, jitter and what was done about them."""
         return self._bank.statistics(self._row)
