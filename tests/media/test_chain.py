@@ -172,6 +172,31 @@ def test_after_a_stall_what_is_old_is_skipped_and_the_delay_goes_back() -> None:
     assert len(chain.input) <= chain.input.capacity
 
 
+def test_who_reads_a_frame_a_tick_gets_over_a_short_stall() -> None:
+    chain = Chain(RATE, plain(enable_jitter_buffer=True))
+    latency = []
+    for number in range(300):
+        now = number * TICK
+        chain.process_input(ramp(number), number, now)
+        if not 100 <= number < 112:
+            chain.read_input(now)
+        latency.append(chain.metrics().input.buffered_ms)
+    assert max(latency) >= 220
+    assert max(latency[220:]) <= 40
+    assert 9 <= chain.metrics().skipped <= 13
+
+
+def test_who_reads_all_there_is_now_and_then_loses_nothing() -> None:
+    chain = Chain(RATE, plain(enable_jitter_buffer=True))
+    read = 0
+    for number in range(600):
+        chain.process_input(ramp(number), number, number * TICK)
+        while number % 20 == 19 and chain.read_input(number * TICK) is not None:
+            read += 1
+    assert chain.metrics().skipped == 0
+    assert read > 580
+
+
 def test_noise_is_learnt_from_what_is_said_to_be_noise() -> None:
     for jitter in (False, True):
         learnt = Chain(RATE, plain(enable_noise_reduction=True, enable_jitter_buffer=jitter))

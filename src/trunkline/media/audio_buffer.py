@@ -170,9 +170,14 @@ class AudioBuffer:
         self._oldest = (self._oldest + 1) % self.capacity
         self._count -= 1
 
-    def clear(self) -> int:
-        """Drop what waits, as after an interruption; how many chunks that were."""
-        dropped, self._count = self._count, 0
+    def clear(self, keep: int = 0) -> int:
+        """Drop what waits, as after an interruption; how many chunks that were.
+
+        ``keep``: how many of the newest stay.
+        """
+        dropped = max(0, self._count - max(0, keep))
+        self._oldest = (self._oldest + dropped) % self.capacity
+        self._count -= dropped
         return dropped
 
     def reset(self) -> None:

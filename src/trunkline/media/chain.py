@@ -22,7 +22,7 @@ from .audio_buffer import AudioBuffer, AudioChunk
 from .chain_bank import ChainBank, ChainStages, EchoFactory, StageFactory
 from .chain_state import ChainHealth, ChainMetrics, ChainSettings, judged
 from .echo import EchoStage
-from .frames import FRAME_MS, Audio, FitCounts, as_float, as_given, fit
+from .frames import FRAME_MS, FRAMES_PER_SECOND, Audio, FitCounts, as_float, as_given, fit
 from .jitter import Kind
 from .jitter_buffer import JitterBuffer
 from .onward import OnwardClock
@@ -105,6 +105,7 @@ class Chain:
         self._next: float | None = None
         self._sequence = -1
         self._far_until = _NEVER
+        self._forget_reads()
         # Ticks so far, and how far what was heard last is ahead of them, in samples.
         self._ticks = 0
         self._ahead: int | None = None
@@ -171,7 +172,27 @@ class Chain:
         """
         now = self._clock(now)
         self._run(now)
-        return self.input.read(now)
+        chunk = self.input.read(now)
+        self._catch_up()
+        return chunk
+
+    def _catch_up(self) -> None:
+        """Let go of frames that waited through a second of reads: they are latency alone.
+
+        Whoever reads a frame a tick would never be rid of what a stall left behind.
+        """
+        self._spare = min(self._spare, len(self.input))
+        self._reads += 1
+        if self._reads < FRAMES_PER_SECOND:
+            return
+        if self._spare > 1:
+            self._skipped += self.input.clear(keep=len(self.input) - self._spare + 1)
+        self._forget_reads()
+
+    def _forget_reads(self) -> None:
+        # The fewest frames that reads of late left behind, and how many reads that is of.
+        self._spare: int = self.input.capacity
+        self._reads: int = 0
 
     # -- what is sent --------------------------------------------------------------------
 

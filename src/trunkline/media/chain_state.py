@@ -94,7 +94,8 @@ class ChainMetrics:
     faults: int
     """Packets and frames with something in them that is no audio."""
     skipped: int
-    """Frames nobody asked for in time: after a stall they are not made up for."""
+    """Frames nobody asked for in time: after a stall they are not made up for, and let go of
+    where they would only make all that follows late."""
     far_waiting: int
     """Frames sent that the far end is still playing, as far as is known."""
     far_dropped: int
