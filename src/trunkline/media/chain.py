@@ -105,7 +105,8 @@ class Chain:
         self._next: float | None = None
         self._sequence = -1
         self._far_until = _NEVER
-        self._forget_reads()
+        # The fewest frames that reads of late left behind, and how many reads that is of.
+        self._spare, self._reads = self.input.capacity, 0
         # Ticks so far, and how far what was heard last is ahead of them, in samples.
         self._ticks = 0
         self._ahead: int | None = None
@@ -187,12 +188,7 @@ class Chain:
             return
         if self._spare > 1:
             self._skipped += self.input.clear(keep=len(self.input) - self._spare + 1)
-        self._forget_reads()
-
-    def _forget_reads(self) -> None:
-        # The fewest frames that reads of late left behind, and how many reads that is of.
-        self._spare: int = self.input.capacity
-        self._reads: int = 0
+        self._spare, self._reads = self.input.capacity, 0
 
     # -- what is sent --------------------------------------------------------------------
 
