@@ -173,7 +173,7 @@ class JitterBank:
 
     # -- rows ----------------------------------------------------------------------------
 
-    def open(self, law: Law) -> int:
+    def open(self, law: Law = Law.ULAW) -> int:
         """A row for a new leg; the bank grows by doubling and rows keep their numbers."""
         return self._state.open(law)
 
