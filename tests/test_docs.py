@@ -226,6 +226,18 @@ def test_a_snippet_with_a_switchboard_runs(snippet: Snippet) -> None:
     assert isinstance(namespace["board"], trunkline.Switchboard)
 
 
+@pytest.mark.parametrize(
+    "snippet",
+    [one for one in snippets("python") if one.page.name == "audio-classes.md"],
+    ids=str,
+)
+def test_an_example_of_an_audio_class_runs(snippet: Snippet) -> None:
+    try:
+        exec(compile(snippet.text, str(snippet), "exec"), {"__name__": "snippet"})
+    except trunkline.MissingDependencyError as error:
+        pytest.skip(str(error))
+
+
 def test_the_readmes_program_is_the_example() -> None:
     shop = (ROOT / "examples/shop.py").read_text(encoding="utf-8")
     program = next(one.text for one in snippets("python") if one.page.name == "README.md")

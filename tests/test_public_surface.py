@@ -42,17 +42,18 @@ SURFACE: dict[str, str] = {
         main
     """,
     "trunkline.media": """
-        ActivityBank AudioBuffer AudioChunk Boundaries Branches BufferMetrics Bypass Chain
+        ActivityBank Audio AudioBuffer AudioChunk Boundaries Branches BufferMetrics Bypass Chain
         ChainBank ChainHealth ChainMetrics ChainRow ChainSettings ChainStages Codec Concealer
         ConcealmentBank ConcealmentStatistics Datagram Decoder DtmfDigit DtmfReceiver DtmfSender
         ECHO_CANCELLERS Ear EchoAlignment EchoCanceller EchoStage EchoStatistics Encoder Engine
         FRAMES_PER_SECOND FRAME_MS FillSource Filled G711 G722 G722DecoderBank G722EncoderBank
         HeaderExtension Heard JitterBank JitterBuffer JitterInlet JitterSettings
-        JitterStatistics KalmanEcho L16 Lane Law MalformedAudioError MalformedMediaError
+        JitterStatistics KalmanEcho Kind L16 Lane Law MalformedAudioError MalformedMediaError
         MalformedRtcpError MalformedRtpError NlmsEcho NoEcho NoiseBank NoiseSettings
         NoiseStatistics NoiseSuppressor OpusBandwidth OpusMode OpusPacket Outlet PHASES
         PacketDecoder Playout QUIETEST_DBOV RandomBits ReceptionCounters ResampledCodec
-        Resampler RtcpCompound RtcpSession RtpPacket RtpSender SegmentSettings SegmenterBank
+        ResampledEcho Resampler RtcpCompound RtcpSession RtpPacket RtpSender SegmentSettings
+        SegmenterBank
         SpeechBoundary SpeechSegmenter Stage StreamInlet StreamResampler TICK_SECONDS Tap
         WavError Window classify create_echo frame_samples level_dbov levels_dbov noise_stage
         silence to_float to_int16
@@ -77,7 +78,8 @@ SURFACE: dict[str, str] = {
     """,
     "trunkline.speech": """
         Activity ActivityBank Detection Finished Grammar GrammarError LanguageModel Message
-        ModelFailed Pcm Piece Recognition RecognitionFailed Role SpeechError SpeechToText
+        ModelFailed Opus OpusLibrary OpusSettings Pcm Piece Recognition RecognitionFailed Role
+        SpeechDetector SpeechError SpeechToText
         Spotter SynthesisFailed TextDelta TextToSpeech ToolCall ToolSpec Transcript
         UnknownEngine UnknownWords Usage WakeWord create names register
     """,

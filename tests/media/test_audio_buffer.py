@@ -188,9 +188,25 @@ def test_clearing_drops_the_audio_and_resetting_the_counts_too() -> None:
     assert (metrics.written, metrics.padded, metrics.average_latency_ms) == (0, 0, 0)
 
 
+def test_clearing_may_keep_the_newest() -> None:
+    buffer = AudioBuffer(duration_ms=100)
+    for number in range(7):
+        buffer.write(np.full(160, number, np.int16), 0.0)
+    assert buffer.clear(keep=9) == 0
+    assert buffer.clear(keep=2) == 3
+    chunks = [buffer.read(0.0), buffer.read(0.0), buffer.read(0.0)]
+    assert [None if one is None else int(one.audio[0]) for one in chunks] == [5, 6, None]
+    assert buffer.clear(keep=-1) == 0
+
+
 @pytest.mark.parametrize(
     "wrong",
-    [np.zeros(160), np.zeros(160, np.int32), np.zeros((2, 160), np.int16), np.array("x")],
+    [
+        np.zeros(160, np.uint16),
+        np.zeros(160, np.int32),
+        np.zeros((2, 160), np.int16),
+        np.array("x"),
+    ],
     ids=str,
 )
 def test_other_audio_is_refused_and_changes_nothing(wrong: np.ndarray) -> None:

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from trunkline.errors import UsageError
 from trunkline.media import Chain, ChainSettings
 
+from .echo_calls import echo_of, speechlike
+
 RATE = 8000
 FRAME = 160
 TICK = 0.02
@@ -117,7 +119,8 @@ def test_packets_of_any_length_are_taken_with_their_timestamps() -> None:
     heard = np.concatenate(got)
     assert heard.size % FRAME == 0
     assert np.array_equal(heard, audio[: heard.size])
-    assert chain.metrics().resized == 0
+    metrics = chain.metrics()
+    assert (metrics.padded, metrics.truncated) == (0, 0)
 
 
 def test_audio_of_another_length_is_padded_or_cut_and_counted() -> None:
@@ -126,7 +129,8 @@ def test_audio_of_another_length_is_padded_or_cut_and_counted() -> None:
         for number, size in enumerate((FRAME, 100, 0, 400)):
             out = chain.process_input(np.ones(size, np.int16), number, number * TICK)
             assert out is None or out.size % FRAME == 0
-        assert chain.metrics().resized == 3
+        metrics = chain.metrics()
+        assert (metrics.padded, metrics.truncated) == (2, 1)
 
 
 def test_a_lost_packet_is_concealed_when_nothing_comes() -> None:
@@ -168,6 +172,31 @@ def test_after_a_stall_what_is_old_is_skipped_and_the_delay_goes_back() -> None:
     assert len(chain.input) <= chain.input.capacity
 
 
+def test_who_reads_a_frame_a_tick_gets_over_a_short_stall() -> None:
+    chain = Chain(RATE, plain(enable_jitter_buffer=True))
+    latency = []
+    for number in range(300):
+        now = number * TICK
+        chain.process_input(ramp(number), number, now)
+        if not 100 <= number < 112:
+            chain.read_input(now)
+        latency.append(chain.metrics().input.buffered_ms)
+    assert max(latency) >= 220
+    assert max(latency[220:]) <= 40
+    assert 9 <= chain.metrics().skipped <= 13
+
+
+def test_who_reads_all_there_is_now_and_then_loses_nothing() -> None:
+    chain = Chain(RATE, plain(enable_jitter_buffer=True))
+    read = 0
+    for number in range(600):
+        chain.process_input(ramp(number), number, number * TICK)
+        while number % 20 == 19 and chain.read_input(number * TICK) is not None:
+            read += 1
+    assert chain.metrics().skipped == 0
+    assert read > 580
+
+
 def test_noise_is_learnt_from_what_is_said_to_be_noise() -> None:
     for jitter in (False, True):
         learnt = Chain(RATE, plain(enable_noise_reduction=True, enable_jitter_buffer=jitter))
@@ -203,7 +232,7 @@ def test_audio_to_be_sent_is_cut_into_frames() -> None:
     assert frames[3] is None
     assert np.array_equal(audio[:400], np.arange(1, 401))
     assert not audio[400:].any()
-    assert chain.metrics().resized == 1
+    assert chain.metrics().padded == 1
     assert chain.process_output(np.zeros(0, np.float32), 0.0)
 
 
@@ -379,7 +408,11 @@ def test_a_reset_chain_is_a_new_one() -> None:
 
 def test_what_is_no_audio_and_no_time_is_refused() -> None:
     chain = Chain(RATE)
-    for bad in (np.zeros((2, FRAME), np.int16), np.zeros(FRAME), np.zeros(FRAME, np.uint8)):
+    for bad in (
+        np.zeros((2, FRAME), np.int16),
+        np.zeros(FRAME, np.int32),
+        np.zeros(FRAME, np.uint8),
+    ):
         with pytest.raises(UsageError):
             chain.process_input(bad, 0, 0.0)
         with pytest.raises(UsageError):
@@ -396,8 +429,8 @@ def test_what_is_no_audio_and_no_time_is_refused() -> None:
 
 
 def test_a_stage_that_does_not_suit_is_refused() -> None:
-    with pytest.raises(UsageError, match="8000 or 16000"):
-        Chain(24_000)
+    with pytest.raises(UsageError, match="whole samples"):
+        Chain(11_025)
     with pytest.raises(UsageError, match="no echo canceller is called 'best'"):
         Chain(RATE, echo="best")
     assert Chain(24_000, plain(enable_noise_reduction=True)).frame_samples == 480
@@ -444,3 +477,27 @@ def test_no_packet_raises(packets: list[tuple[int, float, int, int | None]]) -> 
         assert out is None or (out.dtype == np.int16 and out.size % FRAME == 0)
     chain.metrics()
     chain.health()
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 16000])
+def test_an_echo_is_cancelled_although_the_jitter_buffer_moves_it(rate_hz: int) -> None:
+    rng = np.random.default_rng(1)
+    far = speechlike(rng, 10.0, rate_hz)
+    near = echo_of(rng, far, rate_hz=rate_hz)
+    settings = ChainSettings(enable_noise_reduction=False)
+    chain, plain_one = Chain(rate_hz, settings), Chain(rate_hz, settings, echo="off")
+    frames = [audio.reshape(-1, rate_hz // 50) for audio in (far, near)]
+    trace = sorted((n * TICK + rng.exponential(0.03), n) for n in range(len(frames[0])))
+    heard: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    for tick, sent in enumerate(frames[0]):
+        for one, out in zip((chain, plain_one), heard, strict=True):
+            one.sent(sent, tick * TICK)
+            for time, number in trace:
+                if tick * TICK - TICK < time <= tick * TICK:
+                    one.process_input(frames[1][number], number, time)
+            while (chunk := one.read_input(tick * TICK)) is not None:
+                out.append(chunk.audio)
+    assert chain.metrics().jitter == plain_one.metrics().jitter
+    assert chain.metrics().jitter.stretched_frames > 3  # type: ignore[union-attr]
+    left, echo = (np.concatenate(out)[5 * rate_hz :] for out in heard)
+    assert 10 * np.log10(np.mean(echo**2) / np.mean(left**2)) > 14

@@ -43,7 +43,8 @@ def test_frames_of_another_length_are_padded_or_cut_and_counted() -> None:
     assert len(concealer.update(VOICE[:100])) == FRAME
     assert len(concealer.update(VOICE[:400])) == FRAME
     assert len(concealer.update(VOICE[:0])) == FRAME
-    assert concealer.statistics.resized == 3
+    statistics = concealer.statistics
+    assert (statistics.padded, statistics.truncated) == (2, 1)
 
 
 def test_what_is_not_a_number_is_silence_and_counted() -> None:
@@ -65,6 +66,51 @@ def test_losses_are_counted_since_the_last_frame_received() -> None:
     concealer.update(FRAMES[3])
     statistics = concealer.statistics
     assert (statistics.received, statistics.concealed, statistics.in_a_row) == (2, 2, 0)
+
+
+def test_the_longest_loss_and_the_share_of_losses_are_told() -> None:
+    concealer = Concealer()
+    assert concealer.statistics.loss_rate == 0
+    for lost in (False, True, True, True, False, True, False, False):
+        if lost:
+            concealer.conceal()
+        else:
+            concealer.update(FRAMES[0])
+    assert concealer.statistics.most_in_a_row == 3
+    assert concealer.statistics.loss_rate == 0.5
+
+
+def test_what_is_ahead_is_looked_at_and_not_counted() -> None:
+    concealer = Concealer()
+    concealer.conceal(VOICE[:100], np.full(FRAME, np.nan, np.float32))
+    statistics = concealer.statistics
+    assert (statistics.padded, statistics.faults, statistics.received) == (0, 0, 0)
+
+
+def test_before_any_frame_the_type_is_that_of_what_is_ahead() -> None:
+    concealer = Concealer()
+    assert concealer.conceal().dtype == np.int16
+    assert concealer.conceal(np.zeros(FRAME, np.float64)).dtype == np.float64
+
+
+def test_the_history_is_what_was_heard_last() -> None:
+    concealer = Concealer()
+    heard = [
+        concealer.conceal() if n == 12 else concealer.update(FRAMES[n % 10]) for n in range(20)
+    ]
+    history = concealer.history
+    assert history.size >= 4 * FRAME
+    assert np.array_equal(history, np.concatenate(heard)[-history.size :])
+
+
+@pytest.mark.parametrize("method", sorted(CONTINUATIONS))
+def test_a_long_loss_fades_out(method: str) -> None:
+    concealer = Concealer(method=method)
+    for frame in FRAMES:
+        concealer.update(frame)
+    levels = [float(np.abs(concealer.conceal()).max()) for _ in range(12)]
+    assert levels[-1] <= 0.1 * 8000
+    assert levels[11] <= levels[2] + 1
 
 
 def test_a_reset_concealer_has_silence_behind_it() -> None:

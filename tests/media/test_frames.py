@@ -1,5 +1,7 @@
 """Frames: lengths, conversions and levels."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -120,3 +122,87 @@ def test_a_block_has_a_level_in_each_row() -> None:
     assert levels[0] == levels[2] == frames.QUIETEST_DBOV
     assert levels[1] == pytest.approx(-40.0, abs=0.05)
     assert frames.levels_dbov(np.zeros((2, 0), np.int16)).tolist() == [-127.0, -127.0]
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32, np.float64])
+def test_audio_of_any_length_becomes_a_frame_and_is_counted(dtype: type) -> None:
+    counts = frames.FitCounts()
+    for size in (160, 100, 0, 400):
+        audio = np.full(size, 0.5).astype(np.float32) if dtype != np.int16 else np.full(size, 16384)
+        frame = frames.fit(audio.astype(dtype), 160, counts)
+        assert frame.dtype == np.float32
+        assert frame.tolist() == [0.5] * min(size, 160) + [0.0] * max(0, 160 - size)
+    assert (counts.padded, counts.truncated, counts.faults) == (2, 1, 0)
+
+
+def test_a_fitted_frame_is_its_own_memory_and_the_audio_is_not_changed() -> None:
+    audio = np.full(160, np.nan, np.float32)
+    audio[:80] = 0.25
+    frame = frames.fit(audio, 160, frames.FitCounts())
+    frame[:] = 1
+    assert audio[0] == 0.25
+    assert np.isnan(audio[-1])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, 513.0, -513.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_no_audio_is_silence_and_its_neighbours_stay(value: float, dtype: type) -> None:
+    counts = frames.FitCounts()
+    audio = np.full(160, 0.5, dtype)
+    audio[7] = value
+    frame = frames.fit(audio, 160, counts)
+    assert frame[7] == 0
+    assert (np.delete(frame, 7) == 0.5).all()
+    assert counts.faults == 1
+
+
+def test_numbers_too_large_or_small_for_float32_do_no_harm() -> None:
+    audio = np.array([1e308, -1e308, 5e-324, 1e-300])
+    sound, faulty = frames.as_float(audio)
+    assert sound.tolist() == [0, 0, 0, 0]
+    assert faulty
+
+
+@pytest.mark.parametrize(
+    ("audio", "hint"),
+    [
+        ([0.0] * 160, "not list"),
+        (b"\0" * 320, "frombuffer"),
+        (None, "NoneType"),
+        (0.5, "not float"),
+        (np.float32(0.5), "not float32"),
+        (np.zeros(160, np.int32), "int32"),
+        (np.zeros(160, ">i2"), ">i2"),
+        (np.zeros(160, np.float16), "float16"),
+        (np.zeros(160, np.complex64), "complex64"),
+        (np.zeros(160, np.bool_), "bool"),
+        (np.zeros((160, 2), np.float32), "one channel"),
+        (np.zeros((1, 160), np.int16), "one channel"),
+        (np.zeros((), np.int16), "shape"),
+    ],
+)
+def test_what_is_no_row_of_audio_is_refused_with_a_hint(audio: Any, hint: str) -> None:
+    counts = frames.FitCounts()
+    with pytest.raises(UsageError, match=f"one row of int16.*{hint}"):
+        frames.fit(audio, 160, counts)
+    assert counts == frames.FitCounts()
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32, np.float64])
+def test_audio_goes_back_as_it_came(dtype: type) -> None:
+    audio = np.array([0.0, 0.25, -0.5], np.float32)
+    given = frames.as_given(audio, np.dtype(dtype))
+    assert given.dtype == dtype
+    assert np.array_equal(given, audio * (32768 if dtype == np.int16 else 1))
+    given[0] = 1
+    assert audio[0] == 0
+
+
+@pytest.mark.parametrize("rate_hz", [8000.0, "8000", None, np.float64(16000)])
+def test_a_rate_that_is_no_integer_is_refused(rate_hz: Any) -> None:
+    with pytest.raises(UsageError, match="whole number"):
+        frames.frame_samples(rate_hz)
+
+
+def test_a_rate_may_be_numpys_integer() -> None:
+    assert frames.frame_samples(np.int64(16000)) == 320

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
+from trunkline.media import G711, G722, L16, Codec
 from trunkline.media.jitter import JitterSettings, Kind
 from trunkline.media.jitter_buffer import JitterBuffer
 
@@ -122,6 +123,45 @@ def test_a_reset_buffer_begins_anew() -> None:
     assert buffer.statistics == JitterBuffer().statistics
 
 
+@pytest.mark.parametrize("codec", [G711(), G722(), L16(16000)], ids=lambda codec: codec.name)
+def test_payloads_of_its_codec_are_decoded_when_their_time_comes(codec: Codec) -> None:
+    samples = codec.rate_hz // 50
+    buffer = JitterBuffer(codec.rate_hz, codec=codec)
+    encoder, ticks = codec.encoder(), codec.rtp_clock_hz // 50
+    voice = (8000 * np.sin(np.arange(60 * samples) * 0.05)).astype(np.int16)
+    heard = []
+    for number in range(60):
+        payload = encoder.encode(voice[number * samples : (number + 1) * samples])
+        if number != 30:
+            buffer.put_payload(payload, number, number * TICK, timestamp=number * ticks)
+        heard.append(buffer.take(number * TICK))
+    assert buffer.statistics.lost == 1
+    assert buffer.statistics.concealed_frames >= 1
+    played = np.concatenate(heard).astype(float)
+    assert np.sqrt(np.mean(played[-20 * samples :] ** 2)) == pytest.approx(5657, rel=0.1)
+
+
+def test_what_no_encoder_makes_is_counted_as_lost() -> None:
+    buffer = JitterBuffer(16000, codec=G722())
+    for number in range(50):
+        payload = b"" if number == 25 else bytes(160)
+        buffer.put_payload(payload, number, number * TICK, timestamp=number * 160)
+        assert buffer.take(number * TICK).shape == (320,)
+    assert buffer.kind is Kind.PLAYED
+    buffer.reset()
+    buffer.put_payload(bytes(160), 0, 9.0, timestamp=0)
+    assert buffer.statistics.received == 1
+
+
+def test_payloads_and_audio_are_not_mixed_up() -> None:
+    with pytest.raises(UsageError, match="codec="):
+        JitterBuffer().put_payload(b"", 0, 0.0, timestamp=0)
+    with pytest.raises(UsageError, match="put_payload"):
+        JitterBuffer(codec=G711()).put(np.zeros(160, np.int16), 0, 0.0)
+    with pytest.raises(UsageError, match="16000"):
+        JitterBuffer(8000, codec=G722())
+
+
 def test_other_audio_is_refused() -> None:
     with pytest.raises(UsageError):
         JitterBuffer().put(np.zeros((2, 160), np.int16), 0, 0.0)
@@ -145,6 +185,18 @@ def test_after_two_seconds_of_standstill_delay_is_as_before() -> None:
     after = buffer.statistics
     assert after.delay_ms <= before + 45
     assert after.restarts == 0
+
+
+def test_a_stop_of_seconds_is_no_delay_when_audio_goes_on() -> None:
+    buffer, packets = JitterBuffer(), noise(100)
+    for tick in range(50):
+        buffer.put(packets[tick], tick, tick * TICK)
+        buffer.take(tick * TICK)
+    for tick in range(500, 550):
+        buffer.put(packets[tick - 450], tick, tick * TICK)
+        buffer.take(tick * TICK)
+        assert buffer.statistics.delay_ms <= 260
+    assert buffer.statistics.delay_ms < 60
 
 
 @given(

@@ -118,7 +118,7 @@ def test_what_is_no_audio_is_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    "audio", [np.zeros((1, 160), np.int16), np.zeros(160), np.zeros(160, np.uint8)]
+    "audio", [np.zeros((1, 160), np.int16), np.zeros(160, np.int32), np.zeros(160, np.uint8)]
 )
 def test_what_is_no_row_of_audio_is_refused(audio: np.ndarray) -> None:
     suppressor = NoiseSuppressor()

@@ -417,3 +417,23 @@ def test_between_codecs_rates_images_and_aliases_are_75_db_down(
     places, levels = spectrum_db(through_bank(tone(hz, from_hz), from_hz, to_hz), to_hz)
     others = np.abs(places - hz) > 60 if hz < lower / 2 else np.ones(places.size, bool)
     assert levels[others].max() < -75
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_stream_of_floats_is_the_same_audio_as_one_of_pcm(dtype: type) -> None:
+    pcm = np.rint(9000 * np.sin(np.arange(4000) * 0.1)).astype(np.int16)
+    whole, real = StreamResampler(8000, 16000), StreamResampler(8000, 16000)
+    expected = np.concatenate([whole.push(pcm), whole.flush()])
+    audio = (pcm / 32768).astype(dtype)
+    heard = np.concatenate([real.push(audio[:1234]), real.push(audio[1234:]), real.flush()])
+    assert heard.dtype == dtype
+    assert np.abs(heard * 32768 - expected).max() <= 0.51
+
+
+def test_a_stream_refuses_what_is_no_row_of_audio_and_silences_what_is_no_number() -> None:
+    stream = StreamResampler(8000, 16000)
+    for bad in (np.zeros((2, 80), np.int16), np.zeros(80, np.int32), b"\0" * 160):
+        with pytest.raises(UsageError, match="one row"):
+            stream.push(bad)
+    bad = np.full(400, np.nan, np.float32)
+    assert not stream.push(bad).any()

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -169,7 +170,60 @@ def test_what_is_no_audio_is_refused_and_leaves_the_chain_usable(chain: WaitingC
     with pytest.raises(UsageError):
         chain.process_input(np.zeros((2, 2), np.int16))
     with pytest.raises(UsageError):
-        chain.process_output(np.zeros(FRAME))
+        chain.process_output(np.zeros(FRAME, np.int32))
     with pytest.raises(UsageError):
         chain.read_input(0, np.int32)  # type: ignore[arg-type]
     assert chain.process_input(frame(1)) is not None
+
+
+def test_threads_that_all_do_everything_break_nothing() -> None:
+    chain = WaitingChain(Chain(8000))
+    wrong: list[BaseException] = []
+    heard: list[np.ndarray] = []
+    rubbish = np.full(160, np.nan, np.float32)
+
+    def guarded(work: Callable[[int], object]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                for number in range(150):
+                    work(number)
+            except BaseException as error:
+                wrong.append(error)
+
+        return run
+
+    def listen(number: int) -> None:
+        chunk = chain.read_input(0.001 * (number % 3))
+        if chunk is not None:
+            heard.append(chunk.audio)
+
+    def spoil(number: int) -> None:
+        for bad in (np.zeros((2, 160), np.int16), [0] * 160):
+            with pytest.raises(UsageError):
+                chain.process_input(bad, number)  # type: ignore[arg-type]
+
+    threads = [
+        threading.Thread(target=guarded(work))
+        for work in (
+            lambda number: chain.process_input(np.full(160, 100, np.int16), number),
+            lambda number: chain.process_input(rubbish, None),
+            lambda number: chain.process_output(np.full(400, 0.1, np.float32)),
+            listen,
+            listen,
+            lambda number: chain.read_output(0.001),
+            lambda number: (chain.metrics(), chain.health()),
+            lambda number: (chain.sent(rubbish), chain.clear_output(sent_ahead=True)),
+            lambda number: chain.reset() if number % 50 == 49 else None,
+            spoil,
+        )
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+    assert not wrong
+    assert all(np.isfinite(audio).all() and audio.size == 160 for audio in heard)
+    chain.reset()
+    assert chain.metrics().faults == 0
+    chain.close()

@@ -15,6 +15,7 @@ from .echo import ECHO_CANCELLERS, EchoCanceller, EchoStage, EchoStatistics, NoE
 from .echo_alignment import EchoAlignment
 from .echo_bank import KalmanEcho
 from .echo_nlms import NlmsEcho
+from .echo_resampled import ResampledEcho
 from .engine import PHASES, TICK_SECONDS, ActivityBank, Engine
 from .errors import (
     MalformedAudioError,
@@ -27,6 +28,7 @@ from .frames import (
     FRAME_MS,
     FRAMES_PER_SECOND,
     QUIETEST_DBOV,
+    Audio,
     frame_samples,
     level_dbov,
     levels_dbov,
@@ -36,7 +38,7 @@ from .frames import (
 )
 from .g711 import Law
 from .g722_bank import G722DecoderBank, G722EncoderBank
-from .jitter import JitterBank, JitterSettings, JitterStatistics
+from .jitter import JitterBank, JitterSettings, JitterStatistics, Kind
 from .jitter_buffer import JitterBuffer
 from .lane import Ear, Heard, JitterInlet, Lane, Outlet, StreamInlet, Tap, Window
 from .noise import NoiseBank, NoiseSettings, noise_stage
@@ -70,6 +72,7 @@ __all__ = [
     "QUIETEST_DBOV",
     "TICK_SECONDS",
     "ActivityBank",
+    "Audio",
     "AudioBuffer",
     "AudioChunk",
     "Boundaries",
@@ -111,6 +114,7 @@ __all__ = [
     "JitterSettings",
     "JitterStatistics",
     "KalmanEcho",
+    "Kind",
     "Lane",
     "Law",
     "MalformedAudioError",
@@ -132,6 +136,7 @@ __all__ = [
     "RandomBits",
     "ReceptionCounters",
     "ResampledCodec",
+    "ResampledEcho",
     "Resampler",
     "RtcpCompound",
     "RtcpSession",

@@ -13,15 +13,12 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
 
-from .frames import FRAME_MS, frame_samples, to_float, to_int16
+from .frames import FRAME_MS, Audio, FitCounts, as_given, fit, frame_samples
 
 __all__ = ["AudioBuffer", "AudioChunk", "BufferMetrics"]
-
-Audio = NDArray[np.int16] | NDArray[np.float32]
 
 SMOOTHING = 0.05
 """Share of a new latency in the average: about the last twenty chunks, 400 ms."""
@@ -77,8 +74,13 @@ class BufferMetrics:
 class AudioBuffer:
     """Frames of 20 ms, first in, first out, at most ``duration_ms`` of them.
 
-    Takes int16 or float32 (full scale 1.0) of any length: short audio is padded
-    with silence, long audio is cut. Values that are not finite become silence.
+        buffer = AudioBuffer(16000)
+        buffer.write(audio, now)
+        chunk = buffer.read(now)       # None if there is none
+        chunk.audio, chunk.latency_ms
+
+    Takes int16, float32 or float64 (full scale 1.0) of any length: short audio is padded
+    with silence, long audio is cut. Values that are no audio become silence.
     """
 
     def __init__(self, rate_hz: int = 8000, *, duration_ms: int = 500) -> None:
@@ -97,7 +99,7 @@ class AudioBuffer:
 
     def _forget(self) -> None:
         self._written = self._read = self._underruns = self._overruns = 0
-        self._padded = self._truncated = self._faults = 0
+        self._fit = FitCounts()
         self._latency_ms = 0.0
         self._average_ms: float | None = None
 
@@ -115,61 +117,45 @@ class AudioBuffer:
 
         ``timestamp`` says when the audio was captured, on the clock of ``now``
         (seconds); without it, now. Raises `UsageError` for anything but one row of
-        int16 or float32, and for a time that is none.
+        audio, and for a time that is none.
         """
-        if audio.ndim != 1 or audio.dtype not in (np.int16, np.float32):
-            raise UsageError(
-                f"a buffer takes one row of int16 or float32, not {audio.dtype} of {audio.shape}"
-            )
         captured = now if timestamp is None else timestamp
         if not (isfinite(now) and isfinite(captured)):
             raise UsageError("a time is a finite number of seconds")
+        frame = fit(audio, self.frame_samples, self._fit)
         room = self._count < self.capacity
         if not room:
             self._drop()
             self._overruns += 1
         slot = (self._oldest + self._count) % self.capacity
-        self._fit(self._ring[slot], audio)
+        self._ring[slot] = frame
         self._types[slot] = audio.dtype
         self._timestamps[slot] = captured
         self._count += 1
         self._written += 1
         return room
 
-    def _fit(self, frame: NDArray[np.float32], audio: Audio) -> None:
-        """Put audio of any length and type into one frame of the ring."""
-        size = min(audio.size, frame.size)
-        self._padded += audio.size < frame.size
-        self._truncated += audio.size > frame.size
-        part = audio[:size]
-        frame[size:] = 0
-        if part.dtype == np.int16:
-            frame[:size] = to_float(part.astype(np.int16, copy=False))
-            return
-        frame[:size] = part
-        sound = np.isfinite(frame)
-        if not sound.all():
-            frame[~sound] = 0
-            self._faults += 1
-
     def read(
-        self, now: float, dtype: type[np.int16] | type[np.float32] | None = None
+        self,
+        now: float,
+        dtype: type[np.int16] | type[np.float32] | type[np.float64] | None = None,
     ) -> AudioChunk | None:
         """The oldest chunk; None, and an underrun, if there is none.
 
-        ``dtype`` asks for int16 (rounded, clipped at full scale) or float32; without it
-        a chunk comes as it was written.
+        ``dtype`` asks for int16 (rounded, clipped at full scale), float32 or float64;
+        without it a chunk comes as it was written.
         """
         wanted = None if dtype is None else np.dtype(dtype)
-        if wanted is not None and wanted not in (np.int16, np.float32):
-            raise UsageError(f"a buffer gives int16 or float32, not {wanted}")
+        if wanted is not None and wanted not in (np.int16, np.float32, np.float64):
+            raise UsageError(f"a buffer gives int16, float32 or float64, not {wanted}")
+        if not isfinite(now):
+            raise UsageError("a time is a finite number of seconds")
         if not self._count:
             self._underruns += 1
             return None
         slot = self._oldest
-        frame, timestamp = self._ring[slot], self._timestamps[slot]
-        as_pcm = (wanted or self._types[slot]) == np.int16
-        audio: Audio = to_int16(frame) if as_pcm else frame.copy()
+        timestamp = self._timestamps[slot]
+        audio = as_given(self._ring[slot], wanted or self._types[slot])
         self._drop()
         self._read += 1
         latency_ms = max(0.0, (now - timestamp) * 1000)
@@ -184,9 +170,14 @@ class AudioBuffer:
         self._oldest = (self._oldest + 1) % self.capacity
         self._count -= 1
 
-    def clear(self) -> int:
-        """Drop what waits, as after an interruption; how many chunks that were."""
-        dropped, self._count = self._count, 0
+    def clear(self, keep: int = 0) -> int:
+        """Drop what waits, as after an interruption; how many chunks that were.
+
+        ``keep``: how many of the newest stay.
+        """
+        dropped = max(0, self._count - max(0, keep))
+        self._oldest = (self._oldest + dropped) % self.capacity
+        self._count -= dropped
         return dropped
 
     def reset(self) -> None:
@@ -205,9 +196,9 @@ class AudioBuffer:
             read=self._read,
             underruns=self._underruns,
             overruns=self._overruns,
-            padded=self._padded,
-            truncated=self._truncated,
-            faults=self._faults,
+            padded=self._fit.padded,
+            truncated=self._fit.truncated,
+            faults=self._fit.faults,
             current_latency_ms=self._latency_ms,
             average_latency_ms=self._average_ms or 0.0,
         )

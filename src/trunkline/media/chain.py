@@ -5,42 +5,43 @@
                     |
                     +-> what was sent is the echo canceller's reference
 
-Everything is a function of ``now``, in seconds of any clock that only goes on: a frame is
+Everything is a function of ``now``, in seconds of any clock (where it steps back, time goes
+on from there): a frame is
 due every 20 ms from the first packet on, and is made when the chain is next told the
 time. So it runs the same in real time and in a test. For threads and coroutines that
 wait there is ``transports.WaitingChain``.
 """
 
 from collections import deque
-from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline.errors import UsageError
-
 from .audio_buffer import AudioBuffer, AudioChunk
 from .chain_bank import ChainBank, ChainStages, EchoFactory, StageFactory
 from .chain_state import ChainHealth, ChainMetrics, ChainSettings, judged
-from .frames import FRAME_MS
+from .echo import EchoStage
+from .frames import FRAME_MS, FRAMES_PER_SECOND, Audio, FitCounts, as_float, as_given, fit
 from .jitter import Kind
 from .jitter_buffer import JitterBuffer
+from .onward import OnwardClock
+from .stage import Stage
 
 __all__ = ["Chain"]
 
-_Audio = NDArray[np.int16] | NDArray[np.float32]
+_Frame = NDArray[np.float32]
 _TICK_SECONDS = FRAME_MS / 1000
 _NEAR_SECONDS = 1e-6
 """Times are sums of 0.02: they are due a hair before they are reached."""
-_CATCH_UP = 25
-"""Frames made up for at once, 500 ms; what is older has no use for anybody."""
+_CATCH_UP = 15
+"""Frames made at once when packets are long or lost, 300 ms. If more are due we were stopped:
+they would be silence, and whoever reads one frame a tick would hear all that follows late."""
 _FAR_FRAMES = 500
 """Audio sent ahead that is remembered, 10 s."""
 _STALE_SECONDS = 0.06
 """A frame sent this long before the one heard belongs to a time nothing was heard of."""
-_LATEST_SECONDS = 1e11
-"""Beyond 3,000 years a float cannot tell one sample's time from the next."""
+_NEVER = float("-inf")
 
 
 class Chain:
@@ -52,7 +53,7 @@ class Chain:
         heard = chain.read_input(now)       # for the recogniser
         to_send = chain.read_output(now)    # for the far end
 
-    Audio is int16, or float32 of full scale 1.0, and comes back as it was given.
+    Audio is int16, or float32 or float64 of full scale 1.0, and comes back as it was given.
     """
 
     def __init__(
@@ -60,11 +61,14 @@ class Chain:
         rate_hz: int = 16000,
         settings: ChainSettings | None = None,
         *,
-        echo: str | EchoFactory = "kalman",
-        noise: str | StageFactory = "logmmse",
-        gain: str | StageFactory = "off",
+        echo: str | EchoStage | EchoFactory = "kalman",
+        noise: str | Stage | StageFactory = "logmmse",
+        gain: str | Stage | StageFactory = "off",
     ) -> None:
         """``echo``, ``noise`` and ``gain``: see `ChainStages`; the settings turn them on.
+
+        A stage that is made already will do too, as ``trunkline.speech.create`` makes it:
+        ``Chain(16000, echo=create("echo", "speex", rate_hz=16000))``.
 
         Raises:
             UsageError: a rate or a name does not suit.
@@ -72,9 +76,9 @@ class Chain:
         self.rate_hz = rate_hz
         self.settings = settings = settings or ChainSettings()
         stages = ChainStages(
-            echo=echo if settings.enable_echo_cancellation else "off",
-            noise=noise if settings.enable_noise_reduction else "off",
-            gain=gain,
+            echo=_made(echo) if settings.enable_echo_cancellation else "off",
+            noise=_made(noise) if settings.enable_noise_reduction else "off",
+            gain=_made(gain),
             noise_strength=settings.noise_reduction_strength,
             echo_taps=settings.echo_filter_length,
         )
@@ -93,28 +97,36 @@ class Chain:
         if settings.enable_jitter_buffer:
             self._jitter = JitterBuffer(rate_hz, settings.jitter())
         # What the far end plays, and from when on: one frame after another.
-        self._far: deque[tuple[float, _Audio]] = deque()
+        self._far: deque[tuple[float, _Frame]] = deque()
         self._forget()
 
     def _forget(self) -> None:
+        self._clock = OnwardClock()
         self._next: float | None = None
         self._sequence = -1
-        self._far_until = -_LATEST_SECONDS
+        self._far_until = _NEVER
+        # The fewest frames that reads of late left behind, and how many reads that is of.
+        self._spare, self._reads = self.input.capacity, 0
+        # Ticks so far, and how far what was heard last is ahead of them, in samples.
+        self._ticks = 0
+        self._ahead: int | None = None
         self._heard = False
         self._quiet = 0
-        self._resized = self._skipped = self._far_dropped = 0
+        self._skipped = self._far_dropped = 0
+        self._fit = FitCounts()
+        self._dtype: np.dtype[Any] = np.dtype(np.int16)
 
     # -- what comes ----------------------------------------------------------------------
 
     def process_input(
         self,
-        audio: _Audio,
+        audio: Audio,
         sequence: int | None,
         now: float,
         *,
         timestamp: int | None = None,
         is_speech: bool | None = None,
-    ) -> _Audio | None:
+    ) -> Audio | None:
         """A packet arrived ``now``: the audio that is ready, which is also in `input`.
 
         With a jitter buffer the result is older audio, whole frames of it, or None while
@@ -129,29 +141,29 @@ class Chain:
             is_speech: False says that it is noise alone, and the noise is learnt from it.
 
         Raises:
-            UsageError: the audio is not one row of int16 or float32, or the time none.
+            UsageError: the audio is no row of audio, or the time none.
         """
-        self._check(audio, now)
+        now = self._clock(now)
+        sound = self._sound(audio, whole=timestamp is not None)
+        self._dtype = audio.dtype
         self._sequence = self._sequence + 1 if sequence is None else sequence
         if self._jitter is None:
             self._note_speech(is_speech, 0.0)
-            return self._clean(self._fitted(audio), now, made_up=False)
+            return self._clean(sound, now, made_up=False)
         made = self._run(now - 2 * _NEAR_SECONDS)
         waits_ms = max(self._jitter.statistics.delay_ms, self.settings.jitter_buffer_target_ms)
         self._note_speech(is_speech, waits_ms)
-        if timestamp is None:
-            audio = self._fitted(audio)
-        self._jitter.put(audio, self._sequence, now, timestamp=timestamp)
+        self._jitter.put(sound, self._sequence, now, timestamp=timestamp)
         if self._next is None:
             self._next = now
         made += self._run(now)
         joined: Any = np.concatenate(made) if made else None
-        whole: _Audio | None = joined
-        return whole
+        ready: Audio | None = joined
+        return ready
 
     def advance(self, now: float) -> int:
         """Make the frames that are due, as when packets fail to come; how many."""
-        self._check_time(now)
+        now = self._clock(now)
         return len(self._run(now))
 
     def read_input(self, now: float) -> AudioChunk | None:
@@ -159,44 +171,64 @@ class Chain:
 
         Its latency counts from when its audio came in.
         """
-        self.advance(now)
-        return self.input.read(now)
+        now = self._clock(now)
+        self._run(now)
+        chunk = self.input.read(now)
+        self._catch_up()
+        return chunk
+
+    def _catch_up(self) -> None:
+        """Let go of frames that waited through a second of reads: they are latency alone.
+
+        Whoever reads a frame a tick would never be rid of what a stall left behind.
+        """
+        self._spare = min(self._spare, len(self.input))
+        self._reads += 1
+        if self._reads < FRAMES_PER_SECOND:
+            return
+        if self._spare > 1:
+            self._skipped += self.input.clear(keep=len(self.input) - self._spare + 1)
+        self._spare, self._reads = self.input.capacity, 0
 
     # -- what is sent --------------------------------------------------------------------
 
-    def process_output(self, audio: _Audio, now: float, timestamp: float | None = None) -> bool:
+    def process_output(self, audio: Audio, now: float, timestamp: float | None = None) -> bool:
         """Queue audio to be sent: any length, cut into frames, the last one padded.
 
         False if the oldest had to go for it: it is written faster than it is read.
         Raises `UsageError` as `process_input` does.
         """
-        self._check(audio, now)
-        size = self.frame_samples
-        self._resized += bool(audio.size % size) or not audio.size
+        now = self._clock(now)
+        as_float(audio)  # all of it is audio, or none of it is queued
+        if timestamp is not None:
+            timestamp += self._clock.shift
         room = True
-        for start in range(0, max(1, audio.size), size):
-            room &= self.output.write(self._padded(audio[start : start + size]), now, timestamp)
+        for start in range(0, max(1, audio.size), self.frame_samples):
+            piece = audio[start : start + self.frame_samples]
+            room &= self.output.write(piece, now, timestamp)
         return room
 
     def read_output(self, now: float) -> AudioChunk | None:
         """The next frame to be sent, which the echo canceller takes as sent; or None."""
-        chunk = self.output.read(now)
+        chunk = self.output.read(self._clock(now))
         if chunk is not None:
             self.sent(chunk.audio, now)
         return chunk
 
-    def sent(self, audio: _Audio, now: float) -> None:
+    def sent(self, audio: Audio, now: float) -> None:
         """Audio was sent that did not come from `read_output`: the echo's reference.
 
         In frames, the last one padded; the far end is taken to play them one after another
         at an even pace, so that they may be sent ahead. Raises `UsageError` as
         `process_input` does.
         """
-        self._check(audio, now)
+        now = self._clock(now)
+        as_float(audio)
         for start in range(0, audio.size, self.frame_samples):
             begins = max(now, self._far_until)
             self._far_until = begins + _TICK_SECONDS
-            self._far.append((begins, self._padded(audio[start : start + self.frame_samples])))
+            piece = audio[start : start + self.frame_samples]
+            self._far.append((begins, fit(piece, self.frame_samples, self._fit)))
         while len(self._far) > _FAR_FRAMES:
             self._far.popleft()
             self._far_dropped += 1
@@ -208,7 +240,7 @@ class Chain:
         """
         if sent_ahead:
             self._far.clear()
-            self._far_until = -_LATEST_SECONDS
+            self._far_until = _NEVER
         return self.output.clear()
 
     # -- all of it -----------------------------------------------------------------------
@@ -217,24 +249,20 @@ class Chain:
         """All counts and figures as they are now."""
         jitter = None if self._jitter is None else self._jitter.statistics
         waiting, stages = self.input.metrics(), self._bank.metrics(self._row)
-        delay_ms = missing = 0.0
-        faults = stages.faults
-        if self._jitter is not None and jitter is not None:
-            delay_ms = jitter.delay_ms
-            faults += self._jitter.faults
-            sent = jitter.received - jitter.duplicate + jitter.lost
-            missing = (jitter.lost + jitter.late) / sent if sent > 0 else 0.0
+        output = self.output.metrics()
+        delay_ms = 0.0 if jitter is None else jitter.delay_ms
         return ChainMetrics(
             input=waiting,
-            output=self.output.metrics(),
+            output=output,
             jitter=jitter,
             stages=stages,
-            resized=self._resized,
-            faults=faults,
+            padded=self._fit.padded + output.padded,
+            truncated=self._fit.truncated,
+            faults=self._fit.faults + output.faults,
             skipped=self._skipped,
             far_waiting=len(self._far),
             far_dropped=self._far_dropped,
-            loss_rate=min(1.0, missing),
+            loss_rate=0.0 if jitter is None else jitter.loss_rate,
             processing_delay_ms=self.delay_ms,
             total_latency_ms=delay_ms + self.delay_ms + waiting.buffered_ms,
         )
@@ -255,14 +283,14 @@ class Chain:
 
     # -- frames --------------------------------------------------------------------------
 
-    def _run(self, now: float) -> list[_Audio]:
-        """Every frame that is due; after a stall only the newest of them."""
-        made: list[_Audio] = []
+    def _run(self, now: float) -> list[Audio]:
+        """Every frame that is due; after a stall the newest alone."""
+        made: list[Audio] = []
         if self._next is None or self._jitter is None:
             return made
         due = int((now + _NEAR_SECONDS - self._next) // _TICK_SECONDS) + 1
         if due > _CATCH_UP:
-            self._skip(due - _CATCH_UP)
+            self._skip(due - 1)
         while self._next <= now + _NEAR_SECONDS:
             frame = self._play(self._jitter, self._next)
             if frame is not None:
@@ -275,32 +303,56 @@ class Chain:
         assert self._next is not None
         self._next += frames * _TICK_SECONDS
         self._skipped += frames
+        self._ticks += frames
 
-    def _play(self, jitter: JitterBuffer, due: float) -> _Audio | None:
+    def _play(self, jitter: JitterBuffer, due: float) -> Audio | None:
         """The frame of one tick; None before the first audio."""
-        frame = jitter.take(due)
+        ahead = jitter.position - self._ticks * self.frame_samples
+        self._ticks += 1
+        frame, _ = as_float(jitter.take(due))
         made_up = jitter.kind in (Kind.SILENT, Kind.CONCEALED)
         self._heard |= not made_up
-        return self._clean(frame, due, made_up=made_up, waited_ms=jitter.statistics.delay_ms)
+        later = 0 if made_up else self._moved(ahead)
+        waited_ms = jitter.statistics.delay_ms
+        return self._clean(frame, due, made_up=made_up, waited_ms=waited_ms, later=later)
+
+    def _moved(self, ahead: int) -> int:
+        """By how many samples the echo is later than in the frame heard before.
+
+        A jitter buffer that stretches, leaves out or adds audio moves the echo in it; what
+        jumps further than half a second is another source.
+        """
+        later = 0 if self._ahead is None else self._ahead - ahead
+        self._ahead = ahead
+        return later if abs(later) <= self.rate_hz // 2 else 0
 
     def _clean(
-        self, frame: _Audio, now: float, *, made_up: bool, waited_ms: float = 0.0
-    ) -> _Audio | None:
+        self,
+        frame: _Frame,
+        now: float,
+        *,
+        made_up: bool,
+        waited_ms: float = 0.0,
+        later: int = 0,
+    ) -> Audio | None:
         """One frame through the stages and into the buffer."""
+        changed = self._jitter is not None and self._jitter.kind is not Kind.PLAYED
         far = self._played(now)
-        out: _Audio = self._bank.process(
-            _alone(frame),
+        people = self._bank.process(
+            frame[np.newaxis],
             self._rows,
-            None if far is None else _alone(far),
-            np.array([made_up]),
+            None if far is None else far[np.newaxis],
+            np.array([changed]),
             np.array([self._quiet > 0 and not made_up]),
+            np.array([later]) if later else None,
         ).people[0]
         if self._jitter is not None and not self._heard:
             return None
+        out = as_given(np.asarray(people, np.float32), self._dtype)
         self.input.write(out, now, now - (waited_ms + self.delay_ms) / 1000)
         return out
 
-    def _played(self, now: float) -> _Audio | None:
+    def _played(self, now: float) -> _Frame | None:
         """What the far end began to play in the last 20 ms; None is nothing."""
         far = self._far
         while far and far[0][0] < now - _STALE_SECONDS:
@@ -314,31 +366,15 @@ class Chain:
         elif self._quiet <= 0:
             self._quiet += 1
 
-    def _fitted(self, audio: _Audio) -> _Audio:
-        """Exactly 20 ms."""
-        self._resized += audio.size != self.frame_samples
-        return self._padded(audio[: self.frame_samples])
-
-    def _padded(self, audio: _Audio) -> _Audio:
-        """Up to 20 ms as a frame, copied."""
-        frame: Any = np.zeros(self.frame_samples, audio.dtype)
-        frame[: audio.size] = audio
-        return np.asarray(frame)
-
-    def _check(self, audio: _Audio, now: float) -> None:
-        self._check_time(now)
-        if audio.ndim != 1 or audio.dtype not in (np.int16, np.float32):
-            raise UsageError(
-                f"a chain takes one row of int16 or float32, not {audio.dtype} of {audio.shape}"
-            )
-
-    @staticmethod
-    def _check_time(now: float) -> None:
-        if not (isfinite(now) and abs(now) < _LATEST_SECONDS):
-            raise UsageError("a time is a finite number of seconds")
+    def _sound(self, audio: Audio, *, whole: bool) -> _Frame:
+        """A packet as float32: as long as it is, or a frame of it."""
+        if not whole:
+            return fit(audio, self.frame_samples, self._fit)
+        sound, faulty = as_float(audio)
+        self._fit.faults += faulty
+        return sound
 
 
-def _alone(frame: _Audio) -> _Audio:
-    """A frame as a block of one row."""
-    block: Any = frame[np.newaxis]
-    return np.asarray(block)
+def _made(choice: Any) -> Any:
+    """A stage as what makes one; names and what makes one as they are."""
+    return (lambda rate_hz: choice) if hasattr(choice, "process") else choice

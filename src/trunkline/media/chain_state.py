@@ -87,12 +87,15 @@ class ChainMetrics:
     """None without a jitter buffer."""
     stages: ChainRow
     """Of echo, noise and gain."""
-    resized: int
-    """Chunks that were not whole frames and were padded, or cut."""
+    padded: int
+    """Chunks that were not whole frames and were filled with silence."""
+    truncated: int
+    """Packets without a timestamp that were longer than a frame, and were cut."""
     faults: int
     """Packets and frames with something in them that is no audio."""
     skipped: int
-    """Frames nobody asked for in time: after a stall they are not made up for."""
+    """Frames nobody asked for in time: after a stall they are not made up for, and let go of
+    where they would only make all that follows late."""
     far_waiting: int
     """Frames sent that the far end is still playing, as far as is known."""
     far_dropped: int

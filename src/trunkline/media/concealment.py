@@ -224,7 +224,7 @@ class ConcealmentBank:
     holes), in order; both change the block in place and remember it.
     """
 
-    def __init__(self, rate_hz: int = 8000, method: str = "simple", capacity: int = 64) -> None:
+    def __init__(self, rate_hz: int = 8000, method: str = "pitch", capacity: int = 64) -> None:
         if method not in CONTINUATIONS:
             known = ", ".join(sorted(CONTINUATIONS))
             raise UsageError(f"there is no concealment called {method!r}; there are {known}")

@@ -10,16 +10,19 @@ Cancellers of other libraries (``speex``, ``aec3``) have the same shape and are 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
 
+from .aligned import Aligned
 from .echo_bank import KalmanEcho
 from .echo_nlms import NlmsEcho
-from .frames import frame_samples, to_float, to_int16
+from .echo_resampled import ResampledEcho
+from .echo_stage import EchoStage
+from .frames import Audio, FitCounts, as_given, fit, frame_samples
 from .stage import Block, Bypass, RowNumbers, check_block
 
 __all__ = [
@@ -31,34 +34,9 @@ __all__ = [
     "create_echo",
 ]
 
-_Audio = NDArray[np.int16] | NDArray[np.float32]
-
-
-class EchoStage(Protocol):
-    """A `Stage` of the chain with one more block: what was really sent."""
-
-    rate_hz: int
-    frame_samples: int
-    delay_samples: int
-    faults: NDArray[np.int64]
-
-    def open(self) -> int:
-        """A fresh row."""
-        ...
-
-    def close(self, row: int) -> None:
-        """Give a row back."""
-        ...
-
-    def reset(self, row: int) -> None:
-        """Forget what a row has heard."""
-        ...
-
-    def process(
-        self, near: Block, far: Block, rows: RowNumbers, frozen: NDArray[np.bool_] | None = None
-    ) -> Block:
-        """The next 20 ms without the echo of what was sent."""
-        ...
+_TELEPHONE_HZ = (8000, 16000)
+_ENGINES = ("speex", "aec3")
+"""Named in messages only: they are made by a package that is above this one."""
 
 
 class NoEcho(Bypass):
@@ -84,13 +62,24 @@ ECHO_CANCELLERS: dict[str, Callable[..., EchoStage]] = {
 def create_echo(name: str, rate_hz: int = 8000, **options: Any) -> EchoStage:
     """A bank by its name; ``options`` go to its class.
 
+    At rates other than 8 and 16 kHz it works at 16 kHz inside: see `ResampledEcho`.
+
     Raises:
-        UsageError: there is no canceller of that name, or not at that rate.
+        UsageError: there is no canceller of that name, or no such rate.
     """
+    if name in _ENGINES and name not in ECHO_CANCELLERS:
+        raise UsageError(
+            f"{name!r} is an engine of trunkline.speech: give "
+            f"create('echo', {name!r}, rate_hz={rate_hz}) in its place"
+        )
     if name not in ECHO_CANCELLERS:
         known = ", ".join(ECHO_CANCELLERS)
         raise UsageError(f"no echo canceller is called {name!r}; there are {known}")
-    return ECHO_CANCELLERS[name](rate_hz, **options)
+    if rate_hz in _TELEPHONE_HZ or name == "off":
+        return ECHO_CANCELLERS[name](rate_hz, **options)
+    frame_samples(rate_hz)
+    inside = ECHO_CANCELLERS[name](_TELEPHONE_HZ[-1], **options)
+    return ResampledEcho(rate_hz, inside, options.get("capacity", 64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +91,11 @@ class EchoStatistics:
     rate_hz: int
     frame_samples: int
     frames: int
-    """Frames cancelled."""
-    resized: int
-    """Frames that were not 20 ms and were padded or cut."""
+    """Frames cancelled, 20 ms each."""
+    padded: int
+    """Chunks, near or far, that came short and were filled with silence."""
+    truncated: int
+    """Chunks, near or far, that came long and were cut."""
     faults: int
     """Frames with something in them that is no audio."""
     far_dbov: float
@@ -120,64 +111,94 @@ class EchoStatistics:
 
 
 class EchoCanceller:
-    """Takes the echo out of a single call: a bank of one."""
+    """Takes the echo out of a single call: a bank of one.
+
+        canceller = EchoCanceller(rate_hz=16000)
+        left = canceller.process(far_end=sent, near_end=heard)   # 20 ms of each
+
+        left = canceller.push(far_end=sent, near_end=heard)      # any length, aligned
+        rest = canceller.flush()                                 # and the end of it
+
+    ``far_end`` is what was sent (what the loudspeaker plays), ``near_end`` what was heard in
+    the same time (what the microphone took). Audio is int16, or float32 or float64 of full
+    scale 1.0; the result is as ``near_end``. The delay between the two is found, up to 500 ms.
+    At rates other than 8 and 16 kHz it is cancelled at 16 kHz, and the result ends at 8 kHz.
+    A canceller is used in one of the two ways.
+    """
 
     def __init__(self, rate_hz: int = 8000, engine: str | EchoStage = "kalman") -> None:
-        """A canceller by name, or any stage (``trunkline.speech`` has more).
+        """A canceller by name ("kalman", "nlms", "off"), or any stage.
+
+        ``trunkline.speech.create("echo", "aec3", rate_hz=16000)`` makes one of a library.
 
         Raises:
             UsageError: the name is not known, or the rate does not suit it.
         """
-        self._stage = create_echo(engine, rate_hz) if isinstance(engine, str) else engine
+        self._stage = (
+            create_echo(engine, rate_hz, capacity=1) if isinstance(engine, str) else engine
+        )
         if self._stage.rate_hz != rate_hz:
             raise UsageError(f"the stage works at {self._stage.rate_hz} Hz, not {rate_hz}")
         self.rate_hz = rate_hz
         self.frame_samples = frame_samples(rate_hz)
         self.delay_samples = self._stage.delay_samples
-        """By how much the result is later than what came in."""
+        """By how much what `process` gives is later than what it was given."""
         self._row = self._stage.open()
         self._rows = np.array([self._row], np.intp)
-        self._frames = self._resized = 0
-        self._levels = (-127.0, -127.0, -127.0)
+        self._aligned = Aligned(self.frame_samples, self.delay_samples, self._pair, 2)
+        self._clear()
 
-    def process(self, far_end: _Audio, near_end: _Audio, *, concealed: bool = False) -> _Audio:
+    def process(self, far_end: Audio, near_end: Audio, *, concealed: bool = False) -> Audio:
         """The next 20 ms of what was heard without the echo of what was sent.
 
         Args:
-            far_end: what was sent, int16 or float32 (full scale 1.0); a length other than
-                20 ms is padded with silence or cut, and counted.
+            far_end: what was sent; a length other than 20 ms is padded with silence or cut,
+                and counted. Zeros while nothing is sent.
             near_end: what was heard; the result has its dtype and 20 ms.
             concealed: whether this frame was made up because it was lost; nothing is
                 learnt from it.
 
         Raises:
-            UsageError: something other than mono int16 or float audio was given.
+            UsageError: one of the two is no row of audio.
         """
-        far, near = self._frame(far_end), self._frame(near_end)
-        left = self._stage.process(near, far, self._rows, np.array([concealed]))
-        self._frames += 1
-        self._levels = (_level(far), _level(near), _level(left))
-        if near_end.dtype == np.int16:
-            return to_int16(left[0])
-        out: NDArray[np.float32] = left[0].astype(near_end.dtype, copy=False)
-        return out
+        faults = self._fit.faults
+        far = fit(far_end, self.frame_samples, self._fit)
+        near = fit(near_end, self.frame_samples, self._fit)
+        self._fit.faults = min(self._fit.faults, faults + 1)
+        return as_given(self._pair(far, near, concealed), near_end.dtype)
+
+    def push(self, far_end: Audio, near_end: Audio) -> Audio:
+        """The next pieces of two recordings: as much as is done, perhaps nothing.
+
+        Both are as long, of whatever length. What comes is aligned with what was pushed:
+        nothing of ``delay_samples`` is in it.
+
+        Raises:
+            UsageError: one of the two is no row of audio, or they differ in length.
+        """
+        return self._aligned.push((far_end, near_end), self._fit)
+
+    def flush(self) -> Audio:
+        """The rest of what was pushed: as many samples have then come as went in."""
+        return self._aligned.flush()
 
     def reset(self) -> None:
         """Forget path, delay and counts."""
         self._stage.reset(self._row)
         self._stage.faults[self._row] = 0
-        self._frames = self._resized = 0
-        self._levels = (-127.0, -127.0, -127.0)
+        self._clear()
 
-    def stats(self) -> EchoStatistics:
+    @property
+    def statistics(self) -> EchoStatistics:
         """What has been done, and the levels of the last frame."""
         return EchoStatistics(
             getattr(self._stage, "name", type(self._stage).__name__),
             self.rate_hz,
             self.frame_samples,
             self._frames,
-            self._resized,
-            int(self._stage.faults[self._row]),
+            self._fit.padded,
+            self._fit.truncated,
+            self._fit.faults + int(self._stage.faults[self._row]),
             *self._levels,
             *(self._known(name) for name in ("delay_ms", "drift_ppm", "erle_db")),
         )
@@ -186,24 +207,28 @@ class EchoCanceller:
         """Give the row back to a stage that is shared; not needed otherwise."""
         self._stage.close(self._row)
 
+    def _clear(self) -> None:
+        self._fit = FitCounts()
+        self._aligned.restart()
+        self._frames = 0
+        self._levels = (-127.0, -127.0, -127.0)
+
+    def _pair(
+        self, far: NDArray[np.float32], near: NDArray[np.float32], concealed: bool = False
+    ) -> NDArray[np.float32]:
+        """A frame of each through the canceller."""
+        blocks = near[np.newaxis], far[np.newaxis]
+        left = self._stage.process(*blocks, self._rows, np.array([concealed]))
+        self._frames += 1
+        self._levels = (_level(far), _level(near), _level(left))
+        return np.asarray(left[0], np.float32)
+
     def _known(self, name: str) -> float:
         tells = getattr(self._stage, name, None)
         return float(tells(self._row)) if tells is not None else 0.0
 
-    def _frame(self, audio: _Audio) -> Block:
-        if audio.ndim != 1 or (audio.dtype != np.int16 and audio.dtype.kind != "f"):
-            raise UsageError(f"mono int16 or float audio, not {audio.dtype} of {audio.shape}")
-        samples = audio.astype(np.float32, copy=False)
-        if audio.dtype == np.int16:
-            samples = to_float(audio.astype(np.int16, copy=False))
-        if len(samples) != self.frame_samples:
-            self._resized += 1
-            missing = max(0, self.frame_samples - len(samples))
-            samples = np.pad(samples[: self.frame_samples], (0, missing))
-        return np.asarray(samples[np.newaxis], np.float32)
 
-
-def _level(block: Block) -> float:
+def _level(block: NDArray[np.float32]) -> float:
     """dBov of one frame, -127 to 0; what is no audio counts as silence."""
     power = float(np.mean(np.nan_to_num(block, posinf=0, neginf=0).astype(np.float64) ** 2))
     return float(10 * np.log10(min(max(power, 10**-12.7), 1.0)))

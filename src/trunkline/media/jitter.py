@@ -135,6 +135,12 @@ class JitterStatistics:
     malformed: int = 0
     """Payloads that no encoder of the row's codec makes; they count as lost."""
 
+    @property
+    def loss_rate(self) -> float:
+        """Share of the packets sent that never came or came too late, 0 to 1."""
+        sent = self.received - self.duplicate + self.lost
+        return min(1.0, (self.lost + self.late) / sent) if sent > 0 else 0.0
+
 
 class JitterBank:
     """Jitter buffers of many legs; see the module's text for how it works.
@@ -171,7 +177,7 @@ class JitterBank:
 
     # -- rows ----------------------------------------------------------------------------
 
-    def open(self, law: Law) -> int:
+    def open(self, law: Law = Law.ULAW) -> int:
         """A row for a new leg; the bank grows by doubling and rows keep their numbers."""
         return self._state.open(law)
 
@@ -384,6 +390,8 @@ class JitterBank:
         delay -= level
         delay *= _LEVEL_GAIN
         level += delay
+        # A stop of seconds is over at once, and not when the mean of it is.
+        np.minimum(level, self._hopeless, out=level)
         state.level[rows] = level
         return playing, level - state.delay.wanted[rows]
 

@@ -1,19 +1,21 @@
 """Noise suppression for one call: a bank of one, with counters."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
 
-from .frames import to_float, to_int16
+from .aligned import Aligned
+from .frames import Audio, FitCounts, as_float, as_given, fit
 from .noise import NoiseBank, NoiseSettings, noise_stage
-from .stage import LOUDEST, Stage
+from .stage import Stage
 
 __all__ = ["NoiseStatistics", "NoiseSuppressor"]
 
-Audio = NDArray[np.int16] | NDArray[np.float32]
+_ENGINES = ("noisereduce", "rnnoise", "webrtc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,16 @@ class NoiseStatistics:
 
 
 class NoiseSuppressor:
-    """Takes noise out of one call, 20 ms at a time, ``delay_samples`` late.
+    """Takes steady noise out of one call, of any even rate from 8 to 48 kHz.
 
         suppressor = NoiseSuppressor(rate_hz=16000, strength=0.8)
-        clean = suppressor.process(frame)
+        clean = suppressor.process(frame)         # 20 ms in, 20 ms out, delay_samples late
 
-    Audio is int16, or float32 of full scale 1.0, and comes back as it was given.
+        clean = suppressor.push(recording)        # any length, aligned with what went in
+        rest = suppressor.flush()                 # and the end of it
+
+    Audio is int16, or float32 or float64 of full scale 1.0, and comes back as it was given.
+    A suppressor is used in one of the two ways.
     """
 
     def __init__(
@@ -59,11 +65,26 @@ class NoiseSuppressor:
         opening_frames: int = 10,
         stage: Stage | None = None,
     ) -> None:
-        """``stage``: another suppression than ``method``, for instance a library's.
+        """A suppression by name, or any stage.
+
+        Args:
+            rate_hz: of the audio.
+            strength: 0 (nothing is taken out) to 1 (18 dB at most).
+            method: "logmmse", "spectral" or "off".
+            stationary: the noise of the opening stays what it is, and is not followed.
+            opening_frames: frames at the beginning that are taken for noise, and left as
+                they are; speech in them is not lost, but teaches it wrong for a while.
+            stage: another suppression than ``method``, for instance a library's:
+                ``trunkline.speech.create("noise", "rnnoise", rate_hz=16000)``.
 
         Raises:
             UsageError: there is no such method, or a number is out of range.
         """
+        if method in _ENGINES and stage is None:
+            raise UsageError(
+                f"{method!r} is an engine of trunkline.speech: give "
+                f"stage=create('noise', {method!r}, rate_hz={rate_hz})"
+            )
         settings = NoiseSettings(method, strength, stationary, opening_frames)
         if stage is not None and stage.rate_hz != rate_hz:
             raise UsageError(f"the stage is for {stage.rate_hz} Hz, not for {rate_hz}")
@@ -75,6 +96,8 @@ class NoiseSuppressor:
         self.rate_hz = rate_hz
         self.frame_samples = self._stage.frame_samples
         self.delay_samples = self._stage.delay_samples
+        """By how much what `process` gives is later than what it was given."""
+        self._aligned = Aligned(self.frame_samples, self.delay_samples, self._frame)
         self._clear()
 
     def process(self, audio: Audio, is_speech: bool | None = None) -> Audio:
@@ -84,18 +107,34 @@ class NoiseSuppressor:
         True and None leave it to the audio: speech is found in each frequency by itself.
 
         Raises:
-            UsageError: the audio is not one row of int16 or float32.
+            UsageError: it is no row of audio.
         """
-        block = self._fit(_float(audio))
+        frame = fit(audio, self.frame_samples, self._fit)
+        return as_given(self._frame(frame, is_speech), audio.dtype)
+
+    def push(self, audio: Audio) -> Audio:
+        """The next piece of a recording, any length: as much as is clean, perhaps nothing.
+
+        What comes is aligned with what was pushed: nothing of ``delay_samples`` is in it.
+
+        Raises:
+            UsageError: it is no row of audio.
+        """
+        return self._aligned.push((audio,), self._fit)
+
+    def flush(self) -> Audio:
+        """The rest of what was pushed: as many samples have then come as went in."""
+        return self._aligned.flush()
+
+    def _frame(self, frame: NDArray[np.float32], is_speech: bool | None = None) -> Any:
+        """A frame through the stage."""
+        block = frame[np.newaxis]
         self._frames += 1
-        self._faults += not bool((np.abs(block) <= LOUDEST).all())
+        self._told_silence += is_speech is False
         if isinstance(self._stage, NoiseBank):
             learn = np.array([True]) if is_speech is False else None
-            out = self._stage.process(block, self._rows, learn)
-        else:
-            out = self._stage.process(block, self._rows)
-        self._told_silence += is_speech is False
-        return to_int16(out[0]) if audio.dtype == np.int16 else out[0]
+            return self._stage.process(block, self._rows, learn)[0]
+        return self._stage.process(block, self._rows)[0]
 
     def learn_noise_from_silence(self, audio: Audio) -> None:
         """Take the noise from a stretch in which nobody speaks, 20 ms or longer.
@@ -105,7 +144,7 @@ class NoiseSuppressor:
         """
         if not isinstance(self._stage, NoiseBank):
             raise UsageError(f"the method {self._method!r} has no noise profile")
-        self._stage.learn_noise(self._row, _float(audio))
+        self._stage.learn_noise(self._row, as_float(audio)[0])
 
     def reset(self) -> None:
         """Forget the noise and what was heard; counters begin again."""
@@ -121,33 +160,15 @@ class NoiseSuppressor:
             method=self._method,
             strength=self._strength,
             frames=self._frames,
-            padded=self._padded,
-            truncated=self._truncated,
-            faults=self._faults,
+            padded=self._fit.padded,
+            truncated=self._fit.truncated,
+            faults=self._fit.faults,
             told_silence=self._told_silence,
             has_profile=known,
             noise_dbov=bank.noise_dbov(self._row) if bank is not None and known else None,
         )
 
     def _clear(self) -> None:
-        self._frames = self._padded = self._truncated = 0
-        self._faults = self._told_silence = 0
-
-    def _fit(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
-        """One row of exactly 20 ms."""
-        self._padded += audio.size < self.frame_samples
-        self._truncated += audio.size > self.frame_samples
-        block = np.zeros((1, self.frame_samples), np.float32)
-        kept = audio[: self.frame_samples]
-        block[0, : kept.size] = kept
-        return block
-
-
-def _float(audio: Audio) -> NDArray[np.float32]:
-    if audio.ndim != 1:
-        raise UsageError(f"audio is one row of samples, not {audio.shape}")
-    if audio.dtype == np.int16:
-        return to_float(np.asarray(audio, np.int16))
-    if audio.dtype == np.float32:
-        return np.asarray(audio, np.float32)
-    raise UsageError(f"audio is int16 or float32, not {audio.dtype}")
+        self._fit = FitCounts()
+        self._aligned.restart()
+        self._frames = self._told_silence = 0

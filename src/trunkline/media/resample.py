@@ -14,6 +14,7 @@ images and aliases are below -75 dB from 4.2 kHz on.
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, gcd
+from typing import Any, overload
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
 
-from .frames import FRAMES_PER_SECOND, frame_samples
+from .frames import FRAMES_PER_SECOND, Audio, as_float, as_given, frame_samples
 
 __all__ = ["Resampler", "StreamResampler"]
 
@@ -205,12 +206,14 @@ class StreamResampler:
 
     The output is aligned with the input: what is pushed comes out but for the last
     3 ms (24 samples of the lower rate), which the next push or `flush` brings. After
-    `flush` there are exactly ``ceil(samples * to_hz / from_hz)`` samples in all.
+    `flush` there are exactly ``ceil(samples * to_hz / from_hz)`` samples in all. Audio is
+    int16, or float32 or float64 of full scale 1.0, and comes back as it was given.
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
         """Raises `UsageError` for rates outside 1 to 192 kHz."""
         self._kernel = _kernel(from_hz, to_hz)
+        self._dtype: np.dtype[Any] = np.dtype(np.int16)
         self._restart()
 
     def _restart(self) -> None:
@@ -222,12 +225,21 @@ class StreamResampler:
         self._pushed = 0
         self._given = 0
 
-    def push(self, pcm: NDArray[np.int16]) -> NDArray[np.int16]:
-        """More input; returns the output it completes, perhaps none."""
-        self._pushed += pcm.size
-        return self._give(self._filter(np.asarray(pcm, np.float32)))
+    @overload
+    def push(self, audio: NDArray[np.int16]) -> NDArray[np.int16]: ...
+    @overload
+    def push(self, audio: Audio) -> Audio: ...
+    def push(self, audio: Audio) -> Audio:
+        """More input; returns the output it completes, perhaps none, in the input's type.
 
-    def flush(self) -> NDArray[np.int16]:
+        Raises `UsageError` for what is no row of audio; silence for single bad samples.
+        """
+        sound, _ = as_float(audio)
+        self._dtype = audio.dtype
+        self._pushed += sound.size
+        return self._give(self._filter(sound))
+
+    def flush(self) -> Any:
         """The rest; the stream may then begin anew."""
         kernel = self._kernel
         total = -(-self._pushed * kernel.up // kernel.down)
@@ -237,11 +249,11 @@ class StreamResampler:
         self._restart()
         return rest[:left]
 
-    def _give(self, out: NDArray[np.float32]) -> NDArray[np.int16]:
+    def _give(self, out: NDArray[np.float32]) -> Audio:
         skipped = min(self._to_skip, out.size)
         self._to_skip -= skipped
         self._given += out.size - skipped
-        return _to_pcm(out[skipped:])
+        return as_given(out[skipped:], self._dtype)
 
     def _filter(self, more: NDArray[np.float32]) -> NDArray[np.float32]:
         """All outputs that the input so far allows, the filter's delay included."""

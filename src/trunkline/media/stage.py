@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
 
-from .frames import frame_samples
+from .frames import LOUDEST, frame_samples
 from .rows import Rows
 
 __all__ = [
@@ -34,9 +34,6 @@ Block = NDArray[np.float32]
 RowNumbers = NDArray[np.intp]
 """(n,), each row once."""
 
-LOUDEST = 512.0
-"""54 dB above full scale. No audio is louder; its square and a sum of thousands of them
-are far from what float32 holds."""
 _NONE = np.empty(0, np.intp)
 
 

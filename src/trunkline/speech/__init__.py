@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .detector import SpeechDetector
     from .errors import (
         GrammarError,
         ModelFailed,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         Usage,
         WakeWord,
     )
+    from .opus import Opus, OpusLibrary, OpusSettings
     from .registry import create, names, register
 
 __all__ = [
@@ -51,11 +53,15 @@ __all__ = [
     "LanguageModel",
     "Message",
     "ModelFailed",
+    "Opus",
+    "OpusLibrary",
+    "OpusSettings",
     "Pcm",
     "Piece",
     "Recognition",
     "RecognitionFailed",
     "Role",
+    "SpeechDetector",
     "SpeechError",
     "SpeechToText",
     "Spotter",
@@ -85,11 +91,19 @@ _ERRORS = frozenset(
         "UnknownWords",
     }
 )
-_REGISTRY = frozenset({"create", "names", "register"})
+_HOMES = {
+    "Opus": "opus",
+    "OpusLibrary": "opus",
+    "OpusSettings": "opus",
+    "SpeechDetector": "detector",
+    "create": "registry",
+    "names": "registry",
+    "register": "registry",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "errors" if name in _ERRORS else "registry" if name in _REGISTRY else "interfaces"
+    home = _HOMES.get(name, "errors" if name in _ERRORS else "interfaces")
     return getattr(import_module(f"{__name__}.{home}"), name)

@@ -358,7 +358,8 @@ class OpusDecoder(_State):
 class Opus:
     """Opus as a `trunkline.media.Codec`, mono inside at a rate of ours."""
 
-    library: OpusLibrary
+    library: OpusLibrary = field(default_factory=OpusLibrary.load)
+    """Without one, the first that is found; raises `MissingDependencyError` if none is."""
     rate_hz: int = 16_000
     settings: OpusSettings = field(default_factory=OpusSettings)
     name: str = "OPUS"

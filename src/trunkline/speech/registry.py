@@ -41,9 +41,11 @@ _BUILT_IN: dict[tuple[str, str], str] = {
     ("llm", "openai"): "trunkline.speech.openai:OpenAIModel",
     ("wake", "sphinx"): "trunkline.speech.sphinx_wake:SphinxWake",
     ("noise", "noisereduce"): "trunkline.speech.noise_engines:Noisereduce",
+    ("noise", "noisereduce_or_spectral"): "trunkline.speech.fallbacks:noisereduce_or_spectral",
     ("noise", "rnnoise"): "trunkline.speech.noise_engines:Rnnoise",
     ("noise", "webrtc"): "trunkline.speech.noise_engines:Webrtc",
     ("echo", "speex"): "trunkline.speech.enhancement_echo:SpeexEcho",
+    ("echo", "speex_or_nlms"): "trunkline.speech.fallbacks:speex_or_nlms",
     ("echo", "aec3"): "trunkline.speech.enhancement_echo:Aec3Echo",
 }
 

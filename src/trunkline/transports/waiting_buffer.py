@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from trunkline.errors import UsageError
-from trunkline.media.audio_buffer import Audio, AudioBuffer, AudioChunk, BufferMetrics
+from trunkline.media.audio_buffer import AudioBuffer, AudioChunk, BufferMetrics
+from trunkline.media.frames import Audio
 
 __all__ = ["WaitingBuffer"]
 
@@ -99,7 +100,7 @@ class WaitingBuffer:
     def read(
         self,
         timeout_seconds: float | None = None,
-        dtype: type[np.int16] | type[np.float32] | None = None,
+        dtype: type[np.int16] | type[np.float32] | type[np.float64] | None = None,
     ) -> AudioChunk | None:
         """The next chunk, waiting in this thread; None after the timeout, or when closed.
 
@@ -113,7 +114,7 @@ class WaitingBuffer:
     async def read_async(
         self,
         timeout_seconds: float | None = None,
-        dtype: type[np.int16] | type[np.float32] | None = None,
+        dtype: type[np.int16] | type[np.float32] | type[np.float64] | None = None,
     ) -> AudioChunk | None:
         """The same for a coroutine; cancelling it loses no chunk."""
         loop = asyncio.get_running_loop()

@@ -11,18 +11,17 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trunkline.media import Chain, ChainHealth, ChainMetrics
-from trunkline.media.audio_buffer import Audio, AudioChunk
-from trunkline.media.frames import FRAME_MS
+from trunkline.media.audio_buffer import AudioChunk
+from trunkline.media.frames import FRAME_MS, Audio
 
 from .waiting_buffer import WaitingBuffer
 
 __all__ = ["WaitingChain"]
 
 _TICK_SECONDS = FRAME_MS / 1000
-_Dtype = type[np.int16] | type[np.float32] | None
+_Dtype = type[np.int16] | type[np.float32] | type[np.float64] | None
 
 
 class WaitingChain:
@@ -48,7 +47,7 @@ class WaitingChain:
         *,
         timestamp: int | None = None,
         is_speech: bool | None = None,
-    ) -> NDArray[np.int16] | NDArray[np.float32] | None:
+    ) -> Audio | None:
         """A packet arrived; see `Chain.process_input`. Raises `UsageError` once closed."""
         with self._lock, self._input.filling():
             return self._chain.process_input(
