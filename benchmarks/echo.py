@@ -18,7 +18,6 @@ import argparse
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -189,25 +188,43 @@ def _columns(values: list[float]) -> str:
     return " ".join(f"{value:7.2f}" for value in values)
 
 
-def cost(name: str, rate_hz: int, calls: int) -> float:
-    """Microseconds of CPU a call for 20 ms: the least of five runs."""
+def cost(name: str, rate_hz: int, calls: int, share: float) -> float:
+    """Microseconds of CPU a call for 20 ms: the least of five runs, three seconds in.
+
+    Both sides speak in turns of four seconds, for a ``share`` of them each; a share of 1
+    is a far end that never stops and a near end that is silent.
+    """
     stage = bank(name, rate_hz)
     rows = np.array([stage.open() for _ in range(calls)], np.intp)
-    rng = np.random.default_rng(1)
-    far = (0.1 * rng.standard_normal((calls, stage.frame_samples))).astype(np.float32)
-    near = (0.05 * rng.standard_normal((calls, stage.frame_samples))).astype(np.float32)
-    repeats = max(2, 200 // calls)
-    return (
-        1e6 * min(_timed(lambda: stage.process(near, far, rows), repeats) for _ in range(5)) / calls
-    )
+    far, near = turns(rate_hz, share)
+    places = np.arange(calls) * 37
+
+    def play(begin: int, end: int) -> float:
+        before = time.process_time()
+        for number in range(begin, end):
+            at = (places + number) % len(far)
+            stage.process(near[at], far[at], rows)
+        return (time.process_time() - before) / (end - begin)
+
+    play(0, 150)
+    frames = max(20, 200 // calls)
+    return 1e6 * min(play(150 + run * frames, 150 + (run + 1) * frames) for run in range(5)) / calls
 
 
-def _timed(work: Callable[[], object], repeats: int) -> float:
-    work()
-    before = time.process_time()
-    for _ in range(repeats):
-        work()
-    return (time.process_time() - before) / repeats
+def turns(rate_hz: int, share: float) -> tuple[Audio, Audio]:
+    """Eight seconds of both directions in frames, (400, frame): noise in syllables, an echo."""
+    rng = np.random.default_rng(5)
+    at = np.arange(8 * rate_hz) / rate_hz
+    loud = np.interp(at, np.arange(0, 8, 0.1), 0.1 * np.abs(rng.standard_normal(80)))
+    far, own = (np.convolve(rng.standard_normal(len(at)), (1, 0.9, 0.6, 0.2), "same") for _ in "ab")
+    far *= loud * ((at / 4 % 1 < share) if share < 1 else 1)
+    own *= np.roll(loud, rate_hz) * (((at / 4 + 0.5) % 1 < share) if share < 1 else 0)
+    fades = np.exp(-np.arange(rate_hz // 10) / (rate_hz / 50))
+    room = rng.standard_normal(len(fades)) * fades
+    echo = 0.1 * np.roll(np.convolve(far, room)[: len(at)], rate_hz * 60 // 1000)
+    near = echo + own + 1e-3 * rng.standard_normal(len(at))
+    frame = rate_hz // 50
+    return far.astype(np.float32).reshape(-1, frame), near.astype(np.float32).reshape(-1, frame)
 
 
 def main() -> None:
@@ -227,8 +244,10 @@ def main() -> None:
     for name in names:
         try:
             if options.cost:
-                costs = [cost(name, options.rate, calls) for calls in (1, 64, 100, 500)]
-                print(f"{name:8} us a call at 1/64/100/500: " + " ".join(f"{f:.1f}" for f in costs))
+                for what, share in (("far end always", 1.0), ("in turns, 45 %", 0.45)):
+                    costs = [cost(name, options.rate, calls, share) for calls in (1, 64, 100, 500)]
+                    figures = " ".join(f"{figure:.1f}" for figure in costs)
+                    print(f"{name:8} {what:14} us a call at 1/64/100/500: {figures}", flush=True)
             else:
                 report(name, options.rate, scenes)
         except (MissingDependencyError, UsageError) as error:

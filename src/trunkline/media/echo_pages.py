@@ -1,9 +1,9 @@
 """Where the filters of many rows are kept: in pages, partitions first.
 
-A filter is 60 KB a row, so its cost is that of going through memory. A page is as many
-rows as stay in a core's second cache together, and the partitions come before the rows:
-what is worked on is then one long piece for numpy, which pays 40 ns for every 161 bins
-otherwise. Pages begin where a cache line begins; half of the speed is lost elsewhere.
+A filter is 60 KB a row, so its cost is that of going through memory. A page is about as
+many rows as a core's second cache holds, and the partitions come before the rows: what is
+worked on is then one long piece for numpy, which pays 40 ns for every 161 bins otherwise.
+Arrays begin where a cache line begins: a product takes twice as long elsewhere.
 """
 
 from bisect import bisect_right
