@@ -122,6 +122,7 @@ async def call_with(echo: str, folder: Path, *, speaks: bool) -> Outcome:
             both = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
         outcome.heard, outcome.said = both[:, 0], both[:, 1]
         await call.hangup()
+        await call.wait_ended()
         outcome.statistics = call.statistics
         over.set()
 
