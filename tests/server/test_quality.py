@@ -43,3 +43,14 @@ def test_what_is_not_known_is_passed_over() -> None:
 
 def test_a_delay_is_never_negative() -> None:
     assert dict(quality_lines({"delay_ms": -3.0}, 1.0))["delay"] == "0 ms in the jitter buffer"
+
+
+def test_what_the_chain_did() -> None:
+    chain = {"erle_db": 26.4, "echo_delay_ms": 120.0, "noise_dbov": -61.2, "chain_mended": 2.0}
+    assert dict(quality_lines({**chain, "chain_faults": 0.0}, 1.0)) == {
+        "echo": "26 dB taken out, 120 ms or more after it was sent",
+        "noise": "-61 dBov on the line",
+        "faults": "a stage of the audio path began anew 2 times",
+    }
+    assert dict(quality_lines({"erle_db": 0.0, "chain_mended": 0.0}, 1.0)) == {"echo": "none found"}
+    assert dict(quality_lines({"erle_db": 9.0}, 1.0)) == {"echo": "9 dB taken out"}

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .chain_bank import ChainBank, ChainRow, ChainStages
+from .echo_guard import EchoGuard
 from .frames import frame_samples
 from .jitter import Kind
 from .lane import Frame, Lane
@@ -52,6 +53,7 @@ class _Bank:
         """(rows, 20 ms): what left in the tick before."""
         self.ahead = np.full(capacity, _NEVER, np.int64)
         """(rows,): how far what was heard last is ahead of what was sent, in timestamps."""
+        self.guard = EchoGuard(capacity) if chain.stages.echo != "off" else None
         self.waiting: dict[int, deque[_Samples]] = {}
         """What left, of rows of streams, while no frame came with it."""
 
@@ -61,6 +63,8 @@ class _Bank:
         capacity = self.chain.rows.capacity
         self.sent, self.ahead = grown(self.sent, capacity), grown(self.ahead, capacity)
         self.sent[row], self.ahead[row] = 0, _NEVER
+        if self.guard is not None:
+            self.guard.open(row, self.chain.rows)
         return row
 
     def close(self, row: int) -> None:
@@ -84,6 +88,17 @@ class _Bank:
             return None
         longest = int(_LONGEST_SHIFT_SECONDS * self.chain.rate_hz)
         return np.where(moved & (np.abs(later) <= longest), later, 0)
+
+    def process(
+        self, block: _Samples, rows: _Rows, frozen: _Mask, shift: NDArray[np.int64] | None
+    ) -> tuple[_Samples, _Samples]:
+        """What people hear of these frames, and what recognisers hear."""
+        far = self.reference(rows)
+        branches = self.chain.process(block, rows, far, frozen, shift=shift)
+        people, recogniser = (np.asarray(branch, np.int16) for branch in branches)
+        if self.guard is None:
+            return people, recogniser
+        return self.guard.process(block, far, rows, people, recogniser)
 
     def reference(self, rows: _Rows) -> _Samples:
         """What was sent with the frames of these rows, (n, 20 ms)."""
@@ -327,8 +342,8 @@ class LaneChains:
             shift = bank.shift(rows[:packets], came.ahead[where[:packets]], real)
             if shift is not None and packets < len(places):
                 shift = np.pad(shift, (0, len(places) - packets))
-        out = bank.chain.process(block, rows, bank.reference(rows), frozen, shift=shift)
-        return _Result(bank, places, list(out.people), list(out.recogniser))
+        people, recogniser = bank.process(block, rows, frozen, shift)
+        return _Result(bank, places, list(people), list(recogniser))
 
     def late(self, lane: Lane, frame: Frame) -> tuple[Frame, Frame]:
         """A stream's frame that is heard beside the one of its tick: for people, recognisers.

@@ -27,6 +27,12 @@ def _lines(known: Mapping[str, float], talked_seconds: float) -> Iterator[tuple[
         yield "delay", f"{max(0.0, known['delay_ms']):.0f} ms in the jitter buffer{aim}"
     if "concealed_frames" in known:
         yield "concealed", _concealed(known["concealed_frames"] * FRAME_SECONDS, talked_seconds)
+    if "erle_db" in known:
+        yield "echo", _echo(known)
+    if "noise_dbov" in known:
+        yield "noise", f"{known['noise_dbov']:.0f} dBov on the line"
+    if known.get("chain_mended"):
+        yield "faults", f"a stage of the audio path began anew {known['chain_mended']:.0f} times"
     if "remote_loss" in known:
         yield "other end", _remote(known)
 
@@ -58,6 +64,15 @@ def _concealed(seconds: float, talked_seconds: float) -> str:
         return "nothing: no gap had to be filled"
     share = f" ({seconds / talked_seconds:.1%} of the call)" if talked_seconds else ""
     return f"{seconds:.2f} s of gaps were filled with made-up sound{share}"
+
+
+def _echo(known: Mapping[str, float]) -> str:
+    if known["erle_db"] < 1:
+        return "none found"
+    words = f"{known['erle_db']:.0f} dB taken out"
+    if "echo_delay_ms" in known:
+        words += f", {known['echo_delay_ms']:.0f} ms or more after it was sent"
+    return words
 
 
 def _remote(known: Mapping[str, float]) -> str:

@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import random
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from trunkline.errors import UsageError
 from trunkline.media.codec import Codec, Encoder
-from trunkline.media.dtmf import DtmfReceiver, DtmfSender
+from trunkline.media.dtmf import DtmfReceiver
 from trunkline.media.engine import Engine
 from trunkline.media.frames import FRAMES_PER_SECOND
 from trunkline.media.g711 import Law
@@ -22,6 +22,8 @@ from trunkline.media.lane import JitterInlet, Lane
 from trunkline.media.rtcp_session import ReceptionCounters, RtcpSession
 from trunkline.media.rtp import RtpSender, is_rtcp, parse_fast
 
+from .chain_figures import chain_figures
+from .rtp_keys import KeysOut
 from .rtp_socket import MAX_DATAGRAM, Address, RtpPoller, RtpPorts, RtpSocket
 
 __all__ = ["MediaPolicy", "RtpStream", "StreamFormat"]
@@ -114,8 +116,6 @@ class RtpStream:
         "_announced",
         "_closed",
         "_dtmf_in",
-        "_dtmf_out",
-        "_dtmf_waiting",
         "_encoder",
         "_engine",
         "_far_buffer_ms",
@@ -123,6 +123,7 @@ class RtpStream:
         "_format",
         "_jitter",
         "_key_down",
+        "_keys",
         "_last_packet",
         "_last_report",
         "_last_sent",
@@ -201,8 +202,7 @@ class RtpStream:
         self._rtcp: RtcpSession | None = None
         self._dtmf_in = DtmfReceiver()
         self._key_down = False  # an event was received that may not have ended
-        self._dtmf_out: DtmfSender | None = None
-        self._dtmf_waiting: deque[DtmfSender] = deque()
+        self._keys = KeysOut(self._sender)
         self._units = G711_CLOCK_HZ // FRAMES_PER_SECOND
         self._encoder: Encoder | None = None
         self._last_packet: float | None = None
@@ -246,7 +246,7 @@ class RtpStream:
 
     def _settle_busy(self) -> None:
         # A plain attribute, because the engine reads it fifty times a second.
-        self.busy = self._dtmf_out is not None or not self._sending
+        self.busy = self._keys.pressing is not None or not self._sending
 
     # -- life ------------------------------------------------------------------
 
@@ -455,7 +455,7 @@ class RtpStream:
         """One encoded frame, or nothing while the outlet is busy."""
         if self._key_down:
             self._release_key(now)
-        if self._dtmf_out is not None and self._sending:
+        if self._keys.pressing is not None and self._sending:
             self._send_digit(now)
             return
         remote = self._remote
@@ -475,7 +475,9 @@ class RtpStream:
                 self._paused = True
                 return
         marker, self._paused = self._paused, False
-        packet = sender.next(payload, self._units, marker)
+        self._send(sender.next(payload, self._units, marker))
+
+    def _send(self, packet: bytes) -> None:
         try:
             self._socket.send(packet)
         except OSError as error:
@@ -494,28 +496,16 @@ class RtpStream:
 
     def _send_digit(self, now: float) -> None:
         """One RTP packet of the digits being sent (RFC 4733 2.5.1)."""
-        tones, format, remote = self._dtmf_out, self._format, self._remote
-        assert tones is not None
-        if format is None or format.dtmf_payload_type is None or remote is None:
-            self._dtmf_out = None
-            self._dtmf_waiting.clear()
+        format = self._format
+        if format is None or format.dtmf_payload_type is None or self._remote is None:
+            self._keys.drop()
             self._settle_busy()
             return
-        sender = self._sender
-        event = tones.tick(sender.timestamp)
-        sender.skip(self._units)
-        if event is not None:
-            packet = sender.next_at(
-                event.timestamp, event.payload, format.dtmf_payload_type, event.marker
-            )
-            try:
-                self._socket.send(packet)
-            except OSError as error:
-                self._not_sent(error)
-                self._send_again(packet, error)
+        packet = self._keys.packet(format.dtmf_payload_type, self._units)
+        if packet is not None:
+            self._send(packet)
         self._last_sent = now
-        if tones.done:
-            self._dtmf_out = self._dtmf_waiting.popleft() if self._dtmf_waiting else None
+        if self._keys.pressing is None:
             self._settle_busy()
 
     def send_dtmf(self, digits: str) -> None:
@@ -526,12 +516,8 @@ class RtpStream:
         """
         if self._format is None or self._format.dtmf_payload_type is None:
             raise UsageError("the far end does not take telephone events")
-        tones = DtmfSender(digits, rate_hz=self._format.dtmf_clock_hz)
-        if self._dtmf_out is None:
-            self._dtmf_out = tones
-            self._settle_busy()
-        else:
-            self._dtmf_waiting.append(tones)
+        self._keys.press(digits, self._format.dtmf_clock_hz)
+        self._settle_busy()
 
     def _release_key(self, now: float) -> None:
         """Report a digit whose end was lost, a moment after its last packet."""
@@ -565,6 +551,7 @@ class RtpStream:
         if self.lane is not None and self.lane.active:
             received = asdict(self._jitter.statistics(self._row))
             found |= {name: float(value) for name, value in received.items()}
+            found |= chain_figures(self._engine, self.lane)
         if self._rtcp is not None:
             for name in ("rtt_ms", "remote_loss", "remote_jitter_ms"):
                 value = getattr(self._rtcp, name)

@@ -14,6 +14,7 @@ from typing import Literal
 from trunkline.media.g711 import Law
 from trunkline.media.lane import Lane, StreamInlet
 
+from .chain_figures import chain_figures
 from .leg import Answered, Direction, Ended, LegEvent, LegReceiver, Party
 from .leg_events import LegEvents
 from .media_thread import MediaThread
@@ -107,6 +108,7 @@ class SocketLeg:
         self._events = LegEvents(self, self._loop)
         self._answered = False
         self._ended = False
+        self._figures: dict[str, float] = {}  # what the chain said at the end
 
     def begin(self, receiver: LegReceiver) -> None:
         """Open the lane and hand the leg over; a receiver that fails ends it."""
@@ -154,6 +156,7 @@ class SocketLeg:
             "frames_overflowed": float(self._inlet.overflow_frames),
             "messages_dropped": float(self._connection.dropped_messages),
             "requests_unsupported": float(self.unsupported),
+            **(self._figures or chain_figures(self._engine, self._lane)),
         }
 
     # -- for the transport -----------------------------------------------------------------
@@ -186,6 +189,7 @@ class SocketLeg:
         if self._ended:
             return
         self._ended = True
+        self._figures = chain_figures(self._engine, self._lane)
         self._engine.close(self._lane)
         self.emit(Ended(reason, by, code, detail))
         self._connection.close(_CLOSE_CODES.get(reason, 1000), reason)
