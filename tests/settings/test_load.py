@@ -181,6 +181,10 @@ def test_an_unknown_key_is_named_with_the_closest_there_is(toml, text: str, hint
         ("[sip.accounts]\nann = 5", "sip.accounts must be a table"),
         ("[log]\nlevel = 'loud'", 'must be one of "debug", "info", "warning", "error"'),
         ("[media]\ncodecs = ['gsm']", 'must be a list, each one of "pcmu", "pcma", "opus"'),
+        ("[media.opus]\nbitrate = 5000", "must be a whole number from 6000 to 510000"),
+        ("[media.opus]\ncomplexity = 0", "must be a whole number from 1 to 10"),
+        ("[media.opus]\nfec = true", 'must be one of "auto", "on", "off"'),
+        ("[media.opus]\nfecs = 'on'", "did you mean media.opus.fec?"),
         ("[agent.turns]\nthreshold = 1.0", "must be a number above 0 and below 1"),
         ("[agent.turns]\nthreshold = nan", "must be a number above 0 and below 1"),
         ("[node]\ndrain_seconds = inf", "must be a number from 0 to 86400"),
@@ -191,6 +195,13 @@ def test_an_unknown_key_is_named_with_the_closest_there_is(toml, text: str, hint
 )
 def test_a_wrong_value_is_answered_with_what_is_accepted(toml, text: str, expected: str) -> None:
     assert expected in refusal(files=[toml(text)])
+
+
+def test_opus_is_set_from_a_file_and_the_environment(toml) -> None:
+    path = toml("[media]\ncodecs = ['opus']\n[media.opus]\nbitrate = 16000\nfec = 'on'")
+    environ = {"TRUNKLINE_MEDIA__OPUS__FEC": "off", "TRUNKLINE_MEDIA__OPUS__DTX": "true"}
+    opus = load(files=[path], environ=environ).settings.media.opus
+    assert (opus.bitrate, opus.fec, opus.dtx, opus.complexity) == (16_000, "off", True, 3)
 
 
 def test_broken_toml_names_the_file_and_the_line(toml) -> None:

@@ -1,7 +1,7 @@
 """G.722 by a library: FFmpeg's coder through PyAV, or spandsp's through ctypes.
 
 One call's coder costs 30 to 40 µs a frame of 20 ms in C, both directions together, and
-2.8 ms in ``media.g722``, which is for machines without either. All three make the same
+2.6 ms in ``media.g722``, which is for machines without either. All three make the same
 bits of audio that no filter overflows on. Of audio that is louder than full scale, FFmpeg
 and ``media.g722`` hear the same, bit for bit; spandsp 0.0.6 lets samples wrap around, which
 crackles, and so comes second.
