@@ -48,12 +48,12 @@ class Arrivals:
         said = (sequences, timestamps, ssrcs, [*map(len, payloads)])
         return cls(np.array(rows, np.intp), np.array(said, np.int64), payloads, np.array(times))
 
-    def firsts(self, marks: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Where the first packet of each row is. ``marks``, (rows,), is for use here."""
+    def firsts(self, marks: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which packets are the first of their row. ``marks``, (rows,), is for use here."""
         order = np.arange(len(self.rows))
         # Of what is written to one place, the last stays.
         marks[self.rows[::-1]] = order[::-1]
-        found: NDArray[np.intp] = (marks[self.rows] == order).nonzero()[0]
+        found: NDArray[np.bool_] = marks[self.rows] == order
         return found
 
     def select(self, chosen: NDArray[np.intp]) -> "Arrivals":

@@ -15,7 +15,7 @@ packet after a gap at hand for its error correction.
 
 A row is waiting or playing. Waiting, it starts when the oldest packet it has is old
 enough. Playing, it finds a frame that is not complete:
-- later audio is here: the frame is lost. It is concealed and passed.
+- later audio is here: the frame is lost. It is concealed and passed (`jitter_gaps`).
 - nothing later is here: the packet is late, or the sender stopped; nobody can know
   yet. The frame is concealed and *not* passed: if audio goes on, nothing is lost and
   the delay has grown; if it goes on beyond a gap, what was concealed counts
@@ -343,7 +343,7 @@ class JitterBank:
             stretched = self._stretcher.stretch(pcm, rows, where, excess, now)
         if stretched.size or np.count_nonzero(plain) < len(rows):
             return self._take_mixed(rows, pcm, playing, plain, made, stretched)
-        self._pass(rows, read)
+        state.advance(rows, read)
         state.concealer.update(pcm, rows)
         return Taken(pcm, np.ones(len(rows), np.uint8))  # Kind.PLAYED
 
@@ -448,7 +448,7 @@ class JitterBank:
             kind[stretched] = Kind.STRETCHED
         going = rows[kind == Kind.PLAYED]
         if going.size:
-            self._pass(going, self._state.read[going])
+            self._state.advance(going, self._state.read[going])
         if played.size:
             self._state.concealer.update(pcm, rows, played)
         if np.count_nonzero(made):
@@ -473,13 +473,6 @@ class JitterBank:
                 paused = bool(state.resting[row]) or state.onset.item(row) != NEVER
                 read, coded = state.read.item(row), state.coded[row]
                 self._comfort.fill(pcm[index], row, read, coded, paused=paused)
-
-    def _pass(self, rows: _Rows, read: NDArray[np.int64]) -> None:
-        """Go on by a frame; its place in the ring is free."""
-        state = self._state
-        state.ring.clear(rows, read)
-        state.read[rows] = read + state.frame
-        state.held[rows] = 0
 
     # -- what happened -----------------------------------------------------------------------
 

@@ -94,7 +94,7 @@ class Gaps:
                 row, position = rows.item(index), read.item(index) + frame
                 state.ring.write_piece(row, position, window[index, frame:end])
         state.filled[rows] = read + ends
-        self._pass(rows, read)
+        state.advance(rows, read)
         state.counts[rows, Count.CONCEALED] += 1
 
     def go_on(self, block: _Block, rows: _Rows) -> None:
@@ -102,7 +102,7 @@ class Gaps:
         state = self._state
         read = state.read[rows]
         state.concealer.go_on(block, rows, state.filled[rows] - read)
-        self._pass(rows, read)
+        state.advance(rows, read)
         state.counts[rows, Count.CONCEALED] += 1
 
     def reopen(self, row: int) -> None:
@@ -114,13 +114,6 @@ class Gaps:
         state.concealer.interrupt(row, made[0, : filled - read])
         state.ring.clear_span(row, read, filled)
         state.filled[row] = read
-
-    def _pass(self, rows: _Rows, read: _Integers) -> None:
-        """Go on by a frame; its place in the ring is free."""
-        state = self._state
-        state.ring.clear(rows, read)
-        state.read[rows] = read + state.frame
-        state.held[rows] = 0
 
     # -- gaps of which less is known -----------------------------------------------------------
 
@@ -147,7 +140,7 @@ class Gaps:
         state.read[rows[wait]] = at[wait]
         state.held[rows[wait]] += frame - lead[wait]
         lost = later & ~rest
-        self._pass(rows[lost], read[lost])
+        state.advance(rows[lost], read[lost])
         filled = block[~rest]
         if filled.size:
             state.concealer.conceal(filled, rows[~rest], future[~rest])

@@ -75,21 +75,19 @@ class Intake:
 
     def absorb(self, packets: Sequence[Packet]) -> None:
         """File packets, in the order they arrived."""
-        if len(packets) >= _FEW:
-            batch = Arrivals.of(packets)
-            while True:
-                firsts = batch.firsts(self._rows.marks)
-                if len(firsts) == len(packets):
-                    self._file_each(batch, packets)
-                    return
-                if len(firsts) < _FEW:
-                    break
-                self._file_each(batch.select(firsts), [packets[index] for index in firsts.tolist()])
-                others = np.delete(np.arange(len(packets)), firsts)
-                packets = [packets[index] for index in others.tolist()]
-                if len(packets) < _FEW:
-                    break
-                batch = batch.select(others)
+        batch = Arrivals.of(packets) if len(packets) >= _FEW else None
+        while batch is not None:
+            first = batch.firsts(self._rows.marks)
+            count = np.count_nonzero(first)
+            if count == len(packets):
+                self._file_each(batch, packets)
+                return
+            if count < _FEW:
+                break
+            those, others = first.nonzero()[0], (~first).nonzero()[0]
+            self._file_each(batch.select(those), [packets[index] for index in those.tolist()])
+            packets = [packets[index] for index in others.tolist()]
+            batch = batch.select(others) if len(packets) >= _FEW else None
         for packet in packets:
             self._file(packet)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
 
@@ -191,6 +192,12 @@ class JitterRows:
             counts[Count.MALFORMED] += decoder.malformed
             counts[Count.LATE] += coded.late
             coded.close()
+
+    def advance(self, rows: NDArray[np.intp], read: NDArray[np.int64]) -> None:
+        """Rows go on by the frame at ``read``, where they are; its place in the ring is free."""
+        self.ring.clear(rows, read)
+        self.read[rows] = read + self.frame
+        self.held[rows] = 0
 
     def _grow(self, capacity: int) -> None:
         """More rows; those there are keep their numbers."""
