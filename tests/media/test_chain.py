@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trunkline.errors import UsageError
-from trunkline.media import Chain, ChainSettings
+from trunkline.media import Chain, ChainSettings, StreamResampler
 
 from .echo_calls import echo_of, speechlike
 
@@ -479,11 +479,18 @@ def test_no_packet_raises(packets: list[tuple[int, float, int, int | None]]) -> 
     chain.health()
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 16000])
+@pytest.mark.parametrize("rate_hz", [8000, 16000, 24000])
 def test_an_echo_is_cancelled_although_the_jitter_buffer_moves_it(rate_hz: int) -> None:
     rng = np.random.default_rng(1)
-    far = speechlike(rng, 10.0, rate_hz)
-    near = echo_of(rng, far, rate_hz=rate_hz)
+    narrow = min(rate_hz, 16000)
+    far = speechlike(rng, 10.0, narrow)
+    near = echo_of(rng, far, rate_hz=narrow)
+    if rate_hz != narrow:
+        wider = [StreamResampler(narrow, rate_hz) for _ in range(2)]
+        far, near = (
+            np.concatenate([stream.push(audio), stream.flush()])
+            for stream, audio in zip(wider, (far, near), strict=True)
+        )
     settings = ChainSettings(enable_noise_reduction=False)
     chain, plain_one = Chain(rate_hz, settings), Chain(rate_hz, settings, echo="off")
     frames = [audio.reshape(-1, rate_hz // 50) for audio in (far, near)]

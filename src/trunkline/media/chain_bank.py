@@ -21,6 +21,7 @@ from trunkline.errors import UsageError
 
 from .echo import ECHO_CANCELLERS, EchoStage, create_echo
 from .echo_bank import LONGEST_TAIL_MS, TAIL_MS, KalmanEcho
+from .echo_resampled import ResampledEcho
 from .frames import frame_samples, to_float, to_int16
 from .noise import METHODS, NoiseBank, NoiseSettings, noise_stage
 from .rows import Rows
@@ -253,7 +254,8 @@ class ChainBank:
             return Branches(block, block)
         audio, reference = self._sound(block, far, rows)
         if self._echo is not None:
-            moves = shift is not None and isinstance(self._echo.stage, KalmanEcho)
+            follows = isinstance(self._echo.stage, KalmanEcho | ResampledEcho)
+            moves = shift is not None and follows
             more = {"shift": shift} if moves else {}
             audio = self._run(self._echo, audio, rows, reference, frozen=frozen, **more)
         recogniser = people = audio

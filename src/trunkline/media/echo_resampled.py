@@ -8,6 +8,7 @@ nothing, and is 3 ms later.
 import numpy as np
 from numpy.typing import NDArray
 
+from .echo_bank import KalmanEcho
 from .echo_stage import EchoStage
 from .resample import Resampler
 from .rows import Rows
@@ -66,9 +67,21 @@ class ResampledEcho:
         self._places[row] = [each.open() for each in self._resamplers]
 
     def process(
-        self, near: Block, far: Block, rows: RowNumbers, frozen: NDArray[np.bool_] | None = None
+        self,
+        near: Block,
+        far: Block,
+        rows: RowNumbers,
+        frozen: NDArray[np.bool_] | None = None,
+        shift: NDArray[np.int64] | None = None,
     ) -> Block:
-        """The next 20 ms without echo; raises `UsageError` as every canceller does."""
+        """The next 20 ms without echo; see `KalmanEcho.process` for what ``shift`` is.
+
+        Raises `UsageError` as every canceller does.
+        """
+        more = {}
+        if shift is not None and isinstance(self._stage, KalmanEcho):
+            ratio = self._stage.rate_hz / self.rate_hz
+            more["shift"] = np.rint(shift * ratio).astype(np.int64)
         near, far = take_pair(near, far, rows, self.frame_samples, self._rows, self.faults)
         places = self._places[rows]
         left = self._stage.process(
@@ -76,6 +89,7 @@ class ResampledEcho:
             np.asarray(self._far.process(far, places[:, 1]), np.float32),
             self._inside[rows],
             frozen,
+            **more,
         )
         return np.asarray(self._back.process(left, places[:, 2]), np.float32)
 
