@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline.media.audio_path import AudioPath, PathRun
 from trunkline.media.echo import create_echo
 from trunkline.media.frames import levels_dbov
 from trunkline.media.jitter import JitterSettings
 from trunkline.media.network_pattern import NetworkPattern
 from trunkline.media.noise import NoiseSettings, noise_stage
+from trunkline.media.virtual_path import PathRun, VirtualPath
 from trunkline.server.audio_page.drawing import STEPS, bands, dots, line, spectrogram_png, waveform
 
 FOLDER = Path(__file__).parent / "guide" / "pictures"
@@ -63,9 +63,9 @@ def concealment() -> bytes:
     rows = []
     for method in ("silence", "simple", "pitch"):
         settings = JitterSettings(concealment=method)
-        run = AudioPath(RATE_HZ, network=network, jitter=settings).run(pcm)
+        run = VirtualPath(RATE_HZ, network=network, jitter=settings).run(pcm)
         rows.append((method, run.received, run.kinds == 2))
-    sent = AudioPath(RATE_HZ).run(pcm).received
+    sent = VirtualPath(RATE_HZ).run(pcm).received
     shown = slice(12 * FRAME, 24 * FRAME)
     drawn = [("sent", _wave(sent[shown], "before"))]
     for name, audio, concealed in rows:
@@ -83,7 +83,7 @@ def jitter() -> bytes:
             for mean in (2, 25, 2)
         ]
     )
-    run = AudioPath(RATE_HZ, network=_Given(delays)).run(quiet)
+    run = VirtualPath(RATE_HZ, network=_Given(delays)).run(quiet)
     highest = 150.0
     delay = np.where(run.delay_ms > 0, run.delay_ms, np.nan)
     chart = (
@@ -120,7 +120,7 @@ def echo_run() -> PathRun:
     near = np.convolve(far, room)[: len(far)] + rng.normal(0, 6, len(far))
     near[48_000:] += voice(2, 7, 6000)[: len(far) - 48_000]
     sent = far.copy()
-    return AudioPath(RATE_HZ, echo=create_echo("kalman", RATE_HZ, capacity=1)).run(
+    return VirtualPath(RATE_HZ, echo=create_echo("kalman", RATE_HZ, capacity=1)).run(
         np.asarray(np.clip(near, -32768, 32767), np.int16), sent
     )
 
@@ -132,7 +132,7 @@ def noise(suppressed: bool) -> bytes:
     rumble = np.convolve(hiss, [0.5, 0.8, 0.6, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1])[8:][: 4 * RATE_HZ]
     pcm = np.asarray(np.clip(voice(4, 9, 8000) + 260 * rumble, -32768, 32767), np.int16)
     stage = noise_stage(RATE_HZ, NoiseSettings(), 1) if suppressed else None
-    run = AudioPath(RATE_HZ, noise=stage).run(pcm)
+    run = VirtualPath(RATE_HZ, noise=stage).run(pcm)
     return spectrogram_png(run.output_in_time()[: 4 * RATE_HZ], RATE_HZ, 480, 96)
 
 

@@ -254,7 +254,7 @@ def _load_speex(path: str) -> ctypes.CDLL:
     try:
         if not name:
             raise OSError("not found")
-        library = ctypes.CDLL(name)
+        library = ctypes.PyDLL(name)
         library.speex_echo_state_init.restype = ctypes.c_void_p
     except (OSError, AttributeError) as error:
         raise MissingDependencyError(

@@ -1,6 +1,6 @@
 """What the audio path makes of a file: a run in virtual time, and a page to see and hear it.
 
-The run itself is pure and lies in ``media`` (`AudioPath`); what reads and writes files,
+The run itself is pure and lies in ``media`` (`VirtualPath`); what reads and writes files,
 finds engines by name and draws is here.
 """
 

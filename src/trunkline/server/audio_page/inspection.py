@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
-from trunkline.media.audio_path import AudioPath, PathRun, codec_named
 from trunkline.media.codec import Codec
 from trunkline.media.concealment import CONTINUATIONS
 from trunkline.media.echo import ECHO_CANCELLERS, EchoStage, create_echo
@@ -19,6 +18,7 @@ from trunkline.media.network_pattern import NetworkPattern
 from trunkline.media.noise import METHODS, NoiseSettings, noise_stage
 from trunkline.media.scores import erle_db, segmental_snr_db
 from trunkline.media.stage import Stage
+from trunkline.media.virtual_path import PathRun, VirtualPath, codec_named
 from trunkline.speech import registry
 from trunkline.speech.opus import Opus, OpusLibrary, OpusSettings
 
@@ -41,7 +41,7 @@ class InspectionOptions:
     far_channel: int | None = None
     rate_hz: int = 8000
     codec: str | None = None
-    """One of `audio_path.CODECS`, or opus; None as `AudioPath` has it."""
+    """One of `virtual_path.CODECS`, or opus; None as `VirtualPath` has it."""
     network: NetworkPattern = field(default_factory=NetworkPattern)
     concealment: str = "pitch"
     echo: str | None = None
@@ -128,7 +128,7 @@ def inspect_audio(options: InspectionOptions) -> Inspection:
         raise UsageError("--echo needs what the caller heard: --far far.wav")
     name = options.echo or ("off" if options.far is None else "kalman")
     codec = _codec(options.codec or ("pcmu" if rate_hz == 8000 else "l16"), options)
-    path = AudioPath(
+    path = VirtualPath(
         rate_hz,
         codec,
         options.network,

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from trunkline.errors import UsageError
 from trunkline.media import g711
-from trunkline.media.audio_path import CODECS, AudioPath, codec_delay_samples, codec_named
 from trunkline.media.codec import G711, G722, L16
 from trunkline.media.echo import create_echo
 from trunkline.media.g711 import Law
@@ -15,6 +14,7 @@ from trunkline.media.jitter import JitterSettings, Kind
 from trunkline.media.network_pattern import NetworkPattern
 from trunkline.media.noise import NoiseSettings, noise_stage
 from trunkline.media.stage import Bypass
+from trunkline.media.virtual_path import CODECS, VirtualPath, codec_delay_samples, codec_named
 
 from .echo_calls import echo_of, speechlike
 
@@ -26,7 +26,7 @@ def speech(seconds: float = 3.0, rate_hz: int = 8000, seed: int = 1):
 
 def test_a_good_network_gives_back_what_the_codec_leaves() -> None:
     pcm = speech()
-    run = AudioPath().run(pcm)
+    run = VirtualPath().run(pcm)
     through = g711.decode(g711.encode(pcm, Law.ULAW), Law.ULAW)
     played = np.repeat(run.kinds == Kind.PLAYED, run.frame_samples)
     np.testing.assert_array_equal(run.received[played], run.aligned(through)[played])
@@ -36,7 +36,7 @@ def test_a_good_network_gives_back_what_the_codec_leaves() -> None:
 
 def test_linear_audio_is_bit_exact_without_stages() -> None:
     pcm = speech(rate_hz=16000)
-    run = AudioPath(16000).run(pcm)
+    run = VirtualPath(16000).run(pcm)
     played = np.repeat(run.kinds == Kind.PLAYED, run.frame_samples)
     np.testing.assert_array_equal(run.received[played], run.aligned(pcm)[played])
 
@@ -44,7 +44,7 @@ def test_linear_audio_is_bit_exact_without_stages() -> None:
 @pytest.mark.parametrize(("name", "rate_hz"), [("g722", 16000), ("l16", 16000)])
 def test_a_codec_with_a_delay_is_compared_at_the_right_place(name: str, rate_hz: int) -> None:
     pcm = speech(rate_hz=rate_hz)
-    run = AudioPath(rate_hz, codec_named(name, rate_hz)).run(pcm)
+    run = VirtualPath(rate_hz, codec_named(name, rate_hz)).run(pcm)
     played = np.repeat(run.kinds == Kind.PLAYED, run.frame_samples)
     sent = run.aligned(pcm)[played].astype(np.float64)
     heard = run.received[played].astype(np.float64)
@@ -84,21 +84,21 @@ class Marked:
 
 
 def test_a_codec_conceals_what_it_lost_by_itself() -> None:
-    run = AudioPath(8000, Marked(), NetworkPattern(0.1, seed=2)).run(speech())
+    run = VirtualPath(8000, Marked(), NetworkPattern(0.1, seed=2)).run(speech())
     lost = np.isnan(run.network_ms).sum() * run.frame_samples
     assert np.count_nonzero(run.received == 1234) >= 0.8 * lost > 0
 
 
 def test_the_same_network_gives_the_same_bits() -> None:
     pcm = speech()
-    path = AudioPath(network=NetworkPattern(0.1, 2, 30))
+    path = VirtualPath(network=NetworkPattern(0.1, 2, 30))
     one, other = path.run(pcm), path.run(pcm)
     np.testing.assert_array_equal(one.output, other.output)
     np.testing.assert_array_equal(one.positions, other.positions)
 
 
 def test_losses_are_concealed_and_counted() -> None:
-    run = AudioPath(network=NetworkPattern(0.2, seed=3)).run(speech())
+    run = VirtualPath(network=NetworkPattern(0.2, seed=3)).run(speech())
     lost = int(np.isnan(run.network_ms).sum())
     assert lost > 10
     assert run.statistics.lost <= lost
@@ -109,7 +109,7 @@ def test_losses_are_concealed_and_counted() -> None:
 
 def test_positions_go_on_to_the_end() -> None:
     pcm = speech()
-    run = AudioPath(network=NetworkPattern(0.1, jitter_ms=20)).run(pcm)
+    run = VirtualPath(network=NetworkPattern(0.1, jitter_ms=20)).run(pcm)
     playing = run.positions[run.kinds != Kind.SILENT]
     assert (playing >= 0).all()
     assert (np.diff(playing) >= 0).all()
@@ -118,15 +118,15 @@ def test_positions_go_on_to_the_end() -> None:
 
 
 def test_a_network_that_loses_all_gives_silence_and_ends() -> None:
-    run = AudioPath(network=NetworkPattern(1.0)).run(speech(1))
+    run = VirtualPath(network=NetworkPattern(1.0)).run(speech(1))
     assert not run.output.any()
     assert (run.kinds == Kind.SILENT).all()
     assert not run.aligned(speech(1)).any()
 
 
 def test_jitter_makes_the_delay_wanted_grow() -> None:
-    calm = AudioPath().run(speech())
-    rough = AudioPath(network=NetworkPattern(jitter_ms=40)).run(speech())
+    calm = VirtualPath().run(speech())
+    rough = VirtualPath(network=NetworkPattern(jitter_ms=40)).run(speech())
     assert rough.target_ms[-1] > calm.target_ms[-1] + 20
     assert rough.delay_ms[-1] > calm.delay_ms[-1]
 
@@ -135,7 +135,7 @@ def test_the_echo_of_the_far_end_is_taken_away() -> None:
     rng = np.random.default_rng(4)
     far = speechlike(rng, 6)
     near = echo_of(rng, far)
-    path = AudioPath(echo=create_echo("kalman", 8000, capacity=1))
+    path = VirtualPath(echo=create_echo("kalman", 8000, capacity=1))
     pcm, sent = ((audio * 32767).astype(np.int16) for audio in (near, far))
     run = path.run(pcm, sent)
     # The delay's first change moves the echo, which is found again by then.
@@ -147,7 +147,7 @@ def test_the_echo_of_the_far_end_is_taken_away() -> None:
 
 def test_stages_delay_is_told_and_can_be_taken_out() -> None:
     noise = noise_stage(8000, NoiseSettings(strength=0.0), 1)
-    run = AudioPath(noise=noise).run(speech())
+    run = VirtualPath(noise=noise).run(speech())
     assert run.delay_samples == noise.delay_samples > 0
     inside = slice(800, -800)
     difference = run.output_in_time()[inside].astype(int) - run.received[inside]
@@ -158,15 +158,15 @@ def test_stages_delay_is_told_and_can_be_taken_out() -> None:
 def test_every_codec_goes_through(name: str) -> None:
     rate_hz = 16000 if name in ("g722", "l16") else 8000
     codec = codec_named(name, rate_hz)
-    run = AudioPath(rate_hz, codec).run(speech(1, rate_hz))
+    run = VirtualPath(rate_hz, codec).run(speech(1, rate_hz))
     assert run.received.any()
 
 
 def test_a_decoder_with_a_memory_never_sees_what_was_lost() -> None:
     pcm = speech(2, 16000)
     network = NetworkPattern(0.3, seed=2)
-    run = AudioPath(16000, codec_named("g722", 16000), network).run(pcm)
-    whole = AudioPath(16000, codec_named("g722", 16000)).run(pcm)
+    run = VirtualPath(16000, codec_named("g722", 16000), network).run(pcm)
+    whole = VirtualPath(16000, codec_named("g722", 16000)).run(pcm)
     lost = np.isnan(run.network_ms)
     first = int(lost.argmax())
     after = run.positions // run.frame_samples > first + 2
@@ -183,7 +183,7 @@ def test_a_decoder_with_a_memory_never_sees_what_was_lost() -> None:
 
 def test_stages_begin_afresh_in_each_run() -> None:
     noise, echo = noise_stage(8000, capacity=1), create_echo("kalman", 8000, capacity=1)
-    path = AudioPath(echo=echo, noise=noise)
+    path = VirtualPath(echo=echo, noise=noise)
     one, other = (path.run(speech(1), speech(1, seed=2)) for _ in range(2))
     np.testing.assert_array_equal(one.output, other.output)
 
@@ -204,7 +204,7 @@ def test_parts_of_another_rate_are_refused(parts: dict) -> None:
     if parts.get("noise") == 1:
         parts = {"rate_hz": 16000, "noise": Bypass(8000, 1)}
     with pytest.raises(UsageError, match="a part of the path"):
-        AudioPath(**parts)
+        VirtualPath(**parts)
 
 
 @pytest.mark.parametrize(
@@ -213,12 +213,12 @@ def test_parts_of_another_rate_are_refused(parts: dict) -> None:
 )
 def test_what_is_no_audio_is_refused(wrong) -> None:
     with pytest.raises(UsageError):
-        AudioPath().run(wrong)
+        VirtualPath().run(wrong)
 
 
 def test_a_far_end_of_another_kind_is_refused() -> None:
     with pytest.raises(UsageError):
-        AudioPath().run(speech(1), np.zeros(100, np.float32))
+        VirtualPath().run(speech(1), np.zeros(100, np.float32))
 
 
 @settings(max_examples=25)
@@ -235,7 +235,7 @@ def test_any_length_through_any_network_ends_and_keeps_its_books(
 ) -> None:
     pcm = np.full(length, -32768, np.int16)
     network = NetworkPattern(loss, burst, jitter, seed)
-    run = AudioPath(network=network, jitter=JitterSettings(concealment=concealment)).run(pcm)
+    run = VirtualPath(network=network, jitter=JitterSettings(concealment=concealment)).run(pcm)
     ticks = len(run.kinds)
     assert len(run.output) == len(run.received) == len(run.far) == ticks * run.frame_samples
     assert len(run.delay_ms) == len(run.target_ms) == len(run.positions) == ticks

@@ -5,7 +5,7 @@ concealment (a codec's own where it has one) and stretching, then echo cancellat
 noise suppression, as a leg has them. Nothing waits: a tick is a turn of a loop, and the
 same settings give the same bits.
 
-    path = AudioPath(8000, network=NetworkPattern(loss=0.1, jitter_ms=30))
+    path = VirtualPath(8000, network=NetworkPattern(loss=0.1, jitter_ms=30))
     run = path.run(pcm)
     run.output, run.kinds, run.statistics
 """
@@ -25,7 +25,7 @@ from .jitter import JitterBank, JitterSettings, JitterStatistics, Kind
 from .network_pattern import NetworkPattern
 from .stage import Bypass, Stage
 
-__all__ = ["CODECS", "AudioPath", "PathRun", "codec_delay_samples", "codec_named"]
+__all__ = ["CODECS", "PathRun", "VirtualPath", "codec_delay_samples", "codec_named"]
 
 _Pcm = NDArray[np.int16]
 _TICK_SECONDS = FRAME_MS / 1000
@@ -98,7 +98,7 @@ class PathRun:
 
 
 @dataclass(frozen=True)
-class AudioPath:
+class VirtualPath:
     """The parts that audio goes through."""
 
     rate_hz: int = 8000
@@ -165,7 +165,7 @@ class AudioPath:
 class _Reception:
     """From the sender's audio to what the jitter buffer gives."""
 
-    def __init__(self, path: AudioPath, near: _Pcm) -> None:
+    def __init__(self, path: VirtualPath, near: _Pcm) -> None:
         rate_hz = path.rate_hz
         self._frame = frame = frame_samples(rate_hz)
         self._packets = -(-len(near) // frame)
