@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from _levels import ROOM_DBOV, SPEECH_DBOV, active, levelled, room_tone
 from trunkline.media.resample import StreamResampler
 from trunkline.media.wav import parse_wav
 from trunkline.speech.espeak import Espeak
@@ -26,7 +27,6 @@ __all__ = ["DEVELOPMENT", "HELD_OUT", "NOISES", "Part", "describe_part", "mix", 
 Audio = NDArray[np.float64]
 """One stretch of audio, full scale 1.0."""
 
-SPEECH_DBOV, ROOM_DBOV = -26.0, -60.0
 LEAD_SECONDS, TAIL_SECONDS = 0.5, 0.3
 NOISES = ("white", "car", "babble")
 
@@ -97,21 +97,16 @@ def speech(part: Part, rate_hz: int) -> list[Audio]:
         for shift in (0, 1)
         for number, sentence in enumerate(part.sentences)
     ]
-    return [np.pad(_levelled(_say(*pair, rate_hz), rate_hz), around) for pair in pairs]
+    return [np.pad(levelled(_say(*pair, rate_hz), rate_hz), around) for pair in pairs]
 
 
 def mix(clean: Audio, part: Part, noise: str, snr_db: float, rate_hz: int, number: int) -> Audio:
     """The clip with noise ``snr_db`` below its active speech, and room tone, clipped."""
     rng = np.random.default_rng((part.seed, NOISES.index(noise), number))
     made = _MAKE[noise](part, len(clean), rate_hz, rng)
-    level = np.sqrt(np.mean(_active(clean, rate_hz) ** 2)) * 10 ** (-snr_db / 20)
-    audio = clean + made * level / np.sqrt(np.mean(made**2)) + room(clean, rng)
+    level = np.sqrt(np.mean(active(clean, rate_hz) ** 2)) * 10 ** (-snr_db / 20)
+    audio = clean + made * level / np.sqrt(np.mean(made**2)) + room_tone(len(clean), rng)
     return np.clip(audio, -1, 1 - 2**-15)
-
-
-def room(clean: Audio, rng: np.random.Generator) -> Audio:
-    """Room tone as long as the clip."""
-    return rng.normal(0, 10 ** (ROOM_DBOV / 20), len(clean))
 
 
 def _white(_part: Part, samples: int, _rate_hz: int, rng: np.random.Generator) -> Audio:
@@ -134,7 +129,7 @@ def _babble(part: Part, samples: int, rate_hz: int, rng: np.random.Generator) ->
     total = np.zeros(samples)
     for number, voice in enumerate(_there(part.talkers)):
         said = " ".join(part.sentences[number % 2 :: 2] + part.sentences[::2])
-        talk = _levelled(_say(said, voice, rate_hz), rate_hz)
+        talk = levelled(_say(said, voice, rate_hz), rate_hz)
         talk = np.resize(np.roll(talk, int(rng.integers(len(talk)))), samples)
         total += talk * 10 ** (rng.uniform(-4, 2) / 20)
     return total
@@ -180,15 +175,3 @@ def _espeak(text: str, voice: str) -> tuple[NDArray[np.int16], int]:
 
     _library().speak(text, {"voice": voice.partition(":")[2]}, keep)
     return np.frombuffer(b"".join(pieces), np.int16), _library().rate_hz
-
-
-def _active(audio: Audio, rate_hz: int) -> Audio:
-    """The 10 ms pieces within 38 dB of the loudest ones."""
-    block = rate_hz // 100
-    pieces = audio[: len(audio) // block * block].reshape(-1, block)
-    power = np.mean(pieces**2, axis=1)
-    return pieces[power > np.percentile(power, 95) * 10**-3.8]
-
-
-def _levelled(audio: Audio, rate_hz: int) -> Audio:
-    return audio * 10 ** (SPEECH_DBOV / 20) / np.sqrt(np.mean(_active(audio, rate_hz) ** 2))

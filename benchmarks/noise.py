@@ -3,7 +3,8 @@
 PESQ (narrow band, P.862) and STOI against clean speech with room tone, as differences to
 the noisy audio itself, mean over 0, 5, 10 and 15 dB; 0.1 of PESQ more or less is a tie. The
 voices are synthetic and the noises are made. Constants were chosen on the
-development part; what is printed by default is the held-out part.
+development part; what is printed by default is the held-out part. Recorded prompts, of one
+speaker, are a table of their own: with the same noises, where they are installed.
 
     pip install pesq pystoi 'trunkline[noise]' && pip install --no-deps pyrnnoise
     python benchmarks/noise.py
@@ -20,8 +21,10 @@ from typing import Any
 
 import numpy as np
 
+import _recordings
+from _levels import room_tone
 from _machine import describe
-from _noises import DEVELOPMENT, HELD_OUT, NOISES, Audio, Part, describe_part, mix, room, speech
+from _noises import DEVELOPMENT, HELD_OUT, NOISES, Audio, Part, describe_part, mix, speech
 from trunkline.errors import MissingDependencyError
 from trunkline.media.noise import NoiseSettings, noise_stage
 from trunkline.media.stage import Stage
@@ -57,12 +60,12 @@ class Method:
     """So slow that a part of the clips must do."""
 
 
-def cases(part: Part, rate_hz: int) -> list[Case]:
-    """Every clip in every noise at every ratio."""
+def cases(clips: list[Audio], part: Part, rate_hz: int) -> list[Case]:
+    """Every clip in every noise of this part at every ratio."""
     frame, found = rate_hz // 50, []
-    for number, whole in enumerate(speech(part, rate_hz)):
+    for number, whole in enumerate(clips):
         clip = whole[: len(whole) // frame * frame]
-        clean = clip + room(clip, np.random.default_rng(number))
+        clean = clip + room_tone(len(clip), np.random.default_rng(number))
         for noise in NOISES:
             for snr_db in SNRS_DB:
                 noisy = mix(clip, part, noise, snr_db, rate_hz, number)
@@ -196,18 +199,30 @@ def cost_us(make: Callable[[int], Stage], calls: int, budget: float) -> float:
     return 1e6 * least / calls
 
 
-def report(part: Part, rate_hz: int, by_snr: bool, chosen: str) -> None:
+def report(part: Part, rate_hz: int, by_snr: bool, chosen: list[Method]) -> None:
     """Everything about one part at one rate."""
-    given = cases(part, rate_hz)
-    print(f"material: {describe_part(part)}; {len(given)} files at {rate_hz} Hz")
+    table(describe_part(part), cases(speech(part, rate_hz), part, rate_hz), rate_hz, by_snr, chosen)
+    names = _recordings.DEVELOPMENT if part is DEVELOPMENT else _recordings.HELD_OUT
+    if reason := _recordings.missing():
+        print(f"not measured: {reason}")
+        return
+    clips = [each.audio for each in _recordings.recordings(names, rate_hz, room=False)]
+    given = cases(clips, part, rate_hz)
+    table(_recordings.describe_recordings(names), given, rate_hz, by_snr, chosen)
+
+
+def table(
+    material: str, given: list[Case], rate_hz: int, by_snr: bool, chosen: list[Method]
+) -> None:
+    """What every method makes of these files."""
+    print(f"material: {material}; {len(given)} files at {rate_hz} Hz")
     for noise in NOISES:
         those = [(case.pesq, case.stoi) for case in given if case.noise == noise]
         quality, words = np.nanmean(those, axis=0)
         print(f"  noisy, {noise:7s} PESQ {quality:.2f}, STOI {words:.1f}")
     print(f"change of PESQ/STOI in {', '.join(NOISES)} noise; delay, measured")
-    for method in methods(rate_hz):
-        if chosen in method.name:
-            print(gains(method, given, rate_hz, by_snr), flush=True)
+    for method in chosen:
+        print(gains(method, given, rate_hz, by_snr), flush=True)
 
 
 def main() -> None:
@@ -225,12 +240,13 @@ def main() -> None:
     print(TARGETS)
     warnings.simplefilter("ignore")
     part = HELD_OUT if options.part == "held-out" else DEVELOPMENT
-    report(part, options.rate, options.by_snr, options.only)
+    chosen = [each for each in methods(options.rate) if options.only in each.name]
+    report(part, options.rate, options.by_snr, chosen)
     if options.no_cost:
         return
     print(f"CPU time, us a call and 20 ms at {options.rate} Hz, with {CALLS} calls")
-    for method in methods(options.rate):
-        if method.make is None or options.only not in method.name:
+    for method in chosen:
+        if method.make is None:
             continue
         # One call after the other costs the same for any number of them.
         counts = CALLS if "strength" in method.name else CALLS[:1]
