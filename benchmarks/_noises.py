@@ -22,7 +22,7 @@ from trunkline.media.wav import parse_wav
 from trunkline.speech.espeak import Espeak
 from trunkline.speech.espeak import is_installed as has_espeak
 
-__all__ = ["DEVELOPMENT", "HELD_OUT", "NOISES", "Part", "describe_part", "mix", "speech"]
+__all__ = ["DEVELOPMENT", "HELD_OUT", "NOISES", "Part", "describe_part", "mix", "say", "speech"]
 
 Audio = NDArray[np.float64]
 """One stretch of audio, full scale 1.0."""
@@ -121,7 +121,7 @@ def speech(part: Part, rate_hz: int) -> list[Audio]:
         for shift in (0, 1)
         for number, sentence in enumerate(part.sentences)
     ]
-    return [np.pad(levelled(_say(*pair, rate_hz), rate_hz), around) for pair in pairs]
+    return [np.pad(levelled(say(*pair, rate_hz), rate_hz), around) for pair in pairs]
 
 
 def mix(clean: Audio, part: Part, noise: str, snr_db: float, rate_hz: int, number: int) -> Audio:
@@ -156,7 +156,7 @@ def _babble(
     total = np.zeros(samples)
     for number, voice in enumerate(_there(part.talkers)):
         said = " ".join(part.sentences[number % 2 :: 2] + part.sentences[::2])
-        talk = levelled(_say(said, voice, rate_hz), rate_hz)
+        talk = levelled(say(said, voice, rate_hz), rate_hz)
         talk = np.resize(np.roll(talk, int(rng.integers(len(talk)))), samples)
         total += talk * 10 ** (rng.uniform(-4, 2) / 20)
     return total
@@ -172,7 +172,8 @@ def _there(voices: tuple[str, ...]) -> list[str]:
 
 
 @cache
-def _say(text: str, voice: str, rate_hz: int) -> Audio:
+def say(text: str, voice: str, rate_hz: int) -> Audio:
+    """This text by this voice, full scale 1.0."""
     pcm, from_hz = _espeak(text, voice) if ":" in voice else _flite(text, voice)
     resampler = StreamResampler(from_hz, rate_hz)
     return np.concatenate((resampler.push(pcm), resampler.flush())) / 32768.0
