@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import _recordings
-from _noises import synthesise
+from _noises import say
 from trunkline.media.frames import to_float, to_int16
 from trunkline.media.g711 import Law, decode, encode
 
@@ -179,7 +179,7 @@ def talk(texts: str, voice: str, samples: int, rate_hz: int, start: int) -> NDAr
 
 
 def _sentence(text: str, voice: str, rate_hz: int) -> NDArray[np.float64]:
-    audio = synthesise(text, "slt" if voice == "recorded" else voice, rate_hz)
+    audio = say(text, "slt" if voice == "recorded" else voice, rate_hz)
     block = rate_hz // 100
     levels = 10 * np.log10(
         (audio[: len(audio) // block * block].reshape(-1, block) ** 2).mean(1) + 1e-12

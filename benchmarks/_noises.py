@@ -22,22 +22,28 @@ from trunkline.media.wav import parse_wav
 from trunkline.speech.espeak import Espeak
 from trunkline.speech.espeak import is_installed as has_espeak
 
-__all__ = [
-    "DEVELOPMENT",
-    "HELD_OUT",
-    "NOISES",
-    "Part",
-    "describe_part",
-    "mix",
-    "speech",
-    "synthesise",
-]
+__all__ = ["DEVELOPMENT", "HELD_OUT", "NOISES", "Part", "describe_part", "mix", "say", "speech"]
 
 Audio = NDArray[np.float64]
 """One stretch of audio, full scale 1.0."""
 
 LEAD_SECONDS, TAIL_SECONDS = 0.5, 0.3
 NOISES = ("white", "car", "babble")
+
+
+@dataclass(frozen=True, slots=True)
+class Car:
+    """What a car sounds like from inside, at some speed."""
+
+    corner_hz: float
+    """Of its rumble, which falls from there."""
+    octave_db: float
+    """By how much, an octave."""
+    wind: float
+    """Of tyres and wind, as a share of the rumble's magnitude."""
+    engine_hz: float
+    """What its engine turns at."""
+    engine: float = 0.08
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +57,8 @@ class Part:
     talkers: tuple[str, ...]
     """The voices of the babble."""
     seed: int
-    corner_hz: float
-    """Of the car noise's rumble."""
-    engine_hz: float
-    """What its engine turns at."""
+    cars: tuple["Car", ...]
+    """One after the other, clip by clip."""
 
 
 DEVELOPMENT = Part(
@@ -68,22 +72,33 @@ DEVELOPMENT = Part(
     ("slt", "awb", "espeak:en-us", "espeak:en-gb-x-rp+f3"),
     ("slt", "awb", "kal16", "espeak:en-us+m3", "espeak:en-gb-x-rp", "espeak:en-us+f2"),
     11,
-    300.0,
-    42.0,
+    (Car(300, 12, 0.04, 42), Car(120, 9, 0.02, 25, 0.15), Car(450, 10, 0.1, 58, 0.05)),
 )
 HELD_OUT = Part(
     "held out",
     (
-        "A thin layer of ice covered the road to the harbour. Nobody drove that morning.",
-        "Could someone look at my invoice again? The second line seems to be wrong.",
-        "She paid for two tickets and a bag of cherries, then ran to catch the tram.",
-        "Thanks, that solves it. I shall ring you back if the light goes out once more.",
+        "The ferry was late again, so we walked along the quay and counted the boats.",
+        "Does the guarantee cover the battery? I have had this phone for eleven months.",
+        "Take the second street on the left, then ask for the office of Mister Hughes.",
+        "Fifty pounds is too much for a lamp. I will think about it and write to you.",
+        "Just a moment, my daughter is calling. Yes, the blue one is ours, thank you.",
     ),
-    ("rms", "kal16", "espeak:en-us+Reed", "espeak:en-gb-scotland+f4"),
-    ("rms", "slt", "awb", "espeak:en-us+m7", "espeak:en-gb-x-rp+f5", "espeak:en-029+m1"),
-    7777,
-    240.0,
-    37.0,
+    ("rms", "kal16", "espeak:en-us+Andy", "espeak:en-gb-x-gbclan+f1", "espeak:en-us-nyc+m4"),
+    (
+        "rms",
+        "kal16",
+        "espeak:en-029+f2",
+        "espeak:en-gb-x-rp+m2",
+        "espeak:en-us+f3",
+        "espeak:en-gb-scotland+m5",
+    ),
+    20261,
+    (
+        Car(200, 12, 0.03, 31),
+        Car(90, 8, 0.015, 22, 0.2),
+        Car(380, 11, 0.07, 50, 0.06),
+        Car(600, 9, 0.15, 66, 0.03),
+    ),
 )
 
 
@@ -92,7 +107,7 @@ def describe_part(part: Part) -> str:
     return (
         f"{part.name}: {len(part.sentences)} sentences by {', '.join(_there(part.voices))} "
         f"(synthetic), {SPEECH_DBOV:.0f} dBov, room tone {ROOM_DBOV:.0f} dBov; "
-        f"white, car and babble noise (of {len(_there(part.talkers))} voices), made"
+        f"white noise, {len(part.cars)} cars, babble of {len(_there(part.talkers))} voices, made"
     )
 
 
@@ -106,39 +121,42 @@ def speech(part: Part, rate_hz: int) -> list[Audio]:
         for shift in (0, 1)
         for number, sentence in enumerate(part.sentences)
     ]
-    return [np.pad(levelled(synthesise(*pair, rate_hz), rate_hz), around) for pair in pairs]
+    return [np.pad(levelled(say(*pair, rate_hz), rate_hz), around) for pair in pairs]
 
 
 def mix(clean: Audio, part: Part, noise: str, snr_db: float, rate_hz: int, number: int) -> Audio:
     """The clip with noise ``snr_db`` below its active speech, and room tone, clipped."""
     rng = np.random.default_rng((part.seed, NOISES.index(noise), number))
-    made = _MAKE[noise](part, len(clean), rate_hz, rng)
+    made = _MAKE[noise](part, len(clean), rate_hz, rng, number)
     level = np.sqrt(np.mean(active(clean, rate_hz) ** 2)) * 10 ** (-snr_db / 20)
     audio = clean + made * level / np.sqrt(np.mean(made**2)) + room_tone(len(clean), rng)
     return np.clip(audio, -1, 1 - 2**-15)
 
 
-def _white(_part: Part, samples: int, _rate_hz: int, rng: np.random.Generator) -> Audio:
+def _white(_part: Part, samples: int, _hz: int, rng: np.random.Generator, _number: int) -> Audio:
     return rng.normal(0, 1, samples)
 
 
-def _car(part: Part, samples: int, rate_hz: int, rng: np.random.Generator) -> Audio:
-    """Rumble that falls with 12 dB an octave, tyres, and an engine that changes."""
+def _car(part: Part, samples: int, rate_hz: int, rng: np.random.Generator, number: int) -> Audio:
+    """Rumble, tyres and wind, and an engine whose speed changes."""
+    car = part.cars[number % len(part.cars)]
     hz = np.fft.rfftfreq(samples, 1 / rate_hz)
-    shape = 1 / (1 + (hz / part.corner_hz) ** 2) + 0.04 / (1 + hz / 1500)
+    shape = (1 + (hz / car.corner_hz) ** 2) ** (-car.octave_db / 12) + car.wind / (1 + hz / 1500)
     noise = np.fft.irfft(np.fft.rfft(rng.normal(0, 1, samples)) * shape, samples)
     at = np.arange(samples) / rate_hz
-    turned = part.engine_hz * (at - 0.02 * np.cos(2 * np.pi * 0.2 * at) / 0.2)
+    turned = car.engine_hz * (at - 0.02 * np.cos(2 * np.pi * 0.2 * at) / 0.2)
     for order in range(1, 9):
-        noise += 0.08 / order * np.sin(2 * np.pi * order * turned + order)
+        noise += car.engine / order * np.sin(2 * np.pi * order * turned + order)
     return noise * (1 + 0.2 * np.sin(2 * np.pi * 0.35 * at))
 
 
-def _babble(part: Part, samples: int, rate_hz: int, rng: np.random.Generator) -> Audio:
+def _babble(
+    part: Part, samples: int, rate_hz: int, rng: np.random.Generator, _number: int
+) -> Audio:
     total = np.zeros(samples)
     for number, voice in enumerate(_there(part.talkers)):
         said = " ".join(part.sentences[number % 2 :: 2] + part.sentences[::2])
-        talk = levelled(synthesise(said, voice, rate_hz), rate_hz)
+        talk = levelled(say(said, voice, rate_hz), rate_hz)
         talk = np.resize(np.roll(talk, int(rng.integers(len(talk)))), samples)
         total += talk * 10 ** (rng.uniform(-4, 2) / 20)
     return total
@@ -154,8 +172,8 @@ def _there(voices: tuple[str, ...]) -> list[str]:
 
 
 @cache
-def synthesise(text: str, voice: str, rate_hz: int) -> Audio:
-    """A text by a voice, as loud as its program made it, full scale 1.0."""
+def say(text: str, voice: str, rate_hz: int) -> Audio:
+    """This text by this voice, full scale 1.0."""
     pcm, from_hz = _espeak(text, voice) if ":" in voice else _flite(text, voice)
     resampler = StreamResampler(from_hz, rate_hz)
     return np.concatenate((resampler.push(pcm), resampler.flush())) / 32768.0

@@ -19,6 +19,11 @@ def test_beyond_its_ends_it_is_constant() -> None:
     assert high == highest
 
 
+def test_nothing_at_all_is_the_lowest_value() -> None:
+    nothing, least, lowest = SQUARE(np.array([0, 1e-45, 2**-4], np.float32))
+    assert nothing == least == lowest
+
+
 def test_more_bits_are_finer_steps() -> None:
     fine = FloatTable(np.sqrt, -2, 2, bits=12)
     values = np.linspace(0.25, 3.99, 1000, dtype=np.float32)

@@ -4,14 +4,14 @@ import pytest
 from trunkline.media.noise_rules import LogMmse, SpectralSubtraction, exponential_integral
 
 RULES = [LogMmse, SpectralSubtraction]
+SPEECH, PAUSE = np.full((1, 1), 0.2, np.float32), np.full((1, 1), 0.8, np.float32)
 
 
 def settle(rule: LogMmse | SpectralSubtraction, ratio: float, hops: int = 200) -> float:
     """The gain for a steady power, ``ratio`` times the noise's."""
-    power, noise = np.full((1, 3), ratio, np.float32), np.ones((1, 3), np.float32)
-    speech = np.zeros((1, 3), np.float32)
+    ratios, speech = np.full((1, 3), ratio, np.float32), np.zeros((1, 3), np.float32)
     for _ in range(hops):
-        gains = rule.gains(power, noise, speech)
+        gains = rule.gains(ratios, speech, SPEECH)
     return float(gains[0, 1])
 
 
@@ -48,8 +48,31 @@ def test_more_is_kept_of_what_is_further_above_the_noise(rule: type[LogMmse]) ->
 
 
 def test_speech_after_speech_is_kept_better_than_speech_after_noise() -> None:
-    rule = LogMmse(0.05)
-    power, noise = np.full((2, 1), 8, np.float32), np.ones((2, 1), np.float32)
-    speech = np.array([[0], [20]], np.float32)
-    gains = rule.gains(power, noise, speech)
+    ratio, speech = np.full((2, 1), 8, np.float32), np.array([[0], [20]], np.float32)
+    gains = LogMmse(0.05).gains(ratio, speech, SPEECH)
     assert gains[1, 0] > 2 * gains[0, 0]
+
+
+def test_the_first_hop_of_a_word_is_kept_by_its_own_power() -> None:
+    """The decision-directed ratio alone knows of it one hop later, and lets 15 % through."""
+    gains = LogMmse(0.05).gains(
+        np.full((1, 1), 30, np.float32), np.zeros((1, 1), np.float32), SPEECH
+    )
+    assert gains[0, 0] > 0.5
+
+
+def test_a_bin_that_sticks_out_of_a_pause_is_reduced_further_than_one_in_speech() -> None:
+    ratio = np.full((2, 1), 6, np.float32)
+    quiet = np.concatenate([SPEECH, PAUSE])
+    gains = LogMmse(0.05).gains(ratio, np.zeros((2, 1), np.float32), quiet)
+    assert gains[1, 0] < 0.6 * gains[0, 0]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_gains_are_numbers_for_every_ratio_there_is(rule: type[LogMmse]) -> None:
+    ratio = np.array([[0, 1e-38, 1e-20, 1, 1e3, 1e10]], np.float32)
+    speech = np.zeros_like(ratio)
+    for quiet in (SPEECH, PAUSE, np.ones((1, 1), np.float32)):
+        gains = rule(0.1).gains(ratio, speech, quiet)
+        assert ((gains >= np.float32(0.1)) & (gains <= 1)).all()
+        assert np.isfinite(speech).all()

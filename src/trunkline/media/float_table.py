@@ -30,16 +30,18 @@ class FloatTable:
     ) -> None:
         """``bits`` of the mantissa count: 2**bits steps an octave."""
         self._shift = _MANTISSA_BITS - bits
-        self._first = (lowest + 127) << bits
+        first = (lowest + 127) << bits
         steps = np.arange((highest - lowest) << bits)
         octave, part = np.divmod(steps, 1 << bits)
         # The middle of each step: the error is at most half of one.
         middle = np.ldexp(1 + (part + 0.5) / (1 << bits), lowest + octave)
-        self._values = np.asarray(function(middle), np.float32)
+        values = np.asarray(function(middle), np.float32)
+        # From the smallest float on, so that the index needs no offset; what is below the
+        # lowest octave is memory that is hardly ever looked at.
+        self._values = np.concatenate([np.full(first, values[0], np.float32), values])
 
     def __call__(self, argument: Floats) -> Floats:
         """The function of each element; all are positive and finite."""
         index = argument.view(np.int32) >> self._shift
-        index -= self._first
         found: Floats = self._values.take(index, mode="clip")
         return found

@@ -22,13 +22,25 @@ from .noise_power import NoiseFollower, NoiseState, Spectra
 from .noise_rules import Gain, LogMmse, SpectralSubtraction
 from .rows import Rows
 from .spectra import irfft, rfft
-from .stage import Block, Bypass, RowNumbers, Stage, check_block, grown, shards, silence_faults
+from .stage import (
+    LOUDEST,
+    Block,
+    Bypass,
+    RowNumbers,
+    Stage,
+    check_block,
+    grown,
+    shards,
+    silence_faults,
+)
 
 __all__ = ["METHODS", "NoiseBank", "NoiseSettings", "noise_stage"]
 
-FULL_DB = 18.0
-"""By how much noise is reduced at strength 1."""
+FULL_DB = 20.0
+"""By how much noise is reduced at strength 1. Musical noise grows faster than PESQ from there."""
 _SHARD = 128
+# 30 dB over the noise are speech, however much more it is: the 16th power of it is a float32.
+_GREATEST_RATIO = np.float32(1000)
 # Eight steps of 16-bit PCM: what A-law and mu-law make of nothing at all. It is not the
 # line's noise, and a profile of it would be exceeded by every noise there is.
 _DIGITAL_SILENCE = np.float32(8.5 / 32768)
@@ -41,7 +53,7 @@ class NoiseSettings:
     method: str = "logmmse"
     """One of `METHODS`."""
     strength: float = 0.8
-    """0 (nothing is reduced) to 1 (by 18 dB)."""
+    """0 (nothing is reduced) to 1 (by 20 dB)."""
     stationary: bool = False
     """Whether the profile of the opening is kept, or followed as the noise changes."""
     opening_frames: int = 10
@@ -77,26 +89,28 @@ class NoiseBank:
         phase = (np.arange(self.frame_samples) + 0.5) / self.frame_samples
         self._window = np.sin(np.pi * phase).astype(np.float32)
         self._gain = _RULES[settings.method](settings.floor)
-        self._opening_hops = 2 * settings.opening_frames
-        self._follower = NoiseFollower(self._hop, self._opening_hops, settings.stationary)
+        self._opening = settings.opening_frames
+        self._follower = NoiseFollower(self._opening, settings.stationary)
         self.rows = Rows(capacity)
         self.faults = np.zeros(capacity, np.int64)
         """Frames of each row that held something that is no audio, (rows,)."""
-        bins = self._hop + 1
         # What came in and is not in a window's first half yet; what is added to the next.
-        self._tail = np.zeros((capacity, self._hop), np.float32)
-        self._rest = np.zeros((capacity, self._hop), np.float32)
-        self._noise = np.zeros((capacity, bins), np.float32)
-        self._presence = np.zeros((capacity, bins), np.float32)
-        self._speech = np.zeros((capacity, bins), np.float32)
+        self._audio = np.zeros((2, capacity, self._hop), np.float32)
+        # The noise, how improbable speech was lately, and what the rule keeps.
+        self._known = np.zeros((3, capacity, self._hop + 1), np.float32)
         self._heard = np.zeros(capacity, np.int64)
+        # Rows whose last frame was nothing but zeros: another one changes nothing.
+        self._mute = np.zeros(capacity, np.bool_)
 
     def open(self) -> int:
         """A row that knows nothing of its line's noise yet."""
         row = self.rows.open()
         if self.rows.capacity > len(self.faults):
-            for name in (*_STATE, "faults"):
+            for name in ("faults", "_heard", "_mute"):
                 setattr(self, name, grown(getattr(self, name), self.rows.capacity))
+            for name in ("_audio", "_known"):
+                parts = [grown(part, self.rows.capacity) for part in getattr(self, name)]
+                setattr(self, name, np.stack(parts))
         self.faults[row] = 0
         self.reset(row)
         return row
@@ -108,9 +122,10 @@ class NoiseBank:
     def reset(self, row: int) -> None:
         """Forget what this row has heard; raises `UsageError` if it is not open."""
         self.rows.check(row)
-        for name in _STATE:
-            getattr(self, name)[row] = 0
-        self._noise[row] = self._follower.quietest
+        self._audio[:, row] = 0
+        self._know(row, self._follower.quietest)
+        self._heard[row] = 0
+        self._mute[row] = False
 
     def process(
         self, block: Block, rows: RowNumbers, learn: NDArray[np.bool_] | None = None
@@ -126,14 +141,51 @@ class NoiseBank:
         check_block(block, rows, self.frame_samples, self.rows)
         if learn is not None and (learn.shape != rows.shape or learn.dtype != np.bool_):
             raise UsageError(f"learn is one bool a row, not {learn.dtype} {learn.shape}")
-        block, faulty = silence_faults(block)
-        self.faults[rows[faulty]] += 1
+        peak = np.abs(block).max(axis=1, initial=0)
+        if not (peak <= LOUDEST).all():
+            block, faulty = silence_faults(block)
+            self.faults[rows[faulty]] += 1
+            peak = np.abs(block).max(axis=1, initial=0)
         if learn is not None and not learn.any():
             learn = None
+        zeros = peak == 0
+        if zeros.any():
+            return self._around_silence(block, rows, learn, peak, zeros)
+        self._mute[rows] = False
+        return self._shards(block, rows, learn, peak)
+
+    def _know(self, row: int, noise: NDArray[np.float32] | np.float32) -> None:
+        """This row's noise is known, and nothing of its speech."""
+        self._known[_NOISE, row] = noise
+        self._known[_ABSENCE, row] = 1
+        self._known[_KEPT, row] = 0
+
+    def _around_silence(
+        self,
+        block: Block,
+        rows: RowNumbers,
+        learn: NDArray[np.bool_] | None,
+        peak: Block,
+        zeros: NDArray[np.bool_],
+    ) -> Block:
+        """Leave out the rows that were nothing but zeros before and are so still."""
+        busy = np.flatnonzero(~(zeros & self._mute[rows]))
+        self._mute[rows] = zeros
+        out = np.zeros_like(block)
+        told = None if learn is None else learn[busy]
+        out[busy] = self._shards(block[busy], rows[busy], told, peak[busy])
+        return out
+
+    def _shards(
+        self, block: Block, rows: RowNumbers, learn: NDArray[np.bool_] | None, peak: Block
+    ) -> Block:
+        """All of these rows, as many at a time as suit the processor."""
         out = np.empty_like(block)
+        held = peak <= _DIGITAL_SILENCE
         for piece in shards(len(rows), _SHARD):
             told = None if learn is None else learn[piece]
-            self._clean(block[piece], rows[piece], told, out[piece])
+            silent = held[piece] if held[piece].any() else None
+            self._clean(block[piece], rows[piece], told, silent, out[piece])
         return out
 
     def learn_noise(self, row: int, audio: NDArray[np.float32]) -> None:
@@ -147,61 +199,71 @@ class NoiseBank:
             raise UsageError(f"a profile needs {self.frame_samples} float32 samples or more")
         sound, _ = silence_faults(audio[np.newaxis])
         windows = np.lib.stride_tricks.sliding_window_view(sound[0], self.frame_samples)
-        spectrum = rfft(windows[:: self._hop] * self._window)
+        spectrum = rfft(windows[:: self._hop] * self._window, orthonormal=True)
         profile = _power(spectrum).mean(axis=0)
-        self._noise[row] = np.maximum(profile, self._follower.quietest)
-        self._presence[row] = 0
-        self._heard[row] = self._opening_hops
+        self._know(row, np.maximum(profile, self._follower.quietest))
+        self._heard[row] = self._opening
 
     def noise_dbov(self, row: int) -> float:
         """The level of the noise as it is known now; raises `UsageError` if not open."""
         self.rows.check(row)
         # Parseval: every bin but the first and the last stands for two.
-        twice = 2 * float(self._noise[row].sum()) - float(self._noise[row, [0, -1]].sum())
-        return float(10 * np.log10(twice / self.frame_samples / self._hop))
+        noise = self._known[_NOISE, row].astype(np.float64)
+        twice = 2 * noise.sum() - noise[0] - noise[-1]
+        return float(10 * np.log10(twice / self._hop))
 
     def has_profile(self, row: int) -> bool:
         """Whether the opening is over; raises `UsageError` if the row is not open."""
         self.rows.check(row)
-        return bool(self._heard[row] >= self._opening_hops)
+        return bool(self._heard[row] >= self._opening)
 
     def _clean(
-        self, block: Block, rows: RowNumbers, learn: NDArray[np.bool_] | None, out: Block
+        self,
+        block: Block,
+        rows: RowNumbers,
+        learn: NDArray[np.bool_] | None,
+        held: NDArray[np.bool_] | None,
+        out: Block,
     ) -> None:
         """One shard."""
         hop = self._hop
-        spectrum = self._analyse(block, rows)
+        late, rest = self._audio.take(rows, axis=1)
+        known = self._known.take(rows, axis=1)
+        heard = self._heard[rows]
+        spectrum = self._analyse(block, late)
         power = _power(spectrum)
-        held = np.abs(block).max(axis=1) <= _DIGITAL_SILENCE
-        state = NoiseState(self._noise[rows], self._presence[rows], self._heard[rows])
-        speech = self._speech[rows]
+        # Relative to what was known before this frame; nothing is known of an opening.
+        ratio = power / known[_NOISE]
+        np.minimum(ratio, _GREATEST_RATIO, out=ratio)
+        opening = heard < self._opening
+        state = NoiseState(known[_NOISE], known[_ABSENCE], heard)
+        quiet = self._follower.follow(power[0] + power[1], ratio[0] + ratio[1], state, learn, held)
+        begun = not opening.any()
         for each in range(2):
-            self._follower.follow(power[each], state, learn, held if held.any() else None)
-            gain = self._gain.gains(power[each], state.noise, speech)
+            gain = self._gain.gains(ratio[each], known[_KEPT], quiet)
             # Nothing is taken out before it is known: a caller who speaks at once would
             # lose 12 to 17 dB of the first 100 ms.
-            opening = state.heard < self._opening_hops
-            if opening.any():
+            if not begun:
                 gain[opening] = 1
             spectrum[each] *= gain
-        self._noise[rows], self._presence[rows] = state.noise, state.presence
-        self._heard[rows], self._speech[rows] = state.heard, speech
-        audio = irfft(spectrum)
+        self._known[:, rows] = known
+        self._heard[rows] = heard
+        audio = irfft(spectrum, orthonormal=True)
         audio *= self._window
-        np.add(self._rest[rows], audio[0, :, :hop], out=out[:, :hop])
+        np.add(rest, audio[0, :, :hop], out=out[:, :hop])
         np.add(audio[0, :, hop:], audio[1, :, :hop], out=out[:, hop:])
-        self._rest[rows] = audio[1, :, hop:]
+        self._audio[0, rows] = block[:, hop:]
+        self._audio[1, rows] = audio[1, :, hop:]
 
-    def _analyse(self, block: Block, rows: RowNumbers) -> NDArray[np.complex64]:
+    def _analyse(self, block: Block, late: Block) -> NDArray[np.complex64]:
         """Spectra of the two windows that this frame completes, (2, n, bins)."""
         hop = self._hop
         windows = np.empty((2, *block.shape), np.float32)
-        windows[0, :, :hop] = self._tail[rows]
+        windows[0, :, :hop] = late
         windows[0, :, hop:] = block[:, :hop]
         windows[1] = block
         windows *= self._window
-        self._tail[rows] = block[:, hop:]
-        return rfft(windows)
+        return rfft(windows, orthonormal=True)
 
 
 def _power(spectrum: NDArray[np.complex64]) -> Spectra:
@@ -211,7 +273,7 @@ def _power(spectrum: NDArray[np.complex64]) -> Spectra:
     return power.astype(np.float32, copy=False)
 
 
-_STATE = ("_tail", "_rest", "_noise", "_presence", "_speech", "_heard")
+_NOISE, _ABSENCE, _KEPT = range(3)
 
 _RULES: dict[str, Callable[[float], Gain]] = {
     "logmmse": LogMmse,

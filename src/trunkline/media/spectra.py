@@ -17,20 +17,25 @@ __all__ = ["irfft", "rfft"]
 _DIRECT: Any = getattr(np.fft, "_pocketfft_umath", None)
 _EVEN: Any = getattr(_DIRECT, "rfft_n_even", None)
 _BACK: Any = getattr(_DIRECT, "irfft", None)
-_ONE = np.float32(1)
 
 
-def rfft(audio: NDArray[np.float32]) -> NDArray[np.complex64]:
-    """The spectrum of every row of (..., n) float32: (..., n // 2 + 1), as ``np.fft.rfft``."""
+def rfft(audio: NDArray[np.float32], *, orthonormal: bool = False) -> NDArray[np.complex64]:
+    """The spectrum of every row of (..., n) float32: (..., n // 2 + 1), as ``np.fft.rfft``.
+
+    ``orthonormal`` has powers that do not depend on n: both ways scale by 1 / sqrt(n).
+    """
     size = audio.shape[-1]
     if _EVEN is None or size % 2 or audio.dtype != np.float32:
-        return np.fft.rfft(audio).astype(np.complex64, copy=False)
+        norm = "ortho" if orthonormal else None
+        return np.fft.rfft(audio, norm=norm).astype(np.complex64, copy=False)
     out = np.empty((*audio.shape[:-1], size // 2 + 1), np.complex64)
-    _EVEN(audio, _ONE, out=out)
+    _EVEN(audio, np.float32(size**-0.5 if orthonormal else 1), out=out)
     return out
 
 
-def irfft(spectrum: NDArray[np.complex64], size: int | None = None) -> NDArray[np.float32]:
+def irfft(
+    spectrum: NDArray[np.complex64], size: int | None = None, *, orthonormal: bool = False
+) -> NDArray[np.float32]:
     """The audio of (..., n // 2 + 1) complex64, (..., n) float32, as ``np.fft.irfft``.
 
     ``size`` is n: the even one by default.
@@ -38,7 +43,8 @@ def irfft(spectrum: NDArray[np.complex64], size: int | None = None) -> NDArray[n
     if size is None:
         size = 2 * (spectrum.shape[-1] - 1)
     if _BACK is None or spectrum.dtype != np.complex64 or size // 2 + 1 != spectrum.shape[-1]:
-        return np.fft.irfft(spectrum, size).astype(np.float32, copy=False)
+        norm = "ortho" if orthonormal else None
+        return np.fft.irfft(spectrum, size, norm=norm).astype(np.float32, copy=False)
     out = np.empty((*spectrum.shape[:-1], size), np.float32)
-    _BACK(spectrum, np.float32(1 / size), out=out)
+    _BACK(spectrum, np.float32(size**-0.5 if orthonormal else 1 / size), out=out)
     return out

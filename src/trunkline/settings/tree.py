@@ -187,7 +187,7 @@ class Audio(Struct, frozen=True, kw_only=True):
     jitter_buffer_max_ms: Annotated[int, Meta(ge=20, le=280)] = 200
     """The most delay aimed at; later packets are lost packets."""
     noise_reduction_strength: Annotated[float, Meta(ge=0, le=1)] = 0.8
-    """How much of the noise is taken out: 0 is nothing, 1 is 18 dB."""
+    """How much of the noise is taken out: 0 is nothing, 1 is 20 dB."""
     echo_filter_length: Annotated[int, Meta(ge=16, le=8192)] = 1024
     """Taps of the echo canceller: how long an echo is cancelled from where it begins on. The
     default canceller is never shorter than 200 ms, whatever this says."""
