@@ -85,3 +85,12 @@ def test_audio_that_does_not_lie_in_one_piece_is_transformed_too(way: str) -> No
 def test_other_precisions_are_taken_too() -> None:
     audio = noise(2, 160)
     assert np.allclose(rfft(audio.astype(np.float64)), rfft(audio), atol=1e-4)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_orthonormal_transforms_keep_the_power_and_undo_each_other(size: int, way: str) -> None:
+    audio = noise(3, size)
+    found = rfft(audio, orthonormal=True)
+    expected = np.fft.rfft(audio.astype(np.float64), norm="ortho")
+    assert np.abs(found - expected).max() <= 3e-6 * np.abs(expected).max()
+    np.testing.assert_allclose(irfft(found, size, orthonormal=True), audio, atol=3e-6)

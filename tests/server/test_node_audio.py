@@ -49,9 +49,14 @@ async def chains(node: Node) -> dict[str, ChainStages | None]:
 
 
 async def asked_for(
-    folder: Path, route: AudioPath | None = None, *, agent: bool, **flags: object
+    folder: Path,
+    route: AudioPath | None = None,
+    *,
+    agent: bool,
+    of: str = "inbound",
+    **flags: object,
 ) -> ChainStages | None:
-    """The chain of an inbound SIP call to a board with one app."""
+    """The chain of a SIP call to a board with one app, or of the call that placed it."""
     board = Switchboard()
     there = asyncio.Event()
 
@@ -71,7 +76,7 @@ async def asked_for(
         while node.board.calls:
             await asyncio.sleep(0.01)
         assert await node.media.run(lambda: len(node.media.engine.chains)) == 0
-        return found["inbound"]
+        return found[of]
 
 
 def test_an_agent_on_a_telephone_call_does_not_hear_itself(tmp_path: Path) -> None:
@@ -107,6 +112,20 @@ def test_the_settings_say_otherwise(tmp_path: Path) -> None:
 def test_a_trunk_says_otherwise(tmp_path: Path) -> None:
     trunks = {"127.0.0.0/8": {"echo": "off", "noise": "logmmse"}}
     found = asyncio.run(asked_for(tmp_path, agent=True, audio__trunks=trunks))
+    assert found == ChainStages(echo="off", noise="logmmse")
+
+
+@pytest.mark.parametrize("trunk", ["ourselves", "127.0.0.1"])
+def test_a_trunk_is_who_is_called_as_well(trunk: str, tmp_path: Path) -> None:
+    found = asyncio.run(
+        asked_for(
+            tmp_path,
+            agent=False,
+            of="outbound",
+            outbound__username="ourselves",
+            audio__trunks={trunk: {"noise": "logmmse"}},
+        )
+    )
     assert found == ChainStages(echo="off", noise="logmmse")
 
 

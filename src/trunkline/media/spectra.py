@@ -26,8 +26,8 @@ def rfft(audio: NDArray[np.float32], *, orthonormal: bool = False) -> NDArray[np
     """
     size = audio.shape[-1]
     if _EVEN is None or size % 2 or audio.dtype != np.float32:
-        norm = "ortho" if orthonormal else None
-        return np.fft.rfft(audio, norm=norm).astype(np.complex64, copy=False)
+        found = np.fft.rfft(audio, norm="ortho" if orthonormal else "backward")
+        return found.astype(np.complex64, copy=False)
     out = np.empty((*audio.shape[:-1], size // 2 + 1), np.complex64)
     _EVEN(audio, np.float32(size**-0.5 if orthonormal else 1), out=out)
     return out
@@ -43,8 +43,8 @@ def irfft(
     if size is None:
         size = 2 * (spectrum.shape[-1] - 1)
     if _BACK is None or spectrum.dtype != np.complex64 or size // 2 + 1 != spectrum.shape[-1]:
-        norm = "ortho" if orthonormal else None
-        return np.fft.irfft(spectrum, size, norm=norm).astype(np.float32, copy=False)
+        made = np.fft.irfft(spectrum, size, norm="ortho" if orthonormal else "backward")
+        return made.astype(np.float32, copy=False)
     out = np.empty((*spectrum.shape[:-1], size), np.float32)
     _BACK(spectrum, np.float32(size**-0.5 if orthonormal else 1 / size), out=out)
     return out

@@ -196,8 +196,8 @@ class Audio(Struct, frozen=True, kw_only=True):
     max_audio_latency_ms: Annotated[int, Meta(ge=20, le=60_000)] = 200
     """Latency beyond this is reported as unhealthy."""
     trunks: Mapping[str, TrunkAudio] = field(default_factory=dict)
-    """Trunks whose calls are treated otherwise, by an account of sip.accounts, an address or
-    a network."""
+    """Trunks whose calls are treated otherwise, by an account (of sip.accounts, or
+    outbound.username), an address, a network, or the host that is called."""
 
     @property
     def chain(self) -> dict[str, Any]:

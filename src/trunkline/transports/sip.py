@@ -232,7 +232,14 @@ class SipEndpoint:
         except UsageError:
             stream.close(now)
             raise
-        leg = SipLeg(self, session, self._events, stream=stream, negotiation=negotiation)
+        leg = SipLeg(
+            self,
+            session,
+            self._events,
+            stream=stream,
+            negotiation=negotiation,
+            account=options.username,
+        )
         holder.append(leg)
         self._legs[session.id] = leg
         leg.observe(observer)

@@ -87,6 +87,7 @@ class SipLeg:
         *,
         stream: RtpStream | None = None,
         negotiation: AudioNegotiation | None = None,
+        account: str = "",
     ) -> None:
         self._switch = switch
         self.session = session
@@ -96,7 +97,7 @@ class SipLeg:
             _number(session.from_.uri),
             _number(_called(session)),
             dict(session.headers.items()),
-            account=session.username,
+            account=session.username or account,
             host=_far_host(session),
         )
         self._events = events(self)
