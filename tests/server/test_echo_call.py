@@ -1,11 +1,13 @@
 """An agent on a real call whose far end sends back what it hears, 120 ms later and 12 dB down."""
 
 import asyncio
+import random
 import wave
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -13,9 +15,12 @@ from numpy.typing import NDArray
 
 from trunkline.agent import Agent, BargeIn
 from trunkline.calls import Call, Switchboard
+from trunkline.media import ActivityBank, ChainStages, Engine, Window
+from trunkline.media.testing import Link, LinkSettings, RtpEnd, VirtualTime
 from trunkline.server.node import Node
 from trunkline.settings import load
 from trunkline.speech import Finished, Grammar, Message, Piece, ToolSpec, create, espeak, flite
+from trunkline.speech.setup import survey
 
 pytestmark = [
     pytest.mark.slow,
@@ -52,10 +57,19 @@ class Silent:
         pass
 
 
+class Line(Protocol):
+    """Where a telephone speaks into."""
+
+    @property
+    def generation(self) -> int: ...
+
+    def push(self, pcm: bytes, generation: int) -> None: ...
+
+
 class Telephone:
     """Plays what it hears into a room, from which it comes back, and somebody speaks at times."""
 
-    def __init__(self, call: Call, says: Pcm) -> None:
+    def __init__(self, call: Line, says: Pcm) -> None:
         rng = np.random.default_rng(7)
         room = rng.normal(size=240) * np.exp(-np.arange(240) / 50)
         self._room = LEVEL * room / np.sqrt(np.square(room).sum())
@@ -98,9 +112,7 @@ class Outcome:
 
 
 async def call_with(echo: str, folder: Path, *, speaks: bool) -> Outcome:
-    voice = create("tts", "best", rate_hz=RATE)
-    words = np.concatenate([piece async for piece in voice.speak("Excuse me, I have a question.")])
-    await voice.aclose()
+    words = await spoken("Excuse me, I have a question.")
     outcome = Outcome()
     board, over = Switchboard(), asyncio.Event()
     began = [0.0]
@@ -174,3 +186,70 @@ def test_a_recording_has_less_of_the_agents_echo_than_the_line_sent_back(tmp_pat
         heard = slice(0, int(until * RATE))
         left[echo] = level_db(outcome.heard[heard]) - level_db(outcome.said[heard])
     assert left["kalman"] < left["off"] - 10
+
+
+class Patience:
+    """Counts how often 240 ms of speech are heard on end, which is when an agent stops."""
+
+    def __init__(self) -> None:
+        self.stops: list[float] = []
+        self._run = 0
+
+    def hear(self, frame: Pcm, windows: Sequence[Window], now: float) -> None:
+        for window in windows:
+            self._run = self._run + window.length if window.probability > 0.5 else 0
+            if self._run >= 0.24 * RATE and now > (self.stops or [-1.0])[-1] + 1:
+                self.stops.append(now)
+
+    def started(self, generation: int, now: float) -> None:
+        pass
+
+    def drained(self, heard: object, now: float) -> None:
+        pass
+
+
+@pytest.mark.skipif(
+    "silero-vad" not in {part.name for part in survey() if part.found},
+    reason="the voice-activity model is not installed",
+)
+def test_in_virtual_time_an_agents_echo_is_seldom_taken_for_speech_and_never_at_first() -> None:
+    stops = {}
+    for stages in (ChainStages(echo="kalman", noise="off"), None):
+        line = FarEnd(stages, activity=lambda: create("activity", "silero", rate_hz=RATE))
+        ear = Patience()
+        line.lane.ears.append(ear)
+        line.node.want_activity(line.lane)
+        line.node.push(line.lane, asyncio.run(spoken(GREETING)), 0)
+        line.time.run(12)
+        stops[stages is not None] = ear.stops
+    assert stops[False][0] < 1
+    assert not stops[True] or stops[True][0] > 2
+    assert len(stops[True]) < len(stops[False]) / 2
+
+
+class FarEnd:
+    """A lane whose far end hears itself, on a steady network."""
+
+    def __init__(self, stages: ChainStages | None, activity: Callable[[], ActivityBank]) -> None:
+        self.time = VirtualTime()
+        self.node = self.time.drive(Engine(activity=activity))
+        home = self.time.drive(Engine())
+        network = LinkSettings(delay_ms=40, jitter_ms=2)
+        there, back = Link(random.Random(1), network), Link(random.Random(2), network)
+        end = RtpEnd("near", engine=self.node, link=back, rng=random.Random(3))
+        phone = RtpEnd("phone", engine=home, link=there, rng=random.Random(4))
+        self.time.join(there, end)
+        self.time.join(back, phone)
+        self.lane = end.lane
+        self.node.set_chain(self.lane, stages)
+        line = type("Line", (), {"generation": 0})()
+        line.push = lambda pcm, generation: home.push(phone.lane, pcm, generation)
+        phone.lane.taps.append(Telephone(line, np.zeros(0, np.int16)))
+
+
+async def spoken(text: str) -> Pcm:
+    voice = create("tts", "best", rate_hz=RATE)
+    try:
+        return np.concatenate([piece async for piece in voice.speak(text)])
+    finally:
+        await voice.aclose()

@@ -46,14 +46,14 @@ Fault = Callable[[Lane, Exception], None]
 class _Bank:
     """The chain of all lanes with the same stages, and what each of them sent last."""
 
-    def __init__(self, chain: ChainBank) -> None:
-        self.chain = chain
+    def __init__(self, chain: ChainBank, stages: ChainStages) -> None:
+        self.chain, self.stages = chain, stages
         capacity = chain.rows.capacity
         self.sent = np.zeros((capacity, chain.frame_samples), np.int16)
         """(rows, 20 ms): what left in the tick before."""
         self.ahead = np.full(capacity, _NEVER, np.int64)
         """(rows,): how far what was heard last is ahead of what was sent, in timestamps."""
-        self.guard = EchoGuard(capacity) if chain.stages.echo != "off" else None
+        self.guard = EchoGuard(capacity) if stages.echo != "off" else None
         self.waiting: dict[int, deque[_Samples]] = {}
         """What left, of rows of streams, while no frame came with it."""
 
@@ -261,16 +261,15 @@ class LaneChains:
     def _bank(self, stages: ChainStages) -> _Bank:
         bank = self._banks.get(stages)
         if bank is None:
-            bank = self._banks[stages] = _Bank(self._make(self._rate_hz, stages))
+            bank = self._banks[stages] = _Bank(self._make(self._rate_hz, stages), stages)
         return bank
 
     def _release(self, place: _Place | None) -> None:
         if place is None:
             return
         place.bank.close(place.row)
-        stages = place.bank.chain.stages
-        if not len(place.bank.chain) and stages not in self._kept:
-            del self._banks[stages]
+        if not len(place.bank.chain) and place.bank.stages not in self._kept:
+            del self._banks[place.bank.stages]
 
     # -- ticks ---------------------------------------------------------------------
 
