@@ -64,8 +64,9 @@ def test_without_echo_the_suppressor_only_delays():
     audio = speechlike(np.random.default_rng(2), 1.0)[None]
     none = np.zeros((1, FRAME), np.float32)
     expected = np.zeros((1, FRAME + 1), np.float32)
+    leak = np.zeros(1, np.float32), np.ones(1, np.float32)
     out = [
-        suppressor.process(state, audio[:, at : at + FRAME], none, expected)
+        suppressor.process(state, audio[:, at : at + FRAME], none, expected, leak)
         for at in range(0, 8000, FRAME)
     ]
     np.testing.assert_allclose(np.concatenate(out, 1)[:, 80:], audio[:, :-80], atol=1e-5)

@@ -161,6 +161,10 @@ class KalmanFilter:
         """Remember the path as it is now."""
         state.kept_re[row], state.kept_im[row] = state.h_re[row], state.h_im[row]
 
+    def follow(self, state: FilterState, row: int) -> None:
+        """Expect the path to wander as much as one that was just begun."""
+        state.wander[row] = _WANDER_FIRST
+
     def restore(self, state: FilterState, row: int) -> None:
         """End a trial that brought nothing: the path before it, with little uncertainty."""
         state.h_re[row], state.h_im[row] = state.kept_re[row], state.kept_im[row]

@@ -43,6 +43,7 @@ _PROVEN_FIRST, _PROVEN_FADES = np.float32(1.5), np.float32(1.003)  # twofold in 
 _BETTER, _CLEARLY = np.float32(0.75), np.float32(0.6)
 _DRIFT_FRAMES = 25  # between two looks at the filter's phase: 100 ppm are 0.4 samples
 _DRIFT_LIMIT = 150e-6
+_TURNING = 20e-6  # a path that turns so fast has to be followed closely
 # Boldly at first, then slowly: one look errs by 10 to 20 ppm, clocks hardly change.
 _DRIFT_SHARE, _DRIFT_SHARE_LATER = 0.5, 0.08
 _TINY = np.float32(1e-12)
@@ -196,14 +197,13 @@ class Watch:
         """Compare phases with half a second ago, in rows that have heard enough."""
         state.looks += (far * far).mean(1) > _FAR_ACTIVE
         state.since += 1
-        due = (state.since >= _DRIFT_FRAMES) & (state.trial <= 0)
+        due = (state.since >= _DRIFT_FRAMES) & (state.trial <= 0) & (state.doubt == 0)
         for row in np.flatnonzero(due):
             good = state.looks[row] >= _DRIFT_FRAMES // 2
             if good and state.left[row] < _TRUSTED * state.given[row]:
                 self._correct(state, reference, path, int(row))
                 state.corrections[row] += 1
-            if state.doubt[row] == 0:
-                self._kalman.keep(path, int(row))
+            self._kalman.keep(path, int(row))
             state.looks[row] = state.since[row] = 0
 
     def _move(
@@ -266,6 +266,7 @@ class Watch:
             self._kalman.keep(path, int(row))
             state.anew[row] = False
             state.trial[row] = 1
+            state.looks[row] = state.since[row] = 0
         return chosen
 
     def _doubts(self, state: WatchState, path: FilterState, heard: _Flags) -> None:
@@ -310,6 +311,8 @@ class Watch:
         turn = -np.angle(cross) / (2 * np.pi)
         later = float((size * bins * turn).sum() / ((size * bins * bins).sum() + 1e-20))
         rate = later / (state.since[row] * self._reference.frame)
+        if abs(rate) > _TURNING:
+            self._kalman.follow(path, row)
         share = max(_DRIFT_SHARE_LATER, _DRIFT_SHARE / (1 + state.corrections[row] / 8))
         drift = reference.drift[row] + share * rate
         reference.drift[row] = min(max(drift, -_DRIFT_LIMIT), _DRIFT_LIMIT)
