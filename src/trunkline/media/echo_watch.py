@@ -265,7 +265,7 @@ class Watch:
                 self._kalman.distrust(path, int(row), anew=False)
             self._kalman.keep(path, int(row))
             state.anew[row] = False
-            state.trial[row] = 1
+            state.trial[row] = 0
             state.looks[row] = state.since[row] = 0
         return chosen
 
@@ -280,7 +280,9 @@ class Watch:
             state.trial[row] = _TRIAL_FRAMES
             state.kept_left[row] = state.left[row]
             state.kept_given[row] = state.kept_cross[row] = state.kept_predicted[row] = 0
-        gone = (state.trial > 0) & (state.trial < _TRIAL_FRAMES - _GONE_FRAMES) & ~state.anew
+        gone = (
+            heard & (state.trial > 0) & (state.trial < _TRIAL_FRAMES - _GONE_FRAMES) & ~state.anew
+        )
         if gone.any():
             chance = _CHANCE * np.sqrt(state.kept_given * state.kept_predicted)
             gone &= state.kept_predicted > _SHARE * state.kept_given
