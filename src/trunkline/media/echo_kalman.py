@@ -13,9 +13,9 @@ separate arrays, for which numpy is four times faster than for complex ones. The
 constraint is applied to two partitions a frame in turn.
 
 An uncertainty that has shrunk makes the filter slow when the room changes, and one raised
-in double talk makes it wrong. So a filter that seems to fail is put on trial: its
-coefficients are kept, the uncertainty is raised, both predict, the better one is heard,
-and after a second the better one stays.
+in double talk makes it wrong. So much wandering is expected of a path that has just begun
+and little of one that is known, and a path can be kept, given back, or begun anew: which,
+is for `Watch` to say.
 """
 
 from dataclasses import dataclass
@@ -151,7 +151,7 @@ class KalmanFilter:
         return expected
 
     def distrust(self, state: FilterState, row: int, *, anew: bool) -> None:
-        """Begin a trial: keep the path, be as uncertain as at first; ``anew`` from nothing."""
+        """Be as uncertain as at first; ``anew`` from nothing."""
         np.maximum(state.uncertainty[row], self.fresh_uncertainty, out=state.uncertainty[row])
         state.wander[row] = _WANDER_FIRST
         if anew:

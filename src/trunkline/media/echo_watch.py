@@ -1,9 +1,15 @@
 """What a canceller decides about itself, frame by frame: delay, trial, drift.
 
 The filter alone neither finds an echo that is later than its tail nor knows that a room
-has changed. `Watch` moves the reference when the delay tracker is sure and the filter is
-not doing well, puts a failing filter on trial, and turns the slow rotation of a filter's
-phase into the drift of two clocks.
+has changed. `Watch` moves the reference when the delay tracker is sure and the filter has
+found no echo, and turns the slow rotation of a filter's phase into the drift of two clocks.
+
+A filter that seems to fail has either another room or someone talking over the echo, and
+the power that is left is the same. What differs is whether the echo that was predicted
+before is in what comes in, so the path of half a second ago is kept and goes on predicting
+beside the filter: while it correlates, the better of both is heard and the filter's is
+forgotten if it was no better after a second; where it no longer does, the filter begins
+anew, and the residual suppressor is told that what it leaves is no near end.
 """
 
 from dataclasses import dataclass
