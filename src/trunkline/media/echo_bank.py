@@ -21,6 +21,7 @@ _RATES_HZ = (8000, 16000)
 TAIL_MS, LONGEST_TAIL_MS = 200, 500
 _DELAY_MS = 500
 _SHARD = 100  # rows at once: smaller ones pay more for numpy's calls than they save in the cache
+_NO_ECHO = np.float32(0.1)
 _MOVE_CALLS = 100  # blocks between two tidyings of the rows, at least
 
 _States = tuple[ReferenceState, DelayState, FilterState, ResidualState, WatchState]
@@ -175,8 +176,11 @@ class KalmanEcho:
         self._watch.look_for_drift(watch, reference, path, aligned)
         out = near - echo
         if self._suppress:
-            # What is heard may be the path from before a trial: the uncertainty is not its own.
-            expected *= (~watch.anew).astype(np.float32)[:, np.newaxis]
+            # What is heard may be the path from before a trial: the uncertainty is not its
+            # own. And where there has been no echo yet there is none to be unsure of.
+            sure = np.where(watch.found, np.float32(1), _NO_ECHO)
+            sure[watch.anew] = 0
+            expected *= sure[:, np.newaxis]
             leak = self._watch.leak(watch)
             out = self._residual.process(residual, out, echo, expected, leak)
         for state, part in zip(

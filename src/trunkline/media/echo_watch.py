@@ -42,6 +42,7 @@ _MOST, _CHANCE = np.float32(0.7), np.float32(0.15)
 _GONE_FRAMES = 5
 _SHARE = np.float32(0.25)  # of what comes in: a prediction below that proves nothing
 _HARMFUL = np.float32(4)  # a frame that a prediction makes so much louder is left alone
+_FOUND = np.float32(0.25)  # learning from speech that is no echo takes 1 or 2 dB away
 _NEW_FRAMES = 50
 _NEW_LEAK, _NEW_LEAK_MOST = np.float32(0.5), np.float32(3)
 _LEAST_TAKEN = np.float32(0.05)
@@ -79,6 +80,8 @@ class WatchState:
     """(n,): the least share of the echo that was left of late."""
     age: NDArray[np.int32]
     """(n,): frames heard since the filter began from nothing."""
+    found: _Flags
+    """(n,): whether there has been an echo at all."""
     anew: _Flags
     """(n,): whether the filter on trial began from nothing."""
     locked: _Flags
@@ -115,6 +118,7 @@ class Watch:
             kept_cross=np.zeros(rows, np.float32),
             proven=np.full(rows, _PROVEN_FIRST, np.float32),
             age=np.zeros(rows, np.int32),
+            found=np.zeros(rows, np.bool_),
             anew=np.zeros(rows, np.bool_),
             locked=np.zeros(rows, np.bool_),
             doubt=np.zeros(rows, np.int32),
@@ -177,6 +181,7 @@ class Watch:
         ratio = np.where(heard, state.left / (state.given + _TINY), _PROVEN_FIRST)
         np.minimum(state.proven * _PROVEN_FADES, ratio, out=state.proven)
         state.age += heard
+        state.found |= state.left < _FOUND * state.given
         state.worked |= state.left < _WORKS * state.given
         trying = np.flatnonzero(state.trial > 0)
         if trying.size:
