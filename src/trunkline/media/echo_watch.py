@@ -198,9 +198,8 @@ class Watch:
         """
         taken = np.maximum(state.given - state.left, _LEAST_TAKEN * state.given)
         least = np.minimum(_NEW_LEAK * state.left / (taken + _TINY), _NEW_LEAK_MOST)
-        return np.where(
-            (state.age < _NEW_FRAMES) & ~state.worked, least, np.float32(0)
-        ), state.proven
+        new = (state.age < _NEW_FRAMES) & ~state.worked & state.found
+        return np.where(new, least, np.float32(0)), state.proven
 
     def look_for_drift(
         self, state: WatchState, reference: ReferenceState, path: FilterState, far: _Floats
