@@ -64,8 +64,9 @@ def test_without_echo_the_suppressor_only_delays():
     audio = speechlike(np.random.default_rng(2), 1.0)[None]
     none = np.zeros((1, FRAME), np.float32)
     expected = np.zeros((1, FRAME + 1), np.float32)
+    leak = np.zeros(1, np.float32), np.ones(1, np.float32)
     out = [
-        suppressor.process(state, audio[:, at : at + FRAME], none, expected)
+        suppressor.process(state, audio[:, at : at + FRAME], none, expected, leak)
         for at in range(0, 8000, FRAME)
     ]
     np.testing.assert_allclose(np.concatenate(out, 1)[:, 80:], audio[:, :-80], atol=1e-5)
@@ -95,3 +96,27 @@ def test_an_alignment_grows_and_moves_only_the_row_with_the_echo():
         alignment.process(far[:, part], near[:, part], np.arange(3))
     assert [alignment.delay_ms(row) for row in (0, 2)] == [0, 0]
     assert 240 <= alignment.delay_ms(1) <= 280
+
+
+def test_a_pause_of_the_far_end_says_nothing_of_the_delay():
+    tracker = DelayTracker(8000, FRAME, 28)
+    state = tracker.state(1)
+    rng = np.random.default_rng(5)
+    quiet = (0.0005 * rng.standard_normal((300, 1, FRAME))).astype(np.float32)
+    loud = np.stack([speechlike(rng, 0.02)[None] for _ in range(300)])
+    for far, near in zip(quiet, loud, strict=True):
+        tracker.update(state, far, near)
+    assert (state.cost == state.cost[0, 0]).all()
+
+
+@pytest.mark.parametrize(("least", "most"), [(0.5, 1.5), (0.0, 0.01)])
+def test_the_leak_stays_between_its_bounds(least, most):
+    suppressor = ResidualSuppressor(FRAME)
+    state = suppressor.state(1)
+    rng = np.random.default_rng(6)
+    bounds = np.array([least], np.float32), np.array([most], np.float32)
+    expected = np.zeros((1, FRAME + 1), np.float32)
+    for _ in range(100):
+        echo = speechlike(rng, 0.02)[None]
+        suppressor.process(state, 0.5 * echo, echo, expected, bounds)
+        assert max(least, 0.005) - 1e-6 <= state.leak[0] <= max(2 * most, least) + 1e-6

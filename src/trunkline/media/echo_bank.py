@@ -28,6 +28,7 @@ _SHARD = 128  # rows at once, but for the filter, which does a page at once
 _SCATTERED_CALLS = 10  # in which rows were copied, before they are put side by side
 _SWAPS = 4  # a call, of 0.1 ms
 _PLANS = 16
+_NO_ECHO = np.float32(0.1)
 
 _States = tuple[ReferenceState, DelayState, FilterState, ResidualState, WatchState]
 
@@ -227,8 +228,11 @@ class KalmanEcho:
         self._watch.look_for_drift(watch, reference, path, aligned)
         out = near - echo
         if self._suppress:
-            # What is heard may be the path from before a trial: the uncertainty is not its own.
-            expected *= (~watch.anew).astype(np.float32)[:, np.newaxis]
+            # What is heard may be the path from before a trial: the uncertainty is not its
+            # own. And where there has been no echo yet there is none to be unsure of.
+            sure = np.where(watch.found, np.float32(1), _NO_ECHO)
+            sure[watch.anew] = 0
+            expected *= sure[:, np.newaxis]
             leak = self._watch.leak(watch)
             out = self._residual.process(residual, out, echo, expected, leak)
         if part.states is None:

@@ -14,9 +14,9 @@ its last bits depend on where in an array it stands. The gradient constraint is 
 one partition a frame in turn.
 
 An uncertainty that has shrunk makes the filter slow when the room changes, and one raised
-in double talk makes it wrong. So a filter that seems to fail is put on trial: its
-coefficients are kept, the uncertainty is raised, both predict, the better one is heard,
-and after a second the better one stays.
+in double talk makes it wrong. So much wandering is expected of a path that has just begun
+and little of one that is known, and a path can be kept, given back, or begun anew: which,
+is for `Watch` to say.
 """
 
 import numpy as np
@@ -111,7 +111,7 @@ class KalmanFilter:
         return np.concatenate(parts)
 
     def distrust(self, state: FilterState, row: int, *, anew: bool) -> None:
-        """Begin a trial: keep the path, be as uncertain as at first; ``anew`` from nothing."""
+        """Be as uncertain as at first; ``anew`` from nothing."""
         uncertainty = state.uncertainty[row]
         np.maximum(uncertainty, self.fresh_uncertainty, out=uncertainty)
         self._unsettle(state, row)
@@ -121,6 +121,10 @@ class KalmanFilter:
     def keep(self, state: FilterState, row: int) -> None:
         """Remember the path as it is now."""
         state.kept_re[row], state.kept_im[row] = state.h_re[row], state.h_im[row]
+
+    def follow(self, state: FilterState, row: int) -> None:
+        """Expect the path to wander as much as one that was just begun."""
+        self._unsettle(state, row)
 
     def restore(self, state: FilterState, row: int) -> None:
         """End a trial that brought nothing: the path before it, with little uncertainty."""

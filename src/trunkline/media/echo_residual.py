@@ -6,6 +6,10 @@ with double-talk", IEEE TASLP 15, 2007) by regressing how the error's power move
 the prediction's moves. What is louder than that is near-end speech and stays; where
 nothing of it is heard for a while, the suppression is stronger.
 
+The share has a lower bound while the filter is new and an upper one from what it has proven,
+because near-end speech correlates with an echo by chance. What is suppressed while nobody
+talks is filled with noise as loud as the room's, so that the background stays even.
+
 Hops of 10 ms in windows of 20 ms: a delay of 10 ms.
 """
 

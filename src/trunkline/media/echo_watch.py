@@ -1,9 +1,15 @@
 """What a canceller decides about itself, frame by frame: delay, trial, drift.
 
 The filter alone neither finds an echo that is later than its tail nor knows that a room
-has changed. `Watch` moves the reference when the delay tracker is sure and the filter is
-not doing well, puts a failing filter on trial, and turns the slow rotation of a filter's
-phase into the drift of two clocks.
+has changed. `Watch` moves the reference when the delay tracker is sure and the filter has
+found no echo, and turns the slow rotation of a filter's phase into the drift of two clocks.
+
+A filter that seems to fail has either another room or someone talking over the echo, and
+the power that is left is the same. What differs is whether the echo that was predicted
+before is in what comes in, so the path of half a second ago is kept and goes on predicting
+beside the filter: while it correlates, the better of both is heard and the filter's is
+forgotten if it was no better after a second; where it no longer does, the filter begins
+anew, and the residual suppressor is told that what it leaves is no near end.
 """
 
 from dataclasses import dataclass
@@ -36,6 +42,7 @@ _MOST, _CHANCE = np.float32(0.7), np.float32(0.15)
 _GONE_FRAMES = 5
 _SHARE = np.float32(0.25)  # of what comes in: a prediction below that proves nothing
 _HARMFUL = np.float32(4)  # a frame that a prediction makes so much louder is left alone
+_FOUND = np.float32(0.5)  # speech that is no echo cannot be predicted so well
 _NEW_FRAMES = 50
 _NEW_LEAK, _NEW_LEAK_MOST = np.float32(0.5), np.float32(3)
 _LEAST_TAKEN = np.float32(0.05)
@@ -43,6 +50,7 @@ _PROVEN_FIRST, _PROVEN_FADES = np.float32(1.5), np.float32(1.003)  # twofold in 
 _BETTER, _CLEARLY = np.float32(0.75), np.float32(0.6)
 _DRIFT_FRAMES = 25  # between two looks at the filter's phase: 100 ppm are 0.4 samples
 _DRIFT_LIMIT = 150e-6
+_TURNING = 20e-6  # a path that turns so fast has to be followed closely
 # Boldly at first, then slowly: one look errs by 10 to 20 ppm, clocks hardly change.
 _DRIFT_SHARE, _DRIFT_SHARE_LATER = 0.5, 0.08
 _TINY = np.float32(1e-12)
@@ -72,6 +80,8 @@ class WatchState:
     """(n,): the least share of the echo that was left of late."""
     age: NDArray[np.int32]
     """(n,): frames heard since the filter began from nothing."""
+    found: _Flags
+    """(n,): whether there has been an echo at all."""
     anew: _Flags
     """(n,): whether the filter on trial began from nothing."""
     locked: _Flags
@@ -108,6 +118,7 @@ class Watch:
             kept_cross=np.zeros(rows, np.float32),
             proven=np.full(rows, _PROVEN_FIRST, np.float32),
             age=np.zeros(rows, np.int32),
+            found=np.zeros(rows, np.bool_),
             anew=np.zeros(rows, np.bool_),
             locked=np.zeros(rows, np.bool_),
             doubt=np.zeros(rows, np.int32),
@@ -196,6 +207,7 @@ class Watch:
         ratio = np.where(heard, state.left / (state.given + _TINY), _PROVEN_FIRST)
         np.minimum(state.proven * _PROVEN_FADES, ratio, out=state.proven)
         state.age += heard
+        state.found |= state.left < _FOUND * state.given
         state.worked |= state.left < _WORKS * state.given
         trying = np.flatnonzero(state.trial > 0)
         if trying.size:
@@ -212,9 +224,8 @@ class Watch:
         """
         taken = np.maximum(state.given - state.left, _LEAST_TAKEN * state.given)
         least = np.minimum(_NEW_LEAK * state.left / (taken + _TINY), _NEW_LEAK_MOST)
-        return np.where(
-            (state.age < _NEW_FRAMES) & ~state.worked, least, np.float32(0)
-        ), state.proven
+        new = (state.age < _NEW_FRAMES) & ~state.worked & state.found
+        return np.where(new, least, np.float32(0)), state.proven
 
     def look_for_drift(
         self, state: WatchState, reference: ReferenceState, path: FilterState, far: _Floats
@@ -222,14 +233,13 @@ class Watch:
         """Compare phases with half a second ago, in rows that have heard enough."""
         state.looks += (far * far).mean(1) > _FAR_ACTIVE
         state.since += 1
-        due = (state.since >= _DRIFT_FRAMES) & (state.trial <= 0)
+        due = (state.since >= _DRIFT_FRAMES) & (state.trial <= 0) & (state.doubt == 0)
         for row in np.flatnonzero(due):
             good = state.looks[row] >= _DRIFT_FRAMES // 2
             if good and state.left[row] < _TRUSTED * state.given[row]:
                 self._correct(state, reference, path, int(row))
                 state.corrections[row] += 1
-            if state.doubt[row] == 0:
-                self._kalman.keep(path, int(row))
+            self._kalman.keep(path, int(row))
             state.looks[row] = state.since[row] = 0
 
     def _move(
@@ -291,7 +301,8 @@ class Watch:
                 self._kalman.distrust(path, int(row), anew=False)
             self._kalman.keep(path, int(row))
             state.anew[row] = False
-            state.trial[row] = 1
+            state.trial[row] = 0
+            state.looks[row] = state.since[row] = 0
         return chosen
 
     def _doubts(self, state: WatchState, path: FilterState, heard: _Flags) -> None:
@@ -305,7 +316,9 @@ class Watch:
             state.trial[row] = _TRIAL_FRAMES
             state.kept_left[row] = state.left[row]
             state.kept_given[row] = state.kept_cross[row] = state.kept_predicted[row] = 0
-        gone = (state.trial > 0) & (state.trial < _TRIAL_FRAMES - _GONE_FRAMES) & ~state.anew
+        gone = (
+            heard & (state.trial > 0) & (state.trial < _TRIAL_FRAMES - _GONE_FRAMES) & ~state.anew
+        )
         if gone.any():
             chance = _CHANCE * np.sqrt(state.kept_given * state.kept_predicted)
             gone &= state.kept_predicted > _SHARE * state.kept_given
@@ -336,6 +349,8 @@ class Watch:
         turn = -np.angle(cross) / (2 * np.pi)
         later = float((size * bins * turn).sum() / ((size * bins * bins).sum() + 1e-20))
         rate = later / (state.since[row] * self._reference.frame)
+        if abs(rate) > _TURNING:
+            self._kalman.follow(path, row)
         share = max(_DRIFT_SHARE_LATER, _DRIFT_SHARE / (1 + state.corrections[row] / 8))
         drift = reference.drift[row] + share * rate
         reference.drift[row] = min(max(drift, -_DRIFT_LIMIT), _DRIFT_LIMIT)
