@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .spectra import rfft
+
 __all__ = ["DelayState", "DelayTracker"]
 
 _BANDS = 32
@@ -122,7 +124,7 @@ class DelayTracker:
             block[:, self._frame :] = frame
             tail[:] = frame
         both *= self._window
-        spectrum = np.fft.rfft(both)[..., self._starts[0] : self._starts[-1]]
+        spectrum = rfft(both)[..., self._starts[0] : self._starts[-1]]
         power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)
         # A band's bins by three or four gathers: half of the time of np.add.reduceat.
         first, *more = self._bins

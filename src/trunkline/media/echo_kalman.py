@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .echo_pages import FilterState, Page, aligned
+from .spectra import irfft, rfft
 
 __all__ = ["FilterState", "KalmanFilter"]
 
@@ -146,7 +147,7 @@ class KalmanFilter:
     def retell(self, state: FilterState, row: int, references: _Floats) -> None:
         """What the reference would have been if it had always been read as it is now."""
         both = np.concatenate([references[1:], references[:-1]], axis=1)
-        spectra = np.fft.rfft(both, axis=1)
+        spectra = rfft(both)
         page, index = state.at(row)
         place = slice(int(page.head[index]), int(page.head[index]) + self.partitions)
         x_re, x_im = page.x_re[place, index], page.x_im[place, index]
@@ -203,7 +204,7 @@ class KalmanFilter:
         blocks = page.blocks
         blocks[:, : self.frame] = blocks[:, self.frame :]
         blocks[:, self.frame :] = reference
-        spectrum = np.fft.rfft(blocks)
+        spectrum = rfft(blocks)
         re, im, power = page.x_re[at], page.x_im[at], page.x_power[at]
         re[:], im[:] = spectrum.real, spectrum.imag
         np.multiply(re, re, out=power)
@@ -217,7 +218,7 @@ class KalmanFilter:
         im = np.einsum(_SUM, h_re, x_im)
         im += np.einsum(_SUM, h_im, x_re)
         spectrum.real, spectrum.imag = re, im
-        return np.asarray(np.fft.irfft(spectrum)[:, self.frame :], np.float32)
+        return np.asarray(irfft(spectrum)[:, self.frame :], np.float32)
 
     def _weigh(
         self, page: Page, error: _Floats, expected: _Floats, rows: NDArray[np.intp]
@@ -247,11 +248,11 @@ class KalmanFilter:
         padded = self._padded[: len(rows)]
         if len(rows) == len(error):
             padded[:, self.frame :] = error
-            spectrum = np.fft.rfft(padded)
+            spectrum = rfft(padded)
             live = np.ones((len(error), 1), np.float32)
             return spectrum.real.astype(np.float32), spectrum.imag.astype(np.float32), live
         padded[:, self.frame :] = error[rows]
-        spectrum = np.fft.rfft(padded)
+        spectrum = rfft(padded)
         e_re, e_im = np.zeros((2, len(error), self.bins), np.float32)
         live = np.zeros((len(error), 1), np.float32)
         e_re[rows], e_im[rows], live[rows] = spectrum.real, spectrum.imag, 1
@@ -304,9 +305,9 @@ class KalmanFilter:
         turn = page.turn[rows]
         spectrum = self._spectrum[: len(rows)]
         spectrum.real, spectrum.imag = page.h_re[turn, rows], page.h_im[turn, rows]
-        taps = np.fft.irfft(spectrum)
+        taps = irfft(spectrum)
         taps[:, self.frame :] = 0
-        cut = np.fft.rfft(taps)
+        cut = rfft(taps)
         re, im = cut.real.astype(np.float32), cut.imag.astype(np.float32)
         page.h_re[turn, rows], page.h_im[turn, rows] = re, im
         re *= re

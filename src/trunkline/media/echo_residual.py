@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .spectra import irfft, rfft
+
 __all__ = ["ResidualState", "ResidualSuppressor"]
 
 _OVER = np.float32(0.6)  # of the residual's power is taken next to near-end speech
@@ -134,7 +136,7 @@ class ResidualSuppressor:
         spectra, powers = self._analyse(state, error, echo)
         for spectrum, error_power, echo_power in zip(spectra, *powers, strict=True):
             self._hop(state, spectrum, error_power, echo_power, expected, leak)
-        first, second = np.fft.irfft(spectra).astype(np.float32, copy=False) * self._window
+        first, second = irfft(spectra).astype(np.float32, copy=False) * self._window
         out = np.empty_like(error)
         np.add(state.overlap, first[:, : self.hop], out=out[:, : self.hop])
         np.add(first[:, self.hop :], second[:, : self.hop], out=out[:, self.hop :])
@@ -177,7 +179,7 @@ class ResidualSuppressor:
             window[1] = frame
             tail[:] = frame[:, self.hop :]
         windows *= self._window
-        spectra = np.fft.rfft(windows).astype(np.complex64, copy=False)
+        spectra = rfft(windows)
         power = spectra.real * spectra.real
         power += spectra.imag * spectra.imag
         return spectra[0], power
