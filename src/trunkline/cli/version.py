@@ -6,8 +6,6 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 
 from trunkline import __version__
-from trunkline.speech.g722 import find_g722
-from trunkline.speech.opus import find_opus
 
 from .output import print_json
 
@@ -26,6 +24,10 @@ def version(*, json: bool = False) -> None:
     json
         As JSON.
     """
+    # Here and not above: both need numpy.
+    from trunkline.speech.g722 import find_g722
+    from trunkline.speech.opus import find_opus
+
     parts = {"trunkline": __version__, "python": platform.python_version()}
     parts["platform"] = f"{sys.platform} {platform.machine()}"
     parts |= {name: _installed(name) for name in _PARTS}
