@@ -21,7 +21,7 @@ def test_what_is_missing_is_null_in_json(run, monkeypatch) -> None:
 def test_what_codes_opus_and_g722_is_named(run, monkeypatch) -> None:
     library = find_opus()
     assert run("version", "--json").data["opus"] == (library.version if library else None)
-    monkeypatch.setattr("trunkline.cli.version.find_opus", lambda: None)
-    monkeypatch.setattr("trunkline.cli.version.find_g722", lambda: None)
+    monkeypatch.setattr("trunkline.speech.opus.find_opus", lambda: None)
+    monkeypatch.setattr("trunkline.speech.g722.find_g722", lambda: None)
     data = run("version", "--json").data
     assert data["opus"] is None and data["g722"].startswith("built in")
