@@ -1,9 +1,9 @@
-"""Concealment: PESQ of synthesised speech in G.711 with losses, by method.
+"""Concealment: PESQ of speech in G.711 with losses, by method.
 
-Speech of flite (and of espeak-ng where it is there) at -26 dBov over room tone of -60 dBov,
-µ-law. "ahead" is how many frames after the one concealed are in the jitter buffer already,
-unless they are lost as well; "half": frames begin in the middle of packets. Dev and held-out
-sets have other voices, sentences and losses: tune on the dev set only.
+Speech of flite (and of espeak-ng where it is there), and then recorded prompts (`_recordings`),
+at -26 dBov over room tone of -60 dBov, µ-law. "ahead" is how many frames after the one concealed
+are in the jitter buffer already, unless they are lost as well; "half": frames begin in the middle
+of packets. Dev and held-out sets have other voices, sentences and losses: tune on the dev set only.
 
     python benchmarks/concealment.py [--held-out] [--quick]
 
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pesq import pesq
 
+from _recordings import DEVELOPMENT, HELD_OUT, describe_recordings, missing, recordings
 from trunkline.media.concealment import ConcealmentBank
 from trunkline.media.g711 import DECODE, Law, encode
 from trunkline.media.resample import StreamResampler
@@ -49,6 +50,8 @@ HELD_OUT_VOICES = ("flite awb", "flite kal16", "espeak-ng en-us+Reed", "espeak-n
 
 Pcm = NDArray[np.int16]
 Lost = NDArray[np.bool_]
+Method = Callable[[Pcm, Lost], Pcm]
+"""What is heard of speech without those of its frames."""
 
 
 def speak(voice: str, text: str) -> Pcm:
@@ -63,6 +66,17 @@ def speak(voice: str, text: str) -> Pcm:
     active = power[power > power.max() * 10**-3.8]
     audio *= 32768 * 10 ** (-26 / 20) / np.sqrt(active.mean())
     audio += np.random.default_rng(len(text)).normal(0, 32.768, len(audio))
+    return through_ulaw(audio)
+
+
+def prompts(names: tuple[str, ...]) -> list[Pcm]:
+    """Recorded prompts in the same form; none where they are not installed."""
+    found = recordings(names, RATE_HZ)
+    return [through_ulaw(one.audio[: -(len(one.audio) % FRAME) or None] * 32768) for one in found]
+
+
+def through_ulaw(audio: NDArray[np.float64]) -> Pcm:
+    """Audio at the scale of int16 as a telephone has it."""
     rounded = np.clip(np.rint(audio), -32767, 32767).astype(np.int16)
     coded = np.frombuffer(encode(rounded, Law.ULAW).tobytes(), np.uint8)
     return DECODE[Law.ULAW][coded]
@@ -108,7 +122,7 @@ def losses(frames: int, share: float, burst: int, seed: int) -> Lost:
     return lost
 
 
-def ours(method: str, ahead: int, off: int = 0) -> Callable[[Pcm, Lost], Pcm]:
+def ours(method: str, ahead: int, off: int = 0) -> Method:
     """One row of the concealment bank; the jitter buffer holds ``ahead`` further frames.
 
     ``off``: frames begin so many samples after packets do.
@@ -135,7 +149,7 @@ def ours(method: str, ahead: int, off: int = 0) -> Callable[[Pcm, Lost], Pcm]:
     return heard
 
 
-def spandsp() -> Callable[[Pcm, Lost], Pcm] | None:
+def spandsp() -> Method | None:
     """The concealment of Debian's libspandsp2, if it is there."""
     try:
         library = ctypes.CDLL("libspandsp.so.2")
@@ -149,8 +163,8 @@ def spandsp() -> Callable[[Pcm, Lost], Pcm] | None:
 
     def heard(pcm: Pcm, lost: Lost) -> Pcm:
         state, out = library.plc_init(None), pcm.copy()
-        for index, missing in enumerate(lost):
-            call = library.plc_fillin if missing else library.plc_rx
+        for index, gone in enumerate(lost):
+            call = library.plc_fillin if gone else library.plc_rx
             call(state, out.ctypes.data + 2 * FRAME * index, FRAME)
         library.plc_free(state)
         return out
@@ -186,17 +200,30 @@ def main() -> None:
         methods = {name: method for name, method in methods.items() if name in options.methods}
     shares = (0.1,) if options.quick else (0.05, 0.1, 0.2)
     columns = [(share, burst) for burst in (1, 3) for share in shares]
+    seeds = [1000 * options.held_out + seed for seed in range(1 if options.quick else 2)]
     print(f"{len(clips)} clips of {', '.join(voices)}; PESQ-NB, mean (method and frames ahead)")
+    show(clips, methods, columns, seeds)
+    names = HELD_OUT if options.held_out else DEVELOPMENT
+    if reason := missing():
+        print(reason)
+        return
+    print(f"{describe_recordings(names)}; PESQ-NB, mean")
+    show(prompts(names[:4] if options.quick else names), methods, columns, seeds)
+
+
+def show(
+    clips: list[Pcm], methods: dict[str, Method], columns: list[tuple[float, int]], seeds: list[int]
+) -> None:
+    """One table: a line a method, a column a share and length of losses."""
     print(f"{'':12}" + "".join(f"{share:6.0%} x{burst}" for share, burst in columns))
     for name, method in methods.items():
         means = []
         for share, burst in columns:
             scores = []
             for number, pcm in enumerate(clips):
-                for seed in range(1 if options.quick else 2):
-                    key = 1000 * options.held_out + 10 * number + seed
-                    heard = method(pcm, losses(len(pcm) // FRAME, share, burst, key))
-                    scores.append(pesq(RATE_HZ, pcm, heard, "nb"))
+                for seed in seeds:
+                    lost = losses(len(pcm) // FRAME, share, burst, 10 * number + seed)
+                    scores.append(pesq(RATE_HZ, pcm, method(pcm, lost), "nb"))
             means.append(float(np.mean(scores)))
         print(f"{name:12}" + "".join(f"{mean:9.2f}" for mean in means), flush=True)
 
