@@ -2,9 +2,9 @@
 
 Area under the ROC curve over 10 ms labels in noise, through the telephone band (300 to
 3400 Hz, mu-law); speech that begins on call-progress tones; what the gate spares and
-whether it changes an onset; CPU time a call. Voices are synthetic and noises and
-tones are made. Constants were chosen on the development part; what is printed by
-default is the held-out part.
+whether it changes an onset; CPU time a call. Voices are synthetic, and in a second
+table recorded; noises and tones are made. Constants were chosen on the development
+part; what is printed by default is the held-out part.
 
     pip install webrtcvad-wheels   # to compare with
     python benchmarks/activity.py
@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import _recordings
+from _levels import room_tone
 from _machine import describe
-from _noises import DEVELOPMENT, HELD_OUT, Audio, Part, describe_part, mix, room, speech
+from _noises import DEVELOPMENT, HELD_OUT, Audio, Part, describe_part, mix, speech
 from trunkline.errors import MissingDependencyError
 from trunkline.media import g711
 from trunkline.media.segments import SegmentSettings, SpeechSegmenter
@@ -108,8 +110,12 @@ def _coded(audio: Audio) -> Pcm:
 
 
 def lines(part: Part) -> list[Audio]:
-    """Each voice's clips in one line each, with silence before and between."""
-    clips = speech(part, RATE_HZ)
+    """All clips in two lines, with silence before and between."""
+    return joined(speech(part, RATE_HZ))
+
+
+def joined(clips: list[Audio]) -> list[Audio]:
+    """Clips in two lines, with silence before and between."""
     quiet = np.zeros(round(GAP_SECONDS * RATE_HZ))
     lead = np.zeros(round(LEAD_SECONDS * RATE_HZ))
     half = len(clips) // 2
@@ -161,7 +167,7 @@ def tones() -> Iterator[tuple[str, Pcm]]:
 
 def _toned(tone: Audio) -> Pcm:
     level = 10 ** (-13 / 20) / np.sqrt(np.mean(tone[np.abs(tone) > 0] ** 2))
-    return _coded(tone * level + room(tone, np.random.default_rng(4)))
+    return _coded(tone * level + room_tone(len(tone), np.random.default_rng(4)))
 
 
 # -- figures ----------------------------------------------------------------------------
@@ -253,10 +259,9 @@ def cost_us(make: Callable[[int], Any], calls: int, lined: Pcm, budget: float) -
 # -- the report -------------------------------------------------------------------------
 
 
-def report_accuracy(part: Part, chosen: list[Detector]) -> None:
-    clean = lines(part)
+def report_accuracy(part: Part, clean: list[Audio], described: str, chosen: list[Detector]) -> None:
     seconds = sum(map(len, clean)) / RATE_HZ
-    print(f"material: {describe_part(part)}; {seconds:.0f} s, telephone band")
+    print(f"material: {described}; {seconds:.0f} s, telephone band")
     truth = [labels(line) for line in clean]
     conditions = [(noise, snr_db) for noise in ("white", "car", "babble") for snr_db in SNRS_DB]
     heads = " ".join(f"{noise[:5]}{snr_db:>3d}" for noise, snr_db in conditions)
@@ -276,12 +281,22 @@ def report_accuracy(part: Part, chosen: list[Detector]) -> None:
         mean = np.mean([value for (noise, _), value in found.items() if noise != "babble"])
         cells = " ".join(f"{found[condition]:8.3f}" for condition in conditions)
         print(f"{detector.name:13s} {cells}   {mean:.3f}", flush=True)
-    quiet = [telephone(line + room(line, np.random.default_rng(9))) for line in clean]
+    quiet = [telephone(line + room_tone(len(line), np.random.default_rng(9))) for line in clean]
     for name, cases in (
         ("room tone", quiet),
         ("white, car", [one for key, each in noisy.items() if key[0] != "babble" for one in each]),
     ):
         print(f"gate, {name}: {agreement(cases)}", flush=True)
+
+
+def report_recorded(part: Part, chosen: list[Detector]) -> None:
+    """The same with recorded prompts in the noises of this part."""
+    if reason := _recordings.missing():
+        print(f"not measured: {reason}")
+        return
+    names = _recordings.HELD_OUT if part is HELD_OUT else _recordings.DEVELOPMENT
+    clips = [one.audio for one in _recordings.recordings(names, RATE_HZ, room=False)]
+    report_accuracy(part, joined(clips), _recordings.describe_recordings(names), chosen)
 
 
 def report_tones(chosen: list[Detector]) -> None:
@@ -304,7 +319,7 @@ def report_gate() -> None:
     print("share of windows that the gate spares the network, 20 s")
     given = {
         "digital silence": _coded(nothing),
-        "room tone -60 dBov": _coded(room(nothing, rng)),
+        "room tone -60 dBov": _coded(room_tone(len(nothing), rng)),
         "white -40 dBov": _coded(rng.normal(0, 10**-2, samples)),
         "white -25 dBov": _coded(rng.normal(0, 10**-1.25, samples)),
     }
@@ -317,9 +332,9 @@ def report_gate() -> None:
 
 def report_cost(part: Part, chosen: list[Detector], budget: float) -> None:
     line = lines(part)[0]
-    talk = telephone(line + room(line, np.random.default_rng(9)))
+    talk = telephone(line + room_tone(len(line), np.random.default_rng(9)))
     active = float(labels(line).mean())
-    hush = _coded(room(np.zeros(10 * RATE_HZ), np.random.default_rng(6)))
+    hush = _coded(room_tone(10 * RATE_HZ, np.random.default_rng(6)))
     print(f"CPU time, us a call and 20 ms, with {CALLS} calls (caller speaks {active:.0%} of it)")
     for detector in chosen:
         if detector.make is None:
@@ -346,7 +361,8 @@ def main() -> None:
     part = HELD_OUT if options.part == "held-out" else DEVELOPMENT
     try:
         chosen = [one for one in detectors() if options.only in one.name]
-        report_accuracy(part, chosen)
+        report_accuracy(part, lines(part), describe_part(part), chosen)
+        report_recorded(part, chosen)
         report_tones(chosen)
         report_gate()
         if not options.no_cost:
