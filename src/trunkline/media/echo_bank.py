@@ -13,7 +13,7 @@ from .echo_kalman import KalmanFilter
 from .echo_pages import FilterState
 from .echo_reference import Reference, ReferenceState
 from .echo_residual import ResidualState, ResidualSuppressor
-from .echo_state import Selection, grow, reset_row, select, selection, store, swap
+from .echo_state import Selection, blank, grow, reset_row, select, selection, store, swap
 from .echo_watch import Watch, WatchState
 from .frames import FRAME_MS, frame_samples
 from .rows import Rows
@@ -96,7 +96,7 @@ class KalmanEcho:
         self._residual = ResidualSuppressor(frame)
         self._watch = Watch(self._reference, self._delays, self._kalman)
         self._fresh = self._state(1)
-        self._states = self._state(capacity)
+        self._states = self._blank(capacity)
         self._rows = Rows(capacity)
         # Where each row is kept. Rows that come together are put side by side, because
         # only those can be worked on without a copy.
@@ -186,6 +186,17 @@ class KalmanEcho:
             self._kalman.state(rows),
             self._residual.state(rows),
             self._watch.state(rows),
+        )
+
+    def _blank(self, capacity: int) -> _States:
+        """Room for so many rows, which are written when they are opened."""
+        reference, delays, _, residual, watch = self._fresh
+        return (
+            blank(reference, capacity),
+            blank(delays, capacity),
+            self._kalman.blank(capacity),
+            blank(residual, capacity),
+            blank(watch, capacity),
         )
 
     def _take(self, near: Block, far: Block, rows: RowNumbers) -> tuple[Block, Block, list[_Part]]:
