@@ -21,7 +21,7 @@ from trunkline.media.lane import JitterInlet, Lane
 from trunkline.media.phases import choose_phase
 from trunkline.speech import registry
 
-__all__ = ["LOSS", "PARTS", "costs", "whole"]
+__all__ = ["LOSS", "PARTS", "costs", "openings", "whole"]
 
 TICK = 0.02
 LOSS, JITTER_MS = 0.02, 20.0
@@ -212,6 +212,17 @@ def _open(engine: Engine, number: int, chain: ChainStages) -> Lane:
     lane.ears.append(_Ear())
     engine.want_activity(lane)
     return lane
+
+
+def openings(rows: int = 600) -> NDArray[np.float64]:
+    """Milliseconds of CPU to open each of so many lines in an engine, (rows,)."""
+    engine = Engine(activity=lambda: registry.create("activity", "silero"))
+    spent = np.empty(rows)
+    for number in range(rows):
+        began = time.thread_time()
+        _open(engine, number, ChainStages())
+        spent[number] = 1e3 * (time.thread_time() - began)
+    return spent
 
 
 def _speak(engine: Engine, lane: Lane, line: Line, start: int) -> None:

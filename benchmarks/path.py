@@ -32,7 +32,7 @@ from _machine import describe
 from _material import FRAME, RATE_HZ, room_tone
 from _path_beside import beside
 from _path_callers import Network, Party, Traffic
-from _path_costs import LOSS, PARTS, costs, whole
+from _path_costs import LOSS, PARTS, costs, openings, whole
 from trunkline.media.g711 import Law, decode
 
 TARGETS = {"jitter": 3.6, "noise": 9.0, "echo": 20.0, "activity": 12.0}
@@ -166,6 +166,13 @@ def memory(calls: int, options: Any) -> None:
     print(
         f"{calls} calls more: {(after - before) / calls / 1000:.0f} kB a call, at most 200 "
         f"({before / 1e6:.1f} MB before, {after / 1e6:.1f} with them)\n            {load()}"
+    )
+    first, *others = openings().tolist()
+    worst = max(others)
+    print(
+        f"opening the lines of {len(others) + 1} calls: {np.median(others):.2f} ms in the median, "
+        f"99 % within {np.percentile(others, 99):.2f}, at most {worst:.2f} (line "
+        f"{others.index(worst) + 2}); the first, with tables and model, {first:.0f} ms"
     )
 
 

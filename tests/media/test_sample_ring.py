@@ -14,6 +14,13 @@ def frame(seed: int) -> NDArray[np.int16]:
     return np.random.default_rng(seed).integers(-32767, 32768, (1, FRAME)).astype(np.int16)
 
 
+def opened(rows: int, frame: int, span: int) -> SampleRing:
+    ring = SampleRing(rows, frame, span)
+    for row in range(rows):
+        ring.open(row)
+    return ring
+
+
 def at(position: int) -> NDArray[np.int64]:
     return np.array([position], np.int64)
 
@@ -22,13 +29,13 @@ ROW = np.array([1])
 
 
 def test_what_was_never_filed_is_holes() -> None:
-    ring = SampleRing(2, FRAME, SPAN)
+    ring = opened(2, FRAME, SPAN)
     assert (ring.read(ROW, at(12345)) == HOLE).all()
 
 
 def test_frames_come_back_wherever_they_lie_in_the_ring() -> None:
     for position in range(-SPAN, 2 * SPAN):
-        ring = SampleRing(2, FRAME, SPAN)
+        ring = opened(2, FRAME, SPAN)
         ring.write(ROW, at(position), frame(position + SPAN))
         assert np.array_equal(ring.read(ROW, at(position)), frame(position + SPAN))
         ring.clear(ROW, at(position))
@@ -36,7 +43,7 @@ def test_frames_come_back_wherever_they_lie_in_the_ring() -> None:
 
 
 def test_any_stretch_up_to_the_span_is_seen_as_it_is() -> None:
-    ring = SampleRing(2, FRAME, SPAN)
+    ring = opened(2, FRAME, SPAN)
     audio = np.arange(1, SPAN + 1, dtype=np.int16)
     for position in range(SPAN):
         ring.write_piece(1, position, audio)
@@ -46,7 +53,7 @@ def test_any_stretch_up_to_the_span_is_seen_as_it_is() -> None:
 
 
 def test_several_rows_are_written_and_read_at_once() -> None:
-    ring = SampleRing(3, FRAME, SPAN)
+    ring = opened(3, FRAME, SPAN)
     rows, positions = np.array([0, 1, 2]), np.array([0, 35, 79], np.int64)
     block = np.concatenate([frame(1), frame(2), frame(3)])
     ring.write(rows, positions, block)
@@ -57,15 +64,16 @@ def test_several_rows_are_written_and_read_at_once() -> None:
 
 
 def test_growing_keeps_samples_and_adds_empty_rows() -> None:
-    ring = SampleRing(2, FRAME, SPAN)
+    ring = opened(2, FRAME, SPAN)
     ring.write(ROW, at(4), frame(1))
     ring.grow(5)
+    ring.open(4)
     assert np.array_equal(ring.read(ROW, at(4)), frame(1))
     assert (ring.read(np.array([4]), at(4)) == HOLE).all()
 
 
 def test_samples_are_counted_across_the_end_of_the_ring() -> None:
-    ring = SampleRing(2, FRAME, SPAN)
+    ring = opened(2, FRAME, SPAN)
     ring.write(ROW, at(SPAN - 3), frame(1))
     assert ring.count(1, SPAN - 5, SPAN + 1) == 4
     assert ring.count(1, 0, SPAN) == ring.count(1, 7, 3 * SPAN) == FRAME
@@ -73,7 +81,7 @@ def test_samples_are_counted_across_the_end_of_the_ring() -> None:
 
 
 def test_there_is_nothing_in_an_empty_stretch() -> None:
-    assert SampleRing(2, FRAME, SPAN).next_present(1, 7, 7) == 7
+    assert opened(2, FRAME, SPAN).next_present(1, 7, 7) == 7
 
 
 steps = st.lists(
@@ -87,7 +95,7 @@ steps = st.lists(
 def test_the_ring_is_a_mapping_from_positions_to_samples(
     steps: list[tuple[str, int]], base: int, seed: int
 ) -> None:
-    ring, model = SampleRing(2, FRAME, SPAN), dict.fromkeys(range(base, base + SPAN), HOLE)
+    ring, model = opened(2, FRAME, SPAN), dict.fromkeys(range(base, base + SPAN), HOLE)
     rng = np.random.default_rng(seed)
     for what, offset in steps:
         start = base + min(offset, SPAN - FRAME)

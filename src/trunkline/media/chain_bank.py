@@ -24,6 +24,7 @@ from .echo_bank import LONGEST_TAIL_MS, TAIL_MS, KalmanEcho
 from .echo_resampled import ResampledEcho
 from .frames import frame_samples, to_float, to_int16
 from .noise import METHODS, NoiseBank, NoiseSettings, noise_stage
+from .reserve import NODE_ROWS
 from .rows import Rows
 from .stage import Block, RowNumbers, Stage, grown, silence_faults
 
@@ -131,7 +132,7 @@ class ChainBank:
     """
 
     def __init__(
-        self, rate_hz: int = 8000, stages: ChainStages | None = None, capacity: int = 64
+        self, rate_hz: int = 8000, stages: ChainStages | None = None, capacity: int = NODE_ROWS
     ) -> None:
         """Raises `UsageError` for a rate that does not suit a stage."""
         self.rate_hz = rate_hz
@@ -171,7 +172,7 @@ class ChainBank:
     # -- rows ----------------------------------------------------------------------------
 
     def open(self) -> int:
-        """A row for a new leg; the bank grows by doubling and rows keep their numbers."""
+        """A row for a new leg; a full bank doubles, which is slow. Rows keep their numbers."""
         row = self.rows.open()
         capacity = self.rows.capacity
         for name in ("faults", "_mended", "_frames", "_before"):

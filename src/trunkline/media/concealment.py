@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from trunkline.errors import UsageError
 
 from .frames import frame_samples
+from .reserve import enlarged, reserved
 from .rows import Rows
 from .sample_ring import HOLE
 from .substitution import Pitch, after_gap
@@ -238,9 +239,9 @@ class ConcealmentBank:
         size = rate_hz * _CROSSFADE_MS // 1000
         self._rise = (np.arange(1, size + 1) / (size + 1)).astype(np.float32)
         self._sink = 1 - self._rise
-        self._history = np.zeros((capacity, _HISTORY_FRAMES, self._frame), np.int16)
+        self._history = reserved((capacity, _HISTORY_FRAMES, self._frame), np.int16)
         self._newest = np.zeros(capacity, np.intp)
-        self._tail = np.zeros((capacity, self._frame + size), np.float32)
+        self._tail: NDArray[np.float32] = reserved((capacity, self._frame + size), np.float32)
         """How each row's concealment goes on after its last frame; 4 ms of it at least."""
         self._planned = np.zeros(capacity, np.int64)
         """And how many samples of it are missing for sure; 0: nobody knows."""
@@ -250,12 +251,9 @@ class ConcealmentBank:
     def open(self) -> int:
         """A row with silence behind it."""
         row = self.rows.open()
-        more = self.rows.capacity - len(self._history)
-        if more:
+        if self.rows.capacity > len(self._history):
             for name in ("_history", "_newest", "_tail", "_planned", "concealed"):
-                array = getattr(self, name)
-                fresh = np.zeros((more, *array.shape[1:]), array.dtype)
-                setattr(self, name, np.concatenate([array, fresh]))
+                setattr(self, name, enlarged(getattr(self, name), self.rows.capacity))
         self.reset(np.array([row]))
         return row
 

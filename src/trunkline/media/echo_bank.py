@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from .echo_kalman import KalmanFilter
 from .echo_pages import FilterState
 from .echo_reference import Reference, ReferenceState
 from .echo_residual import ResidualState, ResidualSuppressor
-from .echo_state import Selection, grow, reset_row, select, selection, store, swap
+from .echo_state import Selection, blank, grow, reset_row, select, selection, store, swap
 from .echo_watch import Watch, WatchState
 from .frames import FRAME_MS, frame_samples
 from .rows import Rows
@@ -30,6 +31,7 @@ _SWAPS = 4  # a call, of 0.1 ms
 _PLANS = 16
 _NO_ECHO = np.float32(0.1)
 
+_Steps = tuple[Reference, DelayTracker, KalmanFilter, ResidualSuppressor, Watch]
 _States = tuple[ReferenceState, DelayState, FilterState, ResidualState, WatchState]
 
 
@@ -89,14 +91,10 @@ class KalmanEcho:
         self.faults = np.zeros(capacity, np.int64)
         """Frames of each row that held something that is no audio, (rows,)."""
         self._suppress = suppress
-        partitions, lags = -(-tail_ms // FRAME_MS), _DELAY_MS // FRAME_MS + 3
-        self._reference = Reference(frame, lags + partitions + 5)
-        self._delays = DelayTracker(rate_hz, frame, lags)
-        self._kalman = KalmanFilter(frame, partitions)
-        self._residual = ResidualSuppressor(frame)
-        self._watch = Watch(self._reference, self._delays, self._kalman)
-        self._fresh = self._state(1)
-        self._states = self._state(capacity)
+        steps = _steps(rate_hz, tail_ms)
+        self._reference, self._delays, self._kalman, self._residual, self._watch = steps
+        self._fresh = _fresh(rate_hz, tail_ms)
+        self._states = self._blank(capacity)
         self._rows = Rows(capacity)
         # Where each row is kept. Rows that come together are put side by side, because
         # only those can be worked on without a copy.
@@ -179,13 +177,15 @@ class KalmanEcho:
         given, left = float(watch.given[place]), float(watch.left[place])
         return float(10 * np.log10(given / left)) if given > 0 and left > 0 else 0.0
 
-    def _state(self, rows: int) -> _States:
+    def _blank(self, capacity: int) -> _States:
+        """Room for so many rows, which are written when they are opened."""
+        reference, delays, _, residual, watch = self._fresh
         return (
-            self._reference.state(rows),
-            self._delays.state(rows),
-            self._kalman.state(rows),
-            self._residual.state(rows),
-            self._watch.state(rows),
+            blank(reference, capacity),
+            blank(delays, capacity),
+            self._kalman.blank(capacity),
+            blank(residual, capacity),
+            blank(watch, capacity),
         )
 
     def _take(self, near: Block, far: Block, rows: RowNumbers) -> tuple[Block, Block, list[_Part]]:
@@ -331,3 +331,26 @@ class KalmanEcho:
                 self._kalman.grow(state, capacity)
             else:
                 grow(state, capacity)
+
+
+def _steps(rate_hz: int, tail_ms: int) -> _Steps:
+    """What a frame goes through."""
+    frame = frame_samples(rate_hz)
+    partitions, lags = -(-tail_ms // FRAME_MS), _DELAY_MS // FRAME_MS + 3
+    reference = Reference(frame, lags + partitions + 5)
+    delays, kalman = DelayTracker(rate_hz, frame, lags), KalmanFilter(frame, partitions)
+    watch = Watch(reference, delays, kalman)
+    return reference, delays, kalman, ResidualSuppressor(frame), watch
+
+
+@lru_cache(maxsize=8)
+def _fresh(rate_hz: int, tail_ms: int) -> _States:
+    """A row that has heard nothing, to be copied: 100 KB at 8 kHz, the same for all banks."""
+    reference, delays, kalman, residual, watch = _steps(rate_hz, tail_ms)
+    return (
+        reference.state(1),
+        delays.state(1),
+        kalman.state(1),
+        residual.state(1),
+        watch.state(1),
+    )

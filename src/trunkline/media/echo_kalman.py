@@ -60,16 +60,11 @@ class KalmanFilter:
         )
         steps = _PAGE_FLOATS // (partitions * self.bins * _PAGE_STEP)
         self.page_rows = max(1, steps) * _PAGE_STEP
-        # To work in, so that nothing of a page's size is made anew.
-        self._change = aligned(partitions, self.page_rows, self.bins)
-        self._product = aligned(partitions, self.page_rows, self.bins)
-        self._padded = aligned(self.page_rows, 2 * frame)
-        self._spectrum = np.zeros((self.page_rows, self.bins), np.complex64)
+        self._room = 0
 
     def state(self, rows: int) -> FilterState:
         """Filters that have heard nothing."""
-        state = FilterState([])
-        self.grow(state, rows)
+        state = self.blank(rows)
         for page in state.pages:
             page.head[:] = _SPARE
             page.noise[:] = np.float32(1e-6)
@@ -77,11 +72,28 @@ class KalmanFilter:
             page.uncertainty[:] = self.fresh_uncertainty[:, np.newaxis]
         return state
 
+    def blank(self, rows: int) -> FilterState:
+        """So many rows, zero until they are reset."""
+        state = FilterState([])
+        self.grow(state, rows)
+        return state
+
     def grow(self, state: FilterState, rows: int) -> None:
         """At least so many rows; those that are new are zero until they are reset."""
         while state.rows < rows:
             size = min(rows, self.page_rows) if not state.rows else self.page_rows
             state.add(Page.empty(size, self.frame, self.partitions, _SPARE))
+            self._make_room(size)
+
+    def _make_room(self, rows: int) -> None:
+        """To work in on a page of so many rows, so that nothing of its size is made anew."""
+        if rows <= self._room:
+            return
+        self._room = rows
+        self._change = aligned(self.partitions, rows, self.bins)
+        self._product = aligned(self.partitions, rows, self.bins)
+        self._padded = aligned(rows, 2 * self.frame)
+        self._spectrum = np.zeros((rows, self.bins), np.complex64)
 
     def step(
         self, state: FilterState, reference: _Floats, near: _Floats, frozen: NDArray[np.bool_]

@@ -11,7 +11,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Selection", "grow", "reset_row", "select", "selection", "store", "swap"]
+from .reserve import enlarged, reserved
+
+__all__ = ["Selection", "blank", "grow", "reset_row", "select", "selection", "store", "swap"]
 
 Selection = slice | NDArray[np.intp]
 _State = TypeVar("_State")
@@ -38,11 +40,21 @@ def store(state: _State, chosen: Selection, part: _State) -> None:
         array[chosen] = getattr(part, name)
 
 
+def blank(fresh: _State, capacity: int) -> _State:
+    """So many rows as that of ``fresh``, zero and without memory until they are reset."""
+    return replace(
+        fresh,  # type: ignore[type-var]
+        **{
+            name: reserved((capacity, *array.shape[1:]), array.dtype)
+            for name, array in _arrays(fresh)
+        },
+    )
+
+
 def grow(state: _State, capacity: int) -> None:
     """Make every array ``capacity`` rows long; new rows are zero until they are reset."""
     for name, array in _arrays(state):
-        more = np.zeros((capacity - len(array), *array.shape[1:]), array.dtype)
-        setattr(state, name, np.concatenate([array, more]))
+        setattr(state, name, enlarged(array, capacity))
 
 
 def swap(state: _State, one: int, other: int) -> None:

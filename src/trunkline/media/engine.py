@@ -14,78 +14,27 @@ to the taps.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
 
+from .activity_lanes import NO_WINDOWS, ActivityBank, ActivityLanes
 from .chain_bank import ChainBank, ChainStages
 from .frames import frame_samples
-from .g711 import DECODE, ENCODE, Law
 from .jitter import JitterBank, Taken
-from .lane import Frame, JitterInlet, Lane, StreamInlet, Window
+from .lane import Frame, JitterInlet, Lane, StreamInlet
 from .lane_chain import Came, LaneChains, Plan
+from .lane_streams import LaneStreams
 from .phases import PHASES, choose_phase
+from .sending import Sending
+from .shard import Shard
 
 __all__ = ["PHASES", "TICK_SECONDS", "ActivityBank", "Engine"]
 
 TICK_SECONDS = 0.020
-SILENT_AFTER_TICKS = 5
-"""After 100 ms without audio a stream that stopped is heard as silence."""
-CATCH_UP_FRAMES = 3
-"""A stream that is this far behind is heard two frames a tick until it is not."""
-BEHIND_SECONDS = 3
-"""A stream that always had a frame waiting, as after one missed tick, is heard one frame
-early in a pause, or after so many seconds at any moment: else the delay would stay."""
-QUIET = 328
-"""-40 dBFS."""
 SECOND_TICKS = 50
-NO_WINDOWS: tuple[Window, ...] = ()
-
-
-class _Activity(Protocol):
-    index: NDArray[np.intp]
-    probability: NDArray[np.float32]
-    end_offset: NDArray[np.intp]
-
-
-class ActivityBank(Protocol):
-    """Voice activity, batched over lanes (``speech.interfaces.ActivityBank``)."""
-
-    window_samples: int
-
-    def open(self) -> int:
-        """A row for a new lane."""
-
-    def close(self, row: int) -> None:
-        """Give a row back."""
-
-    def process(self, block: NDArray[np.int16], rows: NDArray[np.intp]) -> _Activity:
-        """Verdicts of the windows that these frames completed."""
-
-
-@dataclass(slots=True)
-class _Shard:
-    """The lanes of one phase. Jitter lanes come first; ``rows`` are theirs."""
-
-    packet: list[Lane] = field(default_factory=list)
-    stream: list[Lane] = field(default_factory=list)
-    rows: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
-    ticks: int = 0
-    plan: Plan | None = None
-    """How its lanes with a chain are processed; None if there are none."""
-    stale: bool = False
-    """Whether a lane came, went or changed since the plan was made."""
-    sent: int = 0
-    """Timestamp of what is sent, while there is a plan: ticks that were left out count."""
-    at: float = 0.0
-    """When the last tick with a plan was."""
-
-    def __len__(self) -> int:
-        return len(self.packet) + len(self.stream)
 
 
 class Engine:
@@ -110,23 +59,16 @@ class Engine:
     ) -> None:
         self.rate_hz = rate_hz
         self.jitter = jitter if jitter is not None else JitterBank(rate_hz)
-        self._make_activity = activity
         self._on_fault = on_fault
-        self._activity: ActivityBank | None = None
-        self._activity_rows: dict[Lane, int] = {}
         self.chains = LaneChains(rate_hz, chain)
         """The chains of lanes that have one."""
         self._frame = frame_samples(rate_hz)
-        self._shards = [_Shard() for _ in range(PHASES)]
-        self._silence = {
-            law: bytes([law.silence_byte]) * self._frame for law in Law
-        }  # encoded silence is one byte value
-        self._kicked: list[Lane] = []
+        self._activity = ActivityLanes(activity, self._fault)
+        self._streams = LaneStreams(self._frame)
+        self._sending = Sending(self._frame, self._fault)
+        self._shards = [Shard() for _ in range(PHASES)]
         self._lanes: set[Lane] = set()
-        self.frames_in = 0
-        """Frames taken from inlets; of a jitter bank one a tick, whatever came."""
-        self.frames_out = 0
-        """Frames sent, silence not counted."""
+        self._packets = 0
         self.faults = 0
         """Exceptions of ears, taps, outlets and the voice-activity bank."""
 
@@ -137,6 +79,16 @@ class Engine:
     def lanes(self) -> frozenset[Lane]:
         """Every open lane."""
         return frozenset(self._lanes)
+
+    @property
+    def frames_in(self) -> int:
+        """Frames taken from inlets; of a jitter bank one a tick, whatever came."""
+        return self._packets + self._streams.frames
+
+    @property
+    def frames_out(self) -> int:
+        """Frames sent, silence not counted."""
+        return self._sending.frames
 
     # -- lanes ---------------------------------------------------------------------
 
@@ -157,12 +109,11 @@ class Engine:
             phase = self._phase_for(lane, chained=lane.chain is not None)
         lane.phase = _checked(phase)
         self.chains.open(lane)
-        self._place(lane)
+        self._shards[phase].add(lane)
         self._lanes.add(lane)
         lane.active = True
         lane.on_fault = self._fault
-        if lane.wants_activity:
-            self._open_activity(lane)
+        self._activity.open(lane)
 
     def close(self, lane: Lane) -> None:
         """Stop driving a lane and free its rows. Legal more than once."""
@@ -170,10 +121,8 @@ class Engine:
             return
         self._lanes.discard(lane)
         lane.active = False
-        self._remove(lane)
-        row = self._activity_rows.pop(lane, None)
-        if row is not None and self._activity is not None:
-            self._activity.close(row)
+        self._shards[lane.phase].remove(lane)
+        self._activity.close(lane)
         self.chains.close(lane)
         if isinstance(lane.inlet, JitterInlet):
             self.jitter.close(lane.inlet.row)
@@ -218,61 +167,26 @@ class Engine:
         )
 
     def _move(self, lane: Lane, phase: int) -> None:
-        self._remove(lane)
+        self._shards[lane.phase].remove(lane)
         lane.phase = phase
-        self._place(lane)
-
-    def _place(self, lane: Lane) -> None:
-        shard = self._shards[lane.phase]
-        shard.stale = True
-        if isinstance(lane.inlet, JitterInlet):
-            shard.packet.append(lane)
-            shard.rows = np.append(shard.rows, lane.inlet.row).astype(np.intp)
-        else:
-            shard.stream.append(lane)
-
-    def _remove(self, lane: Lane) -> None:
-        shard = self._shards[lane.phase]
-        shard.stale = True
-        if isinstance(lane.inlet, JitterInlet):
-            index = shard.packet.index(lane)
-            del shard.packet[index]
-            shard.rows = np.delete(shard.rows, index)
-        else:
-            shard.stream.remove(lane)
+        self._shards[phase].add(lane)
 
     def want_activity(self, lane: Lane) -> None:
         """Run voice activity for a lane; counted, as several ears may ask.
 
         A lane that is not open gets its row when it is opened.
         """
-        lane.wants_activity += 1
-        if lane.active:
-            self._open_activity(lane)
-
-    def _open_activity(self, lane: Lane) -> None:
-        if lane in self._activity_rows or self._make_activity is None:
-            return
-        if self._activity is None:
-            self._activity = self._make_activity()
-        self._activity_rows[lane] = self._activity.open()
+        self._activity.want(lane)
 
     def drop_activity(self, lane: Lane) -> None:
         """Undo one `want_activity`."""
-        lane.wants_activity = max(0, lane.wants_activity - 1)
-        if not lane.wants_activity and self._activity is not None:
-            row = self._activity_rows.pop(lane, None)
-            if row is not None:
-                self._activity.close(row)
+        self._activity.drop(lane)
 
     # -- audio to be sent ------------------------------------------------------------
 
     def push(self, lane: Lane, pcm: NDArray[np.int16] | bytes, generation: int) -> int:
         """Queue audio on a lane; see `Playout.push`."""
-        taken = lane.playout.push(pcm, generation)
-        if taken and lane.sent_ahead < lane.outlet.lead_frames and lane.active:
-            self._kicked.append(lane)
-        return taken
+        return self._sending.push(lane, pcm, generation)
 
     def kick(self, now: float) -> None:
         """Send the lead of streams that just began to speak.
@@ -282,21 +196,7 @@ class Engine:
         that queue against jitter. After an underrun it is filled again. Every
         tick does this for what was pushed before; call it to do it sooner.
         """
-        lanes, self._kicked = self._kicked, []
-        for lane in lanes:
-            outlet, playout = lane.outlet, lane.playout
-            while (
-                playout.has_frame
-                and lane.active
-                and lane.sent_ahead < outlet.lead_frames
-                and not outlet.busy
-                and (frame := lane.take(now)) is not None
-            ):
-                lane.sent_ahead += 1
-                lane.shown_later.append(frame)
-                self._send([(lane, frame)], outlet.encoding, now)
-                if lane.begins:
-                    lane.tell_started(now)
+        self._sending.kick(now)
 
     # -- the tick ----------------------------------------------------------------------
 
@@ -314,7 +214,7 @@ class Engine:
         for lane in lanes:
             if lane.draining and lane.active:
                 lane.drain(now)
-        sent = self._speak(lanes, now)
+        sent = self._sending.speak(lanes, now)
         shown: list[tuple[Lane, bytes]] = []
         # Foreign code runs before the first frame is taken or after the last has
         # been sent: an ear may clear or close any lane, and what it cleared is gone.
@@ -341,12 +241,12 @@ class Engine:
                 self._fault(lane, error)
         if plan is not None:
             self._tell_chains(shard, plan, sent, shown)
-        if self._kicked:
-            self.kick(now)
+        if self._sending.kicked:
+            self._sending.kick(now)
 
     def _tell_chains(
         self,
-        shard: _Shard,
+        shard: Shard,
         plan: Plan,
         sent: list[bytes | None],
         shown: list[tuple[Lane, bytes]],
@@ -375,16 +275,16 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - see _fault
                 self._fault(lane, error)
 
-    def _hear(self, shard: _Shard, now: float) -> list[Frame | None]:
+    def _hear(self, shard: Shard, now: float) -> list[Frame | None]:
         """Take one frame from every inlet and let the ears hear it."""
         heard: list[Frame | None] = []
         taken = None
         if shard.packet:
             taken = self.jitter.take(shard.rows, now)
             heard.extend(taken.pcm)
-            self.frames_in += len(shard.packet)
+            self._packets += len(shard.packet)
         if shard.stream:
-            heard.extend(self._take_streams(shard.stream, now))
+            heard.extend(self._streams.take(shard.stream))
         understood = heard if shard.plan is None else self._clean(shard, heard, taken, now)
         listening = [
             (lane, frame)
@@ -397,7 +297,7 @@ class Engine:
         return heard
 
     def _clean(
-        self, shard: _Shard, heard: list[Frame | None], taken: Taken | None, now: float
+        self, shard: Shard, heard: list[Frame | None], taken: Taken | None, now: float
     ) -> list[Frame | None]:
         """Take echo and noise out of ``heard`` for people; gives what recognisers hear."""
         plan = shard.plan
@@ -416,7 +316,7 @@ class Engine:
 
     def _deliver(self, listening: list[tuple[Lane, Frame]], now: float) -> None:
         """Hand frames to the ears, with the activity verdicts they completed."""
-        windows = self._windows(listening)
+        windows = self._activity.windows(listening)
         for index, (lane, frame) in enumerate(listening):
             lane.frames_heard += 1
             verdicts = windows.get(index, NO_WINDOWS)
@@ -428,95 +328,12 @@ class Engine:
                 except Exception as error:  # noqa: BLE001 - see _fault
                     self._fault(lane, error)
 
-    def _windows(self, listening: list[tuple[Lane, Frame]]) -> dict[int, tuple[Window, ...]]:
-        """Run voice activity for the lanes that want it, in one batch."""
-        found: dict[int, tuple[Window, ...]] = {}
-        bank = self._activity
-        if bank is None:
-            return found
-        where: list[int] = []
-        rows: list[int] = []
-        for index, (lane, _) in enumerate(listening):
-            row = self._activity_rows.get(lane)
-            if row is not None:
-                where.append(index)
-                rows.append(row)
-        if not rows:
-            return found
-        block = np.stack([listening[index][1] for index in where])
-        try:
-            verdicts = bank.process(block, np.array(rows, np.intp))
-        except Exception as error:  # noqa: BLE001 - see _fault
-            self._fault(listening[where[0]][0], error)
-            return found
-        for position, probability, offset in zip(
-            verdicts.index.tolist(),
-            verdicts.probability.tolist(),
-            verdicts.end_offset.tolist(),
-            strict=True,
-        ):
-            index = where[position]
-            window = Window(probability, offset, bank.window_samples)
-            found[index] = (*found.get(index, NO_WINDOWS), window)
-        return found
-
-    def _take_streams(self, lanes: list[Lane], now: float) -> list[Frame | None]:
-        """One frame from each stream that has one, decoded together."""
-        heard: list[Frame | None] = [None] * len(lanes)
-        for law in (*Law, None):
-            chosen: list[int] = []
-            parts: list[bytes] = []
-            for index, lane in enumerate(lanes):
-                inlet = lane.inlet
-                if isinstance(inlet, StreamInlet) and inlet.encoding is law and inlet.frames:
-                    chosen.append(index)
-                    parts.append(inlet.frames.popleft())
-            if not parts:
-                continue
-            self.frames_in += len(parts)
-            block = self._decode(b"".join(parts), law)
-            for index, frame in zip(chosen, block, strict=True):
-                heard[index] = frame
-        for index, lane in enumerate(lanes):
-            if heard[index] is not None:
-                lane.idle_ticks = 0
-                continue
-            lane.idle_ticks += 1
-            if lane.idle_ticks > SILENT_AFTER_TICKS:
-                heard[index] = np.zeros(self._frame, np.int16)
-        return heard
-
-    def _decode(self, joined: bytes, law: Law | None) -> NDArray[np.int16]:
-        if law is None:
-            pcm = np.frombuffer(joined, "<i2")
-        else:
-            pcm = DECODE[law].take(np.frombuffer(joined, np.uint8))
-        return pcm.reshape(-1, self._frame)
-
     def _catch_up(self, lanes: list[Lane], now: float) -> None:
         """Let streams that fell behind be heard faster than real time.
 
-        After a stall the backlog must not stay as delay. Ears hear it early;
-        taps are told that it is late, so that recordings stay aligned.
+        Ears hear it early; taps are told that it is late, so that recordings stay aligned.
         """
-        late: list[tuple[Lane, Frame, Frame]] = []
-        for lane in lanes:
-            inlet = lane.inlet
-            if not isinstance(inlet, StreamInlet):
-                continue
-            left = len(inlet.frames)
-            if left < inlet.least_frames:
-                inlet.least_frames = left
-            far_behind = left >= CATCH_UP_FRAMES
-            if not far_behind and not (left and inlet.seconds_behind):
-                continue
-            frame = self._decode(inlet.frames[0], inlet.encoding)[0]
-            if not far_behind and not _may_be_early(frame, inlet):
-                continue
-            inlet.frames.popleft()
-            inlet.seconds_behind = 0
-            late.append((lane, *self.chains.late(lane, frame)))
-        self.frames_in += len(late)
+        late = [(lane, *self.chains.late(lane, frame)) for lane, frame in self._streams.late(lanes)]
         self._deliver([(lane, understood) for lane, _, understood in late], now)
         for lane, frame, _ in late:
             for tap in tuple(lane.taps):
@@ -524,71 +341,6 @@ class Engine:
                     tap.late(frame, now)
                 except Exception as error:  # noqa: BLE001 - see _fault
                     self._fault(lane, error)
-
-    def _speak(self, lanes: list[Lane], now: float) -> list[bytes | None]:
-        """Take one frame from every playout, encode together, send one by one."""
-        frames: list[bytes | None] = []
-        groups: dict[Law | None, list[tuple[Lane, bytes]]] = {}
-        for lane in lanes:
-            frame = None
-            try:
-                if lane.active:
-                    frame = self._next_frame(lane, now)
-            except Exception as error:  # noqa: BLE001 - see _fault
-                self._fault(lane, error)
-            if frame is not None:
-                groups.setdefault(lane.outlet.encoding, []).append((lane, frame))
-            frames.append(frame)
-        for law, group in groups.items():
-            self._send(group, law, now)
-        return frames
-
-    def _next_frame(self, lane: Lane, now: float) -> bytes | None:
-        """A lane's next frame; None when it has nothing to say (silence is sent)."""
-        busy = lane.outlet.busy
-        frame = lane.take(now) if lane.playout and not busy else None
-        if frame is None:
-            self._pause(lane, now)
-        return frame
-
-    def _pause(self, lane: Lane, now: float) -> None:
-        """Nothing to play on this lane in this tick."""
-        if lane.sent_ahead:
-            lane.sent_ahead -= 1
-        outlet = lane.outlet
-        if outlet.busy:
-            outlet.send(b"", now, silence=True)
-        elif outlet.continuous:
-            law = outlet.encoding
-            silence = self._silence[law] if law is not None else bytes(self._frame * 2)
-            outlet.send(silence, now, silence=True)
-
-    def _send(self, group: list[tuple[Lane, bytes]], law: Law | None, now: float) -> None:
-        joined = b"".join([frame for _, frame in group])
-        size = self._frame * 2
-        if law is not None:
-            joined = ENCODE[law].take(np.frombuffer(joined, "<u2")).tobytes()
-            size = self._frame
-        self.frames_out += len(group)
-        at = 0
-        for lane, _ in group:
-            try:
-                lane.outlet.send(joined[at : at + size], now, silence=False)
-                if lane.marks:
-                    lane.after_send()
-            except Exception as error:  # noqa: BLE001 - see _fault
-                self._fault(lane, error)
-            at += size
-
-
-def _may_be_early(frame: Frame, inlet: StreamInlet) -> bool:
-    """Whether a frame nobody waits for may be heard now: in a pause, or after long enough.
-
-    What is recorded has no place for it, so it had better be quiet.
-    """
-    if inlet.seconds_behind > BEHIND_SECONDS:
-        return True
-    return int(frame.max()) < QUIET and int(frame.min()) > -QUIET
 
 
 def _checked(phase: int) -> int:

@@ -42,6 +42,7 @@ from .jitter_coded import CodedRow
 from .jitter_gaps import Gaps
 from .jitter_intake import Intake
 from .jitter_state import NEVER, NOTHING, Count, JitterRows, JitterSettings
+from .reserve import NODE_ROWS
 from .rtcp_session import ReceptionCounters
 from .sample_ring import HOLE
 from .stretching import Stretcher
@@ -151,7 +152,7 @@ class JitterBank:
     """
 
     def __init__(
-        self, rate_hz: int = 8000, settings: JitterSettings | None = None, capacity: int = 64
+        self, rate_hz: int = 8000, settings: JitterSettings | None = None, capacity: int = NODE_ROWS
     ) -> None:
         self.rate_hz = rate_hz
         self.settings = settings if settings is not None else JitterSettings()
@@ -178,7 +179,7 @@ class JitterBank:
     # -- rows ----------------------------------------------------------------------------
 
     def open(self, law: Law = Law.ULAW) -> int:
-        """A row for a new leg; the bank grows by doubling and rows keep their numbers."""
+        """A row for a new leg; a full bank doubles, which is slow. Rows keep their numbers."""
         return self._state.open(law)
 
     def close(self, row: int) -> None:

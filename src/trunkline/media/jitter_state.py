@@ -14,6 +14,7 @@ from .frames import FRAME_MS, frame_samples
 from .g711 import Law
 from .jitter_coded import CodedRow
 from .reception import Reception
+from .reserve import enlarged
 from .sample_ring import SampleRing
 
 __all__ = ["CLOSED", "NEVER", "NOTHING", "Count", "JitterRows", "JitterSettings"]
@@ -205,12 +206,11 @@ class JitterRows:
         self.reception.grow(capacity)
         self.delay.grow(capacity)
         for name in (*_INITIAL, "marks", "counts"):
-            old = getattr(self, name)
-            fresh = np.zeros((capacity - len(old), *old.shape[1:]), old.dtype)
-            setattr(self, name, np.concatenate([old, fresh]))
-        fresh = np.full((4, capacity - len(old)), NOTHING)
-        self.expected = np.concatenate([self.expected, fresh], axis=1)
-        self.law[len(old) :] = CLOSED
+            setattr(self, name, enlarged(getattr(self, name), capacity))
+        before = self.expected.shape[1]
+        self.expected = enlarged(self.expected, capacity, axis=1)
+        self.expected[:, before:] = NOTHING
+        self.law[before:] = CLOSED
 
     def reset(self, row: int, law: Law) -> None:
         """Make a row as new."""
@@ -221,7 +221,7 @@ class JitterRows:
         self.counts[row] = 0
         self.expected[:, row] = NOTHING
         self.law[row] = law
-        self.ring.clear_span(row, 0, self.span)
+        self.ring.open(row)
         self.reception.clear(row)
         self.delay.reset(row)
         self.concealer.reset(np.array([row]))

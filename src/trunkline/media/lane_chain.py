@@ -24,6 +24,7 @@ from .echo_guard import EchoGuard
 from .frames import frame_samples
 from .jitter import Kind
 from .lane import Frame, Lane
+from .reserve import reserved
 from .stage import grown
 
 __all__ = ["Came", "LaneChains", "Plan"]
@@ -49,7 +50,7 @@ class _Bank:
     def __init__(self, chain: ChainBank, stages: ChainStages) -> None:
         self.chain, self.stages = chain, stages
         capacity = chain.rows.capacity
-        self.sent = np.zeros((capacity, chain.frame_samples), np.int16)
+        self.sent = reserved((capacity, chain.frame_samples), np.int16)
         """(rows, 20 ms): what left in the tick before."""
         self.ahead = np.full(capacity, _NEVER, np.int64)
         """(rows,): how far what was heard last is ahead of what was sent, in timestamps."""

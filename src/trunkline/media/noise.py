@@ -20,6 +20,7 @@ from trunkline.errors import UsageError
 from .frames import frame_samples
 from .noise_power import NoiseFollower, NoiseState, Spectra
 from .noise_rules import Gain, LogMmse, SpectralSubtraction
+from .reserve import enlarged, reserved
 from .rows import Rows
 from .spectra import irfft, rfft
 from .stage import (
@@ -95,9 +96,9 @@ class NoiseBank:
         self.faults = np.zeros(capacity, np.int64)
         """Frames of each row that held something that is no audio, (rows,)."""
         # What came in and is not in a window's first half yet; what is added to the next.
-        self._audio = np.zeros((2, capacity, self._hop), np.float32)
+        self._audio = reserved((2, capacity, self._hop), np.float32)
         # The noise, how improbable speech was lately, and what the rule keeps.
-        self._known = np.zeros((3, capacity, self._hop + 1), np.float32)
+        self._known = reserved((3, capacity, self._hop + 1), np.float32)
         self._heard = np.zeros(capacity, np.int64)
         # Rows whose last frame was nothing but zeros: another one changes nothing.
         self._mute = np.zeros(capacity, np.bool_)
@@ -109,8 +110,7 @@ class NoiseBank:
             for name in ("faults", "_heard", "_mute"):
                 setattr(self, name, grown(getattr(self, name), self.rows.capacity))
             for name in ("_audio", "_known"):
-                parts = [grown(part, self.rows.capacity) for part in getattr(self, name)]
-                setattr(self, name, np.stack(parts))
+                setattr(self, name, enlarged(getattr(self, name), self.rows.capacity, axis=1))
         self.faults[row] = 0
         self.reset(row)
         return row

@@ -8,6 +8,7 @@ timestamps too.
 import numpy as np
 from numpy.typing import NDArray
 
+from .reserve import enlarged, reserved
 from .rtcp_session import ReceptionCounters
 
 __all__ = ["NO_SOURCE", "Reception"]
@@ -44,13 +45,16 @@ class Reception:
         self._transit = np.full(capacity, np.nan)
         # Slot s holds the newest sequence number that is s modulo 256; s + 1 is none of them.
         self._unseen = (np.arange(_SEEN) + 1).astype(np.uint16)
-        self._seen = np.tile(self._unseen, (capacity, 1))
+        # A row's are set with its first source.
+        self._seen = reserved((capacity, _SEEN), np.uint16)
 
     def grow(self, capacity: int) -> None:
         """More rows, without a source."""
-        fresh = Reception(capacity - len(self.ssrc))
+        before = len(self.ssrc)
         for name in _ARRAYS:
-            setattr(self, name, np.concatenate([getattr(self, name), getattr(fresh, name)]))
+            setattr(self, name, enlarged(getattr(self, name), capacity))
+        self.ssrc[before:] = NO_SOURCE
+        self._transit[before:] = np.nan
 
     def restart(self, row: int, ssrc: int, sequence: int) -> None:
         """Another source, or the same from another number on; the packet itself is yet to come."""

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from .reserve import enlarged, reserved
+
 __all__ = ["HOLE", "SampleRing"]
 
 HOLE = -32768
@@ -21,14 +23,17 @@ _Block = NDArray[np.int16]
 
 
 class SampleRing:
-    """One ring of samples a row; ``span`` is a multiple of ``frame``."""
+    """One ring of samples a row; ``span`` is a multiple of ``frame``.
+
+    A row is made one of holes with `open`: before that it takes no memory.
+    """
 
     def __init__(self, capacity: int, frame: int, span: int) -> None:
         self.frame, self.span = frame, span
         self._last = span - frame
         self._offsets = np.arange(frame)
         self._holes = np.full(frame, HOLE, np.int16)
-        self._samples = np.full((capacity, span), HOLE, np.int16)
+        self._samples = reserved((capacity, span), np.int16)
         self._windows = self._look()
 
     def _look(self) -> NDArray[np.int16]:
@@ -36,9 +41,12 @@ class SampleRing:
 
     def grow(self, capacity: int) -> None:
         """More rows, empty ones."""
-        more = np.full((capacity - len(self._samples), self.span), HOLE, np.int16)
-        self._samples = np.concatenate([self._samples, more])
+        self._samples = enlarged(self._samples, capacity)
         self._windows = self._look()
+
+    def open(self, row: int) -> None:
+        """Nothing but holes."""
+        self._samples[row] = HOLE
 
     def read(self, rows: _Rows, positions: _Positions) -> _Block:
         """One frame a row from these positions on, a copy; holes included. Not of no rows."""

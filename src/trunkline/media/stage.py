@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from trunkline.errors import UsageError
 
 from .frames import LOUDEST, frame_samples
+from .reserve import enlarged
 from .rows import Rows
 
 __all__ = [
@@ -159,9 +160,4 @@ def shards(count: int, size: int) -> Iterator[slice]:
 
 def grown(array: NDArray[Any], capacity: int) -> NDArray[Any]:
     """The array with zeros added to its first axis up to ``capacity``."""
-    if capacity <= len(array):
-        return array
-    # Not by joining it to zeros: those would be written, and take memory before a row is used.
-    larger = np.zeros((capacity, *array.shape[1:]), array.dtype)
-    larger[: len(array)] = array
-    return larger
+    return enlarged(array, capacity)

@@ -22,6 +22,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from trunkline.media.reserve import NODE_ROWS, enlarged, reserved
+
 from .interfaces import Pcm
 from .silero import SileroBank
 from .subband import BANDS, BandEnergies
@@ -59,7 +61,7 @@ class GatedSileroBank(SileroBank):
     name = "gated"
 
     def __init__(
-        self, rate_hz: int = 8000, model_path: str | Path | None = None, capacity: int = 64
+        self, rate_hz: int = 8000, model_path: str | Path | None = None, capacity: int = NODE_ROWS
     ) -> None:
         """A bank for calls of one sample rate; see `SileroBank`.
 
@@ -72,7 +74,7 @@ class GatedSileroBank(SileroBank):
         width = self._context + self.window_samples
         self._bands = BandEnergies(rate_hz, self.window_samples)
         self._background_db = np.zeros((capacity, BANDS), np.float32)
-        self._kept = np.zeros((capacity, PREROLL, width), np.int16)
+        self._kept = reserved((capacity, PREROLL, width), np.int16)
         self._skipped = np.zeros(capacity, np.int64)
         self._silent = np.zeros(capacity, np.int64)
         self._latest = np.zeros(capacity, np.float32)
@@ -148,11 +150,8 @@ class GatedSileroBank(SileroBank):
         self._skipped[rows] = 0
 
     def _grow(self, capacity: int) -> None:
-        more = capacity - len(self._fill)
         super()._grow(capacity)
         for name in (
             "_background_db", "_kept", "_skipped", "_silent", "_latest", "windows", "spared",
         ):  # fmt: skip
-            table = getattr(self, name)
-            empty = np.zeros((more, *table.shape[1:]), table.dtype)
-            setattr(self, name, np.concatenate([table, empty]))
+            setattr(self, name, enlarged(getattr(self, name), capacity))

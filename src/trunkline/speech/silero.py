@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.errors import ConfigError, MissingDependencyError, UsageError
+from trunkline.media.reserve import NODE_ROWS, enlarged, reserved
 from trunkline.media.rows import Rows
 
 from .hints import setup_speech
@@ -58,7 +59,7 @@ def find_model() -> Path:
 
 
 def best_available(
-    rate_hz: int = 8000, model_path: str | Path | None = None, capacity: int = 64
+    rate_hz: int = 8000, model_path: str | Path | None = None, capacity: int = NODE_ROWS
 ) -> ActivityBank:
     """Silero where it is installed, else the sub-band detector, with a logged warning."""
     try:
@@ -77,7 +78,7 @@ class SileroBank:
     note = ""
 
     def __init__(
-        self, rate_hz: int = 8000, model_path: str | Path | None = None, capacity: int = 64
+        self, rate_hz: int = 8000, model_path: str | Path | None = None, capacity: int = NODE_ROWS
     ) -> None:
         """A bank for calls of one sample rate.
 
@@ -100,10 +101,10 @@ class SileroBank:
         self._rows = Rows(capacity)
         # A row is: context, window, and what a frame may bring beyond the window.
         self._length = self._context + 2 * self.window_samples
-        self._audio = np.zeros((capacity, self._length), np.int16)
+        self._audio = reserved((capacity, self._length), np.int16)
         self._fill = np.full(capacity, self._context, np.intp)
-        self._hidden = np.zeros((capacity, STATE), np.float32)
-        self._cell = np.zeros((capacity, STATE), np.float32)
+        self._hidden = reserved((capacity, STATE), np.float32)
+        self._cell = reserved((capacity, STATE), np.float32)
         self._within = np.arange(rate_hz // 50, dtype=np.intp)
 
     def open(self) -> int:
@@ -180,12 +181,8 @@ class SileroBank:
         return heard
 
     def _grow(self, capacity: int) -> None:
-        more = capacity - len(self._fill)
-        self._audio = np.concatenate([self._audio, np.zeros((more, self._length), np.int16)])
-        self._fill = np.concatenate([self._fill, np.full(more, self._context, np.intp)])
-        empty = np.zeros((more, STATE), np.float32)
-        self._hidden = np.concatenate([self._hidden, empty])
-        self._cell = np.concatenate([self._cell, empty])
+        for name in ("_audio", "_fill", "_hidden", "_cell"):
+            setattr(self, name, enlarged(getattr(self, name), capacity))
 
 
 @lru_cache(maxsize=4)

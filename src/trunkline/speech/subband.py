@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.errors import UsageError
+from trunkline.media.reserve import NODE_ROWS, enlarged
 from trunkline.media.rows import Rows
 
 from .interfaces import Activity, Pcm
@@ -63,7 +64,7 @@ class SubbandBank:
 
     name = "subband"
 
-    def __init__(self, rate_hz: int = 8000, capacity: int = 64) -> None:
+    def __init__(self, rate_hz: int = 8000, capacity: int = NODE_ROWS) -> None:
         """A bank for calls of one sample rate, 8000 Hz or more.
 
         Raises:
@@ -78,17 +79,15 @@ class SubbandBank:
         self._bands = BandEnergies(rate_hz, self.window_samples + self._overlap)
         self._rows = Rows(capacity)
         self._tail = np.zeros((capacity, self._overlap), np.int16)
-        self._floor = np.empty((capacity, BANDS), np.float32)
+        self._floor = np.zeros((capacity, BANDS), np.float32)
         self._ratio_db = np.zeros(capacity, np.float32)
 
     def open(self) -> int:
         """A fresh row, which knows nothing of its line's noise yet."""
         row = self._rows.open()
-        more = self._rows.capacity - len(self._tail)
-        if more:
-            self._tail = np.concatenate([self._tail, np.zeros((more, self._overlap), np.int16)])
-            self._floor = np.concatenate([self._floor, np.empty((more, BANDS), np.float32)])
-            self._ratio_db = np.concatenate([self._ratio_db, np.zeros(more, np.float32)])
+        if self._rows.capacity > len(self._tail):
+            for name in ("_tail", "_floor", "_ratio_db"):
+                setattr(self, name, enlarged(getattr(self, name), self._rows.capacity))
         self._tail[row] = 0
         self._floor[row] = _UNHEARD
         self._ratio_db[row] = 0.0
