@@ -337,8 +337,8 @@ class JitterBank:
         else:
             plain = complete
         stretched = _NONE
-        unsettled = np.abs(excess - self._middle) > self._band
-        if np.count_nonzero(unsettled):
+        if self._stretcher.turns(now):
+            unsettled = np.abs(excess - self._middle) > self._band
             where = (unsettled & plain).nonzero()[0]
             stretched = self._stretcher.stretch(pcm, rows, where, excess, now)
         if stretched.size or np.count_nonzero(plain) < len(rows):
