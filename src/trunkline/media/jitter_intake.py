@@ -97,32 +97,33 @@ class Intake:
         """File packets of as many rows."""
         state = self._rows
         rows, position = batch.rows, state.head[batch.rows]
-        said = state.expected.take(rows, axis=1)
+        said, read = state.expected.take(rows, axis=1), state.read[rows]
         expected = batch.said == said
         # As unsigned, what is late is beyond all bounds as well.
-        waiting = (position - state.read[rows]).view(np.uint64)
+        waiting = (position - read).view(np.uint64)
         room = (state.span - batch.said[3]).view(np.uint64)
         fits = (waiting <= room) & state.playing[rows]
         steps = None
         if np.count_nonzero(expected) + np.count_nonzero(fits) < 5 * len(rows):
             plain = expected.all(axis=0) & fits
             if len(rows) - np.count_nonzero(plain) >= _FEW:
-                steps = self._steps(batch, said, position)
+                steps = self._steps(batch, said, position, read)
                 plain |= (steps != 0) & (steps < _FAR)
-            for index in (~plain).nonzero()[0].tolist():
-                self._file(packets[index])
             chosen = plain.nonzero()[0]
-            if not chosen.size:
-                return
-            batch, position = batch.select(chosen), position[chosen]
-            rows = batch.rows
-            if steps is not None:
-                steps = steps[chosen]
+            if chosen.size < len(rows):
+                for index in (~plain).nonzero()[0].tolist():
+                    self._file(packets[index])
+                if not chosen.size:
+                    return
+                batch, position, read = batch.select(chosen), position[chosen], read[chosen]
+                rows = batch.rows
+                if steps is not None:
+                    steps = steps[chosen]
         if self._aside:
             for row in self._aside.keys() & set(rows.tolist()):
                 del self._aside[row]
         if steps is not None and np.count_nonzero(steps):
-            self._count_others(batch, position, steps)
+            self._count_others(batch, position, steps, read)
             return
         transit = batch.times * state.rate_hz - position
         sequences, timestamps, _, lengths = batch.said
@@ -133,7 +134,9 @@ class Intake:
         state.expected[1][rows] = timestamps + lengths & 0xFFFFFFFF
         self._write_each(batch, position)
 
-    def _steps(self, batch: Arrivals, said: _Integers, head: _Integers) -> _Integers:
+    def _steps(
+        self, batch: Arrivals, said: _Integers, head: _Integers, read: _Integers
+    ) -> _Integers:
         """How far from the next in order packets are, if they are as plain otherwise.
 
         After a loss, or overtaken: below 0. `_FAR` of those that are not plain at all.
@@ -143,15 +146,20 @@ class Intake:
         steps = (sequences - said[0] + 0x8000 & 0xFFFF) - 0x8000
         jump = steps * lengths
         position = head + jump
-        read = state.read[rows]
+        end = position + lengths
         good = (np.abs(steps) < _FAR) & (timestamps == (said[1] + jump & 0xFFFFFFFF))
         good &= (ssrcs == said[2]) & (lengths == said[3]) & state.playing[rows]
-        good &= (position >= read) & (position + lengths - read <= state.span)
-        good &= (position >= state.filled[rows]) & (state.onset[rows] == NEVER)
-        good &= ~((steps < 0) & state.reception.seen(rows, sequences))
-        return np.where(good, steps, _FAR)
+        # What is late altogether is counted, and that is all.
+        good &= (np.maximum(position, read) >= state.filled[rows]) | (end <= read)
+        good &= end - read <= state.span
+        good &= state.onset[rows] == NEVER
+        again = state.reception.seen(rows, sequences)
+        again &= steps < 0
+        return np.where(good & ~again, steps, _FAR)
 
-    def _count_others(self, batch: Arrivals, head: _Integers, steps: _Integers) -> None:
+    def _count_others(
+        self, batch: Arrivals, head: _Integers, steps: _Integers, read: _Integers
+    ) -> None:
         """File packets of which some are not the next in order."""
         state, rows = self._rows, batch.rows
         sequences, timestamps, _, lengths = batch.said
@@ -159,13 +167,37 @@ class Intake:
         transit = batch.times * state.rate_hz - position
         state.reception.advance(rows, sequences, transit, np.maximum(steps + 1, 0))
         state.delay.observe_each(rows, transit)
-        on = steps >= 0
-        state.head[rows] = np.where(on, position + lengths, head)
-        ahead, those = on.nonzero()[0], rows[on]
-        state.expected[0][those] = sequences[ahead] + 1 & 0xFFFF
-        state.expected[1][those] = timestamps[ahead] + lengths[ahead] & 0xFFFFFFFF
-        state.counts[rows[~on], Count.REORDERED] += 1
-        self._write_each(batch, position)
+        end = position + lengths
+        back = steps < 0
+        if np.count_nonzero(back):
+            on = (~back).nonzero()[0]
+            those, ends = rows[on], end[on]
+            sequences, timestamps, lengths = sequences[on], timestamps[on], lengths[on]
+            state.counts[rows[back], Count.REORDERED] += 1
+        else:
+            those, ends = rows, end
+        state.head[those] = ends
+        state.expected[0][those] = sequences + 1 & 0xFFFF
+        state.expected[1][those] = timestamps + lengths & 0xFFFFFFFF
+        if np.count_nonzero(position < read):
+            self._write_late(batch, position, read)
+        else:
+            self._write_each(batch, position)
+
+    def _write_late(self, batch: Arrivals, position: _Integers, read: _Integers) -> None:
+        """Decode payloads and file what is not late of them."""
+        state, rows = self._rows, batch.rows
+        played = read - position
+        for index in (played > 0).nonzero()[0].tolist():
+            row, since = rows.item(index), played.item(index)
+            if since >= batch.said.item(3, index):
+                state.counts[row, Count.LATE] += 1
+            else:
+                pcm = self._decode(row, batch.payloads[index])[since:]
+                state.ring.write_piece(row, read.item(index), pcm)
+        chosen = (played <= 0).nonzero()[0]
+        if chosen.size:
+            self._write_each(batch.select(chosen), position[chosen])
 
     def _write_each(self, batch: Arrivals, position: _Integers) -> None:
         """Decode payloads and file their samples."""
