@@ -109,9 +109,7 @@ class Gaps:
         """Audio came for a gap that is filled: make what is left of the gap a hole again."""
         state = self._state
         read, filled = state.read.item(row), state.filled.item(row)
-        one = np.array([row])
-        made = state.ring.look(one, np.array([read]), state.frame)
-        state.concealer.interrupt(row, made[0, : filled - read])
+        state.concealer.interrupt(row, state.ring.piece(row, read, min(filled, read + state.frame)))
         state.ring.clear_span(row, read, filled)
         state.filled[row] = read
 

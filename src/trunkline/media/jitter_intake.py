@@ -64,6 +64,8 @@ class Intake:
         self._aside: dict[int, Packet] = {}
         self._restarts: dict[int, tuple[float, int]] = {}
         self._early = rows.rate_hz * _EARLY_MS / 1000
+        self._orderly = True
+        """Packets came in order last time; only what is tried first depends on it."""
         self.flooded: set[int] = set()
         """Rows that had more than a second waiting: what is wanted as delay shall stay of it."""
 
@@ -98,27 +100,30 @@ class Intake:
         state = self._rows
         rows, position = batch.rows, state.head[batch.rows]
         said, read = state.expected.take(rows, axis=1), state.read[rows]
-        expected = batch.said == said
-        # As unsigned, what is late is beyond all bounds as well.
-        waiting = (position - read).view(np.uint64)
-        room = (state.span - batch.said[3]).view(np.uint64)
-        fits = (waiting <= room) & state.playing[rows]
         steps = None
-        if np.count_nonzero(expected) + np.count_nonzero(fits) < 5 * len(rows):
-            plain = expected.all(axis=0) & fits
-            if len(rows) - np.count_nonzero(plain) >= _FEW:
+        if not self._orderly:
+            steps = self._steps(batch, said, position, read)
+            plain = steps < _FAR
+            self._orderly = not np.count_nonzero(steps)
+        else:
+            # As unsigned, what is late is beyond all bounds as well.
+            waiting = (position - read).view(np.uint64)
+            room = (state.span - batch.said[3]).view(np.uint64)
+            plain = (batch.said == said).all(axis=0) & (waiting <= room) & state.playing[rows]
+            self._orderly = bool(np.count_nonzero(plain) > len(rows) - _FEW)
+            if not self._orderly:
                 steps = self._steps(batch, said, position, read)
                 plain |= (steps != 0) & (steps < _FAR)
-            chosen = plain.nonzero()[0]
-            if chosen.size < len(rows):
-                for index in (~plain).nonzero()[0].tolist():
-                    self._file(packets[index])
-                if not chosen.size:
-                    return
-                batch, position, read = batch.select(chosen), position[chosen], read[chosen]
-                rows = batch.rows
-                if steps is not None:
-                    steps = steps[chosen]
+        chosen = plain.nonzero()[0]
+        if chosen.size < len(rows):
+            for index in (~plain).nonzero()[0].tolist():
+                self._file(packets[index])
+            if not chosen.size:
+                return
+            batch, position, read = batch.select(chosen), position[chosen], read[chosen]
+            rows = batch.rows
+            if steps is not None:
+                steps = steps[chosen]
         if self._aside:
             for row in self._aside.keys() & set(rows.tolist()):
                 del self._aside[row]
