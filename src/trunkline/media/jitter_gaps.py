@@ -65,7 +65,7 @@ class Gaps:
             some, those = window[known], rows[known]
             self._fill(some, those, [found[index] for index in known])
             block[known] = some[:, :frame]
-        others = np.delete(np.arange(len(rows)), known)
+        others = np.array(sorted(set(range(len(rows))).difference(known)))
         rest = block[others]
         kind[others] = self._conceal(rest, rows[others], window[others, frame:])
         block[others] = rest
@@ -78,8 +78,8 @@ class Gaps:
         changes = absent[:, 1:] != absent[:, :-1]
         begins = absent[:, 0].tolist()
         borders: list[list[int]] = [[0] if at_once else [] for at_once in begins]
-        rows, places = changes.nonzero()
-        for row, place in zip(rows.tolist(), places.tolist(), strict=True):
+        for place in changes.reshape(-1).nonzero()[0].tolist():
+            row, place = divmod(place, size - 1)
             borders[row].append(place + 1)
         return [(*each, size, size, size)[:3] for each in borders]
 

@@ -54,7 +54,7 @@ class SampleRing:
     def look(self, rows: _Rows, positions: _Positions, size: int) -> _Block:
         """So many samples a row from these positions on, a copy; holes included."""
         index = (positions % self.span)[:, np.newaxis] + np.arange(size)
-        index[index >= self.span] -= self.span
+        np.subtract(index, self.span, out=index, where=index >= self.span)
         index += rows[:, np.newaxis] * self.span
         block: _Block = self._samples.reshape(-1).take(index)
         return block

@@ -215,14 +215,19 @@ class Pitch:
         phase -= np.floor(turns, out=turns) * cycle
         whole = np.floor(phase)
         # Rounding may make a whole cycle of what is a little less.
-        place = np.minimum(np.maximum(whole, 0), cycle - 1).astype(np.int64)
+        place = np.maximum(whole, 0)
+        place = np.minimum(place, cycle - 1, out=place).astype(np.int64)
         wave = self._cycle(source.audio, count * source.period, quarter)
         place += np.arange(len(wave))[:, np.newaxis] * wave.shape[1]
         flat = wave.reshape(-1)
         value: _Audio = flat.take(place)
         if pace is not None:
             place += 1
-            value += (flat.take(place) - value) * (phase - whole)
+            phase -= whole
+            more = flat.take(place)
+            more -= value
+            more *= phase
+            value += more
         return value
 
     @staticmethod
@@ -238,8 +243,13 @@ class Pitch:
         flat = audio.reshape(-1)
         value: _Audio = flat.take(index, mode="clip")
         index -= cycle
-        rise = _between((place - (cycle - quarter)).astype(np.float32) / quarter)
-        value += (flat.take(index, mode="clip") - value) * rise
+        rise = place.astype(np.float32) - (cycle.astype(np.float32) - quarter)
+        rise /= quarter
+        rise = _between(rise)
+        more = flat.take(index, mode="clip")
+        more -= value
+        more *= rise
+        value += more
         value[np.arange(k), cycle[:, 0]] = value[:, 0]
         return value
 
