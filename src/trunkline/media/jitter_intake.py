@@ -121,7 +121,7 @@ class Intake:
             if steps is not None:
                 steps = steps[chosen]
         self._nothing_aside(batch.rows)
-        if steps is not None and np.count_nonzero(steps):
+        if steps is not None and (np.count_nonzero(steps) or np.count_nonzero(head < read)):
             self._count_others(batch, head + steps * batch.said[3], steps, read, ())
         else:
             self._count_next(batch, head)
