@@ -17,6 +17,7 @@ _AHEAD_FRAMES = 3
 """What concealment is given of the time after a frame."""
 _CONCEALED = 2
 """`jitter.Kind`, which knows this module."""
+_COUNTED = int(Count.CONCEALED)
 
 _Rows = NDArray[np.intp]
 _Mask = NDArray[np.bool_]
@@ -95,7 +96,7 @@ class Gaps:
                 state.ring.write_piece(row, position, window[index, frame:end])
         state.filled[rows] = read + ends
         state.advance(rows, read)
-        state.counts[rows, Count.CONCEALED] += 1
+        state.counts[rows, _COUNTED] += 1
 
     def go_on(self, block: _Block, rows: _Rows) -> None:
         """Complete frames that begin with what was made up before."""
@@ -103,7 +104,7 @@ class Gaps:
         read = state.read[rows]
         state.concealer.go_on(block, rows, state.filled[rows] - read)
         state.advance(rows, read)
-        state.counts[rows, Count.CONCEALED] += 1
+        state.counts[rows, _COUNTED] += 1
 
     def reopen(self, row: int) -> None:
         """Audio came for a gap that is filled: make what is left of the gap a hole again."""

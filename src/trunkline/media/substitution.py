@@ -90,6 +90,7 @@ class Pitch:
         self._rate_hz = rate_hz
         per_ms = rate_hz / 1000
         self._past = int(_PAST_MS * per_ms)
+        self._whole = np.arange(self._past)
         self._step = int(_STEP_MS * per_ms)
         self._held, self._faded = _HELD_MS * per_ms, _FADED_MS * per_ms
         self._template = int(_TEMPLATE_MS * per_ms)
@@ -135,7 +136,7 @@ class Pitch:
         starts = np.arange(-self._past, len(audio) * n - self._past, n)
         starts += begins
         starts -= np.minimum(concealed, begins - self._past)
-        past = audio.reshape(-1).take(starts[:, np.newaxis] + np.arange(self._past))
+        past = audio.reshape(-1).take(starts[:, np.newaxis] + self._whole)
         period, _ = pitch_periods(past, self._template, self._rate_hz)
         return _Source(past, period[:, np.newaxis], np.full((len(audio), 1), _PERIODS))
 
@@ -275,9 +276,7 @@ class Pitch:
         # Backwards from the end of what is known, whose last sample borders on the gap;
         # where it is not known there is anything, and not used.
         last = np.arange(self._past - 1, k * n + self._past - 1, n) + ends
-        mirror: _Audio = audio.reshape(-1).take(
-            last[:, np.newaxis] - np.arange(self._past), mode="clip"
-        )
+        mirror: _Audio = audio.reshape(-1).take(last[:, np.newaxis] - self._whole, mode="clip")
         at = (np.arange(samples) + concealed[:, np.newaxis]).astype(np.float32)
         length = (ends - begins + concealed).astype(np.float32)[:, np.newaxis]
         follows = gathered(audio, ends[:, np.newaxis] + np.arange(self._short))
