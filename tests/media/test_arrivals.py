@@ -28,8 +28,18 @@ def test_some_packets_keep_their_order() -> None:
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=40))
-def test_the_first_packet_of_every_row_is_found(rows: list[int]) -> None:
+def test_first_packets_of_rows_are_told_from_second_ones_and_so_on(rows: list[int]) -> None:
     batch = Arrivals.of([packet(row, index) for index, row in enumerate(rows)])
-    marks = np.full(10, 99)
-    expected = [row not in rows[:index] for index, row in enumerate(rows)]
-    assert batch.firsts(marks).tolist() == expected
+    turns = batch.turns(np.full(10, 99))
+    before = [rows[:index].count(row) for index, row in enumerate(rows)]
+    assert len(turns) == max(before) + 1
+    for number, turn in enumerate(turns):
+        assert turn.tolist() == [index for index, many in enumerate(before) if many == number]
+
+
+def test_a_flood_of_one_row_is_not_sorted_to_its_end() -> None:
+    batch = Arrivals.of([packet(1, index) for index in range(100)] + [packet(2, 0)])
+    turns = batch.turns(np.zeros(3, np.intp))
+    assert len(turns) == 64
+    assert turns[0].tolist() == [0, 100]
+    assert [turn.tolist() for turn in turns[1:]] == [[index] for index in range(1, 64)]

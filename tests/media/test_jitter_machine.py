@@ -1,7 +1,7 @@
 """A jitter buffer through everything a network, a sender and we ourselves do to it.
 
 Whatever happened, two things hold: nothing raises or leaves its range while it happens, and
-a few seconds of a good network later everything is played, at a delay like any other call's.
+half a minute of a good network later everything is played, at a delay like any other call's.
 """
 
 import numpy as np
@@ -17,6 +17,11 @@ TICK, FRAME = 0.02, 160
 MOST_HELD = 60
 """Packets that a socket keeps for a process that stands still."""
 SOURCES = (1, 2, 0xFFFFFFFF)
+RECOVERY_SECONDS = 22.0
+"""Of a good network until delay is usual again. What the worst network was like, in which every
+tenth of a second had a packet late, is below the quantile (5 %) of a histogram that keeps
+0.983 of itself each tenth after 17.5 s; a packet may be late by 1 s; and noise, which
+nowhere repeats itself, is cut by some 8 ms each 0.12 s, from 200 ms."""
 _NOISE = np.random.default_rng(3).integers(-9000, 9000, 8000).astype(np.int16)
 
 
@@ -156,7 +161,7 @@ class JitterMachine(RuleBasedStateMachine):
         self.live(max(self.due - self.now, 0.0))
         self.due = max(self.due, self.now)
         self.network = [packet for packet in self.network if packet[0] <= self.now + 1]
-        self.live(8.0)
+        self.live(RECOVERY_SECONDS)
         kinds = self.live(1.0)
         statistics = self.buffer.statistics
         assert set(kinds) <= {Kind.PLAYED, Kind.STRETCHED}

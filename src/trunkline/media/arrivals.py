@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 __all__ = ["Arrivals", "CodedPayload", "Packet", "Payload"]
 
+_MOST_TURNS = 64
+"""More than a second's packets of one row are nothing to hurry for."""
+
 
 @dataclass(frozen=True, slots=True)
 class CodedPayload:
@@ -48,12 +51,20 @@ class Arrivals:
         said = (sequences, timestamps, ssrcs, [*map(len, payloads)])
         return cls(np.array(rows, np.intp), np.array(said, np.int64), payloads, np.array(times))
 
-    def firsts(self, marks: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which packets are the first of their row. ``marks``, (rows,), is for use here."""
-        order = np.arange(len(self.rows))
-        # Of what is written to one place, the last stays.
-        marks[self.rows[::-1]] = order[::-1]
-        found: NDArray[np.bool_] = marks[self.rows] == order
+    def turns(self, marks: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+        """Where the first packets of rows are, the second ones of rows with several, and so on.
+
+        No more than 64 of each row; ``marks``, (rows,), is for use here.
+        """
+        found: list[NDArray[np.intp]] = []
+        left = np.arange(len(self.rows))
+        while left.size and len(found) < _MOST_TURNS:
+            rows = self.rows[left]
+            # Of what is written to one place, the last stays.
+            marks[rows[::-1]] = left[::-1]
+            first = marks[rows] == left
+            found.append(left[first])
+            left = left[~first]
         return found
 
     def select(self, chosen: NDArray[np.intp]) -> "Arrivals":

@@ -35,6 +35,8 @@ __all__ = [
 _HISTORY_FRAMES = 8
 """160 ms: 80 ms to find pitch periods in (G.711 Appendix I keeps 48.75), before up to 80 ms of
 concealment. A power of two."""
+_AGES = np.arange(1, _HISTORY_FRAMES + 1)
+"""Of the history's frames after the newest one, which is the last of them."""
 _CROSSFADE_MS = 4
 _JOINT_MS = 4
 _LOUDEST = 32767
@@ -268,8 +270,10 @@ class ConcealmentBank:
 
     def past(self, rows: _Rows) -> _Block:
         """The history of each row, oldest sample first, (k, 80 ms)."""
-        frames = self._newest[rows][:, np.newaxis] + np.arange(1, _HISTORY_FRAMES + 1)
-        past: _Block = self._history[rows[:, np.newaxis], frames & _HISTORY_FRAMES - 1]
+        frames = self._newest[rows][:, np.newaxis] + _AGES
+        frames &= _HISTORY_FRAMES - 1
+        frames += (rows * _HISTORY_FRAMES)[:, np.newaxis]
+        past: _Block = self._history.reshape(-1, self._frame).take(frames, axis=0)
         return past.reshape(len(rows), _HISTORY_FRAMES * self._frame)
 
     def update(self, block: _Block, rows: _Rows, where: _Rows | None = None) -> None:
@@ -322,8 +326,10 @@ class ConcealmentBank:
         if again:
             follows = self._continued(follows, rows, before > 0)
         filled = _to_int16(follows)
-        for index, (lead, end) in enumerate(zip(leads.tolist(), blended.tolist(), strict=True)):
-            window[index, lead:end] = filled[index, : end - lead]
+        for gap, made, lead, end in zip(
+            window, filled, leads.tolist(), blended.tolist(), strict=True
+        ):
+            gap[lead:end] = made[: end - lead]
         self.concealed[rows] = (before + frame - leads) * (ends > frame)
         self._remember(window[:, :frame], rows)
 

@@ -17,6 +17,7 @@ _AHEAD_FRAMES = 3
 """What concealment is given of the time after a frame."""
 _CONCEALED = 2
 """`jitter.Kind`, which knows this module."""
+_COUNTED = int(Count.CONCEALED)
 
 _Rows = NDArray[np.intp]
 _Mask = NDArray[np.bool_]
@@ -65,7 +66,7 @@ class Gaps:
             some, those = window[known], rows[known]
             self._fill(some, those, [found[index] for index in known])
             block[known] = some[:, :frame]
-        others = np.delete(np.arange(len(rows)), known)
+        others = np.array(sorted(set(range(len(rows))).difference(known)))
         rest = block[others]
         kind[others] = self._conceal(rest, rows[others], window[others, frame:])
         block[others] = rest
@@ -78,8 +79,8 @@ class Gaps:
         changes = absent[:, 1:] != absent[:, :-1]
         begins = absent[:, 0].tolist()
         borders: list[list[int]] = [[0] if at_once else [] for at_once in begins]
-        rows, places = changes.nonzero()
-        for row, place in zip(rows.tolist(), places.tolist(), strict=True):
+        for place in changes.reshape(-1).nonzero()[0].tolist():
+            row, place = divmod(place, size - 1)
             borders[row].append(place + 1)
         return [(*each, size, size, size)[:3] for each in borders]
 
@@ -95,7 +96,7 @@ class Gaps:
                 state.ring.write_piece(row, position, window[index, frame:end])
         state.filled[rows] = read + ends
         state.advance(rows, read)
-        state.counts[rows, Count.CONCEALED] += 1
+        state.counts[rows, _COUNTED] += 1
 
     def go_on(self, block: _Block, rows: _Rows) -> None:
         """Complete frames that begin with what was made up before."""
@@ -103,15 +104,13 @@ class Gaps:
         read = state.read[rows]
         state.concealer.go_on(block, rows, state.filled[rows] - read)
         state.advance(rows, read)
-        state.counts[rows, Count.CONCEALED] += 1
+        state.counts[rows, _COUNTED] += 1
 
     def reopen(self, row: int) -> None:
         """Audio came for a gap that is filled: make what is left of the gap a hole again."""
         state = self._state
         read, filled = state.read.item(row), state.filled.item(row)
-        one = np.array([row])
-        made = state.ring.look(one, np.array([read]), state.frame)
-        state.concealer.interrupt(row, made[0, : filled - read])
+        state.concealer.interrupt(row, state.ring.piece(row, read, min(filled, read + state.frame)))
         state.ring.clear_span(row, read, filled)
         state.filled[row] = read
 

@@ -12,6 +12,7 @@ second packet continues it, as RFC 3550 A.1 does for sequence numbers, so that n
 single packet, forged or astray, can throw a stream off.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -28,6 +29,8 @@ _FEW = 5
 """Fewer packets than this are filed faster one by one (8 µs each) than in arrays."""
 _FAR = 32
 """Packets so many after or before the next in order, or more, are looked at one by one."""
+_ODD = 1 << 20
+"""For a number of packets: it is none of those."""
 # RFC 3550 A.1
 _MAX_DROPOUT, _MAX_MISORDER = 3000, 100
 _FOLLOWS = 8
@@ -42,6 +45,8 @@ _PAIRS = [
     table.take(np.arange(65536, dtype=np.uint16).view(np.uint8)).view(np.int32) for table in DECODE
 ]
 """Two samples for two codes, by law: half as many look-ups."""
+
+_REORDERED = int(Count.REORDERED)
 
 _Integers = NDArray[np.int64]
 
@@ -64,6 +69,8 @@ class Intake:
         self._aside: dict[int, Packet] = {}
         self._restarts: dict[int, tuple[float, int]] = {}
         self._early = rows.rate_hz * _EARLY_MS / 1000
+        self._orderly = True
+        """Packets came in order last time; only what is tried first depends on it."""
         self.flooded: set[int] = set()
         """Rows that had more than a second waiting: what is wanted as delay shall stay of it."""
 
@@ -75,55 +82,101 @@ class Intake:
 
     def absorb(self, packets: Sequence[Packet]) -> None:
         """File packets, in the order they arrived."""
-        batch = Arrivals.of(packets) if len(packets) >= _FEW else None
-        while batch is not None:
-            first = batch.firsts(self._rows.marks)
-            count = np.count_nonzero(first)
-            if count == len(packets):
-                self._file_each(batch, packets)
-                return
-            if count < _FEW:
-                break
-            those, others = first.nonzero()[0], (~first).nonzero()[0]
-            self._file_each(batch.select(those), [packets[index] for index in those.tolist()])
-            packets = [packets[index] for index in others.tolist()]
-            batch = batch.select(others) if len(packets) >= _FEW else None
-        for packet in packets:
-            self._file(packet)
+        if len(packets) < _FEW:
+            for packet in packets:
+                self._file(packet)
+            return
+        batch = Arrivals.of(packets)
+        turns = batch.turns(self._rows.marks)
+        if len(turns) == 1:
+            self._file_each(batch, packets)
+        else:
+            self._file_several(batch, packets, turns)
 
     # -- plain packets, many at once ---------------------------------------------------------
 
     def _file_each(self, batch: Arrivals, packets: Sequence[Packet]) -> None:
         """File packets of as many rows."""
         state = self._rows
-        rows, position = batch.rows, state.head[batch.rows]
-        said = state.expected.take(rows, axis=1)
-        expected = batch.said == said
-        # As unsigned, what is late is beyond all bounds as well.
-        waiting = (position - state.read[rows]).view(np.uint64)
-        room = (state.span - batch.said[3]).view(np.uint64)
-        fits = (waiting <= room) & state.playing[rows]
+        rows, head = batch.rows, state.head[batch.rows]
+        said, read = state.expected.take(rows, axis=1), state.read[rows]
         steps = None
-        if np.count_nonzero(expected) + np.count_nonzero(fits) < 5 * len(rows):
-            plain = expected.all(axis=0) & fits
-            if len(rows) - np.count_nonzero(plain) >= _FEW:
-                steps = self._steps(batch, said, position)
-                plain |= (steps != 0) & (steps < _FAR)
+        if self._orderly:
+            # As unsigned, what is late is beyond all bounds as well.
+            waiting = (head - read).view(np.uint64)
+            room = (state.span - batch.said[3]).view(np.uint64)
+            plain = (batch.said == said).all(axis=0) & (waiting <= room) & state.playing[rows]
+            self._orderly = bool(np.count_nonzero(plain) > len(rows) - _FEW)
+        if not self._orderly:
+            steps = self._steps(batch, said, head, read, _FAR)
+            plain = steps != _ODD
+            self._orderly = not np.count_nonzero(steps)
+        if np.count_nonzero(plain) < len(rows):
             for index in (~plain).nonzero()[0].tolist():
                 self._file(packets[index])
             chosen = plain.nonzero()[0]
             if not chosen.size:
                 return
-            batch, position = batch.select(chosen), position[chosen]
-            rows = batch.rows
+            batch, head, read = batch.select(chosen), head[chosen], read[chosen]
             if steps is not None:
                 steps = steps[chosen]
+        self._nothing_aside(batch.rows)
+        if steps is not None and (np.count_nonzero(steps) or np.count_nonzero(head < read)):
+            self._count_others(batch, head + steps * batch.said[3], steps, read, ())
+        else:
+            self._count_next(batch, head)
+
+    def _file_several(
+        self, batch: Arrivals, packets: Sequence[Packet], turns: Sequence[NDArray[np.intp]]
+    ) -> None:
+        """File packets of which some rows have several; ``turns``: first, second ones and so on.
+
+        Rows with a packet that is not plain, or twice there, or with too many of them, have
+        all looked at one by one.
+        """
+        state, rows = self._rows, batch.rows
+        said, head, read = state.expected.take(rows, axis=1), state.head[rows], state.read[rows]
+        total = self._steps(batch, said, head, read, _FAR + len(packets))
+        # What is next in order after those before it; of rows without any that is nothing.
+        after, steps = np.zeros(len(state.marks), np.int64), total.copy()
+        for turn in turns:
+            those, step = rows[turn], total[turn]
+            before = after[those]
+            steps[turn] -= before
+            after[those] = np.maximum(before, step + 1)
+        odd = np.abs(steps) >= _FAR
+        keys = (rows << 16 | batch.said[0]).tolist()
+        if len(set(keys)) < len(keys):
+            times = Counter(keys)
+            odd |= np.array([times[key] > 1 for key in keys])
+        if sum(map(len, turns)) < len(rows):
+            odd[np.delete(np.arange(len(rows)), np.concatenate(turns))] = True
+        position = head + total * batch.said[3]
+        if np.count_nonzero(odd):
+            after[:] = 0
+            after[rows[odd]] = 1
+            alone = after[rows] > 0
+            for index in alone.nonzero()[0].tolist():
+                self._file(packets[index])
+            chosen = (~alone).nonzero()[0]
+            if not chosen.size:
+                return
+            batch, position, read = batch.select(chosen), position[chosen], read[chosen]
+            steps = steps[chosen]
+            places = np.cumsum(~alone) - 1
+            turns = [places[turn[~alone[turn]]] for turn in turns]
+        self._nothing_aside(batch.rows)
+        self._count_others(batch, position, steps, read, turns)
+
+    def _nothing_aside(self, rows: NDArray[np.intp]) -> None:
+        """These rows go on as they were."""
         if self._aside:
             for row in self._aside.keys() & set(rows.tolist()):
                 del self._aside[row]
-        if steps is not None and np.count_nonzero(steps):
-            self._count_others(batch, position, steps)
-            return
+
+    def _count_next(self, batch: Arrivals, position: _Integers) -> None:
+        """File packets that are the next in order of as many rows."""
+        state, rows = self._rows, batch.rows
         transit = batch.times * state.rate_hz - position
         sequences, timestamps, _, lengths = batch.said
         state.reception.advance(rows, sequences, transit)
@@ -133,39 +186,76 @@ class Intake:
         state.expected[1][rows] = timestamps + lengths & 0xFFFFFFFF
         self._write_each(batch, position)
 
-    def _steps(self, batch: Arrivals, said: _Integers, head: _Integers) -> _Integers:
+    def _steps(
+        self, batch: Arrivals, said: _Integers, head: _Integers, read: _Integers, far: int
+    ) -> _Integers:
         """How far from the next in order packets are, if they are as plain otherwise.
 
-        After a loss, or overtaken: below 0. `_FAR` of those that are not plain at all.
+        After a loss, or overtaken: below 0. `_ODD` of those that are not plain, or so ``far``.
         """
         state, rows = self._rows, batch.rows
         sequences, timestamps, ssrcs, lengths = batch.said
         steps = (sequences - said[0] + 0x8000 & 0xFFFF) - 0x8000
         jump = steps * lengths
         position = head + jump
-        read = state.read[rows]
-        good = (np.abs(steps) < _FAR) & (timestamps == (said[1] + jump & 0xFFFFFFFF))
+        end = position + lengths
+        good = (np.abs(steps) < far) & (timestamps == (said[1] + jump & 0xFFFFFFFF))
         good &= (ssrcs == said[2]) & (lengths == said[3]) & state.playing[rows]
-        good &= (position >= read) & (position + lengths - read <= state.span)
-        good &= (position >= state.filled[rows]) & (state.onset[rows] == NEVER)
-        good &= ~((steps < 0) & state.reception.seen(rows, sequences))
-        return np.where(good, steps, _FAR)
+        # What is late altogether is counted, and that is all.
+        good &= (np.maximum(position, read) >= state.filled[rows]) | (end <= read)
+        good &= end - read <= state.span
+        good &= state.onset[rows] == NEVER
+        again = state.reception.seen(rows, sequences)
+        again &= steps < 0
+        return np.where(good & ~again, steps, _ODD)
 
-    def _count_others(self, batch: Arrivals, head: _Integers, steps: _Integers) -> None:
+    def _count_others(
+        self,
+        batch: Arrivals,
+        position: _Integers,
+        steps: _Integers,
+        read: _Integers,
+        turns: Sequence[NDArray[np.intp]],
+    ) -> None:
         """File packets of which some are not the next in order."""
         state, rows = self._rows, batch.rows
         sequences, timestamps, _, lengths = batch.said
-        position = head + steps * lengths
-        transit = batch.times * state.rate_hz - position
-        state.reception.advance(rows, sequences, transit, np.maximum(steps + 1, 0))
-        state.delay.observe_each(rows, transit)
-        on = steps >= 0
-        state.head[rows] = np.where(on, position + lengths, head)
-        ahead, those = on.nonzero()[0], rows[on]
-        state.expected[0][those] = sequences[ahead] + 1 & 0xFFFF
-        state.expected[1][those] = timestamps[ahead] + lengths[ahead] & 0xFFFFFFFF
-        state.counts[rows[~on], Count.REORDERED] += 1
-        self._write_each(batch, position)
+        transit, ahead = batch.times * state.rate_hz - position, np.maximum(steps + 1, 0)
+        for turn in turns or (slice(None),):
+            those, late = rows[turn], transit[turn]
+            state.reception.advance(those, sequences[turn], late, ahead[turn])
+            state.delay.observe_each(those, late)
+        end = position + lengths
+        back = steps < 0
+        if np.count_nonzero(back):
+            on = (~back).nonzero()[0]
+            those, ends = rows[on], end[on]
+            sequences, timestamps, lengths = sequences[on], timestamps[on], lengths[on]
+            np.add.at(state.counts[:, _REORDERED], rows[back], 1)
+        else:
+            those, ends = rows, end
+        state.head[those] = ends
+        state.expected[0][those] = sequences + 1 & 0xFFFF
+        state.expected[1][those] = timestamps + lengths & 0xFFFFFFFF
+        if np.count_nonzero(position < read):
+            self._write_late(batch, position, read)
+        else:
+            self._write_each(batch, position)
+
+    def _write_late(self, batch: Arrivals, position: _Integers, read: _Integers) -> None:
+        """Decode payloads and file what is not late of them."""
+        state, rows = self._rows, batch.rows
+        played = read - position
+        for index in (played > 0).nonzero()[0].tolist():
+            row, since = rows.item(index), played.item(index)
+            if since >= batch.said.item(3, index):
+                state.counts[row, Count.LATE] += 1
+            else:
+                pcm = self._decode(row, batch.payloads[index])[since:]
+                state.ring.write_piece(row, read.item(index), pcm)
+        chosen = (played <= 0).nonzero()[0]
+        if chosen.size:
+            self._write_each(batch.select(chosen), position[chosen])
 
     def _write_each(self, batch: Arrivals, position: _Integers) -> None:
         """Decode payloads and file their samples."""

@@ -62,7 +62,7 @@ class SampleRing:
     def look(self, rows: _Rows, positions: _Positions, size: int) -> _Block:
         """So many samples a row from these positions on, a copy; holes included."""
         index = (positions % self.span)[:, np.newaxis] + np.arange(size)
-        index[index >= self.span] -= self.span
+        np.subtract(index, self.span, out=index, where=index >= self.span)
         index += rows[:, np.newaxis] * self.span
         block: _Block = self._samples.reshape(-1).take(index)
         return block
@@ -97,22 +97,27 @@ class SampleRing:
 
     def clear_span(self, row: int, start: int, stop: int) -> None:
         """Make everything from ``start`` to before ``stop`` holes on one row."""
-        size = min(stop - start, self.span)
+        at, size = start % self.span, min(stop - start, self.span)
         if size > 0:
-            self.write_piece(row, start, np.full(size, HOLE, np.int16))
+            self._samples[row, at : at + size] = HOLE
+            if at + size > self.span:
+                self._samples[row, : at + size - self.span] = HOLE
+
+    def piece(self, row: int, start: int, stop: int) -> _Block:
+        """From ``start`` to before ``stop``, ``span`` at most, on one row; not to be changed."""
+        at, size = start % self.span, max(min(stop - start, self.span), 0)
+        samples: _Block = self._samples[row]
+        if at + size <= self.span:
+            whole: _Block = samples[at : at + size]
+            return whole
+        return np.concatenate([samples[at:], samples[: at + size - self.span]])
 
     def count(self, row: int, start: int, stop: int) -> int:
         """How many samples there are from ``start`` to before ``stop`` on one row."""
-        size = max(min(stop - start, self.span), 0)
-        piece = self._samples[row].take(np.arange(start, start + size), mode="wrap")
-        return int(np.count_nonzero(piece != HOLE))
+        return int(np.count_nonzero(self.piece(row, start, stop) != HOLE))
 
     def next_present(self, row: int, start: int, stop: int) -> int:
         """Where the first sample from ``start`` on is; ``stop`` if there is none before it."""
-        size = min(stop - start, self.span)
-        if size <= 0:
-            return stop
-        piece = self._samples[row].take(np.arange(start, start + size), mode="wrap")
-        present = piece != HOLE
-        first = int(present.argmax())
-        return start + first if present[first] else stop
+        present = self.piece(row, start, stop) != HOLE
+        first = int(present.argmax()) if present.size else 0
+        return start + first if present.size and present[first] else stop

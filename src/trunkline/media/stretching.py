@@ -20,7 +20,14 @@ from .sample_ring import HOLE
 
 __all__ = ["Stretcher", "lengthened", "shortened"]
 
-_AGAIN_SECONDS, _FORCED_SECONDS = 0.06, 0.1
+_TICK_SECONDS, _PHASES = 0.02, 4
+_TURNS = 3
+"""Delay is put right in every third tick, for all rows of it at once: a search costs little more
+for many rows than for one."""
+_STARVED_SECONDS = 0.1
+"""After so long without a turn there is one, whatever the clock says: who takes every 60 ms
+might never meet one."""
+_AGAIN_SECONDS, _FORCED_SECONDS = 0.05, 0.1
 """Least time between attempts on a row, and between changes that audio does not lend itself to."""
 _PERIODIC = 0.8
 """Correlation of a frame with itself a period off from which on it may be stretched. NetEq has
@@ -29,8 +36,8 @@ _QUIET = 100.0
 """A mean magnitude below this (-50 dBov) is quiet anywhere."""
 _QUIETER = 1 / 8
 """So is one this much below the recent loudest (18 dB)."""
-_FADING = 0.99
-"""The recent loudest fades by this per frame: to a half in 1.4 s."""
+_FADING = 0.99**_TURNS
+"""The recent loudest fades by this per turn: to a half in 1.4 s."""
 _LOUDEST = 32767
 
 _Rows = NDArray[np.intp]
@@ -76,6 +83,23 @@ class _Wanted:
     """It is so long that any place will do."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Frames that are tried in one way."""
+
+    index: _Rows
+    """In the block."""
+    longer: bool
+    quiet: _Mask
+    may: _Mask
+    """Which of them may be changed, as far as is known."""
+    read: _Integers
+    about: _Block
+    """What is before a frame and the frame; or the frame, to be made shorter, and the next."""
+    periods: _Integers
+    """By how much."""
+
+
 class Stretcher:
     """Stretches frames of a jitter bank's rows."""
 
@@ -83,6 +107,18 @@ class Stretcher:
         self._state = state
         self._middle, self._far = middle, far
         self._longest = int(LONGEST_MS * state.rate_hz / 1000)
+        self._last_turn = -np.inf
+
+    def turns(self, now: float) -> bool:
+        """Whether it is time to put delays right; in ticks a quarter apart never in a row.
+
+        Told by the clock alone, so that no row depends on which others are taken.
+        """
+        tick, phase = divmod(round(now * (_PHASES / _TICK_SECONDS)), _PHASES)
+        if (tick + phase) % _TURNS and now - self._last_turn < _STARVED_SECONDS:
+            return False
+        self._last_turn = now
+        return True
 
     def stretch(
         self, pcm: _Block, rows: _Rows, where: _Rows, excess: NDArray[np.float64], now: float
@@ -94,11 +130,13 @@ class Stretcher:
         if not where.size:
             return where
         wanted = self._wanted(pcm, rows, where, excess, now)
-        changed = [
-            self._change(pcm, rows, wanted, longer, now)
+        ways = [
+            self._about(pcm, rows, wanted, longer)
             for longer in (True, False)
             if np.count_nonzero(wanted.longer == longer)
         ]
+        self._search([way for way in ways if way.index.size])
+        changed = [self._change(pcm, rows, way, now) for way in ways]
         return np.concatenate(changed) if changed else _NONE
 
     def _wanted(
@@ -122,49 +160,57 @@ class Stretcher:
         state.tried[those[tried]] = now
         return _Wanted(where[tried], longer[tried], quiet[tried], forced[tried])
 
-    def _change(self, pcm: _Block, rows: _Rows, wanted: _Wanted, longer: bool, now: float) -> _Rows:
-        """Repeat a period, or leave one out, in those of the frames that let it be."""
-        state, frame = self._state, self._state.frame
-        chosen = wanted.longer == longer
+    def _about(self, pcm: _Block, rows: _Rows, wanted: _Wanted, longer: bool) -> _Way:
+        """The frames that are to become longer, or shorter, with what is needed for it."""
+        state = self._state
+        chosen = (wanted.longer == longer).nonzero()[0]
         where: _Rows = wanted.index[chosen]
-        quiet, forced = wanted.quiet[chosen], wanted.forced[chosen]
-        read = state.read[rows[where]]
+        those = rows[where]
+        read = state.read[those]
         if longer:
-            past = state.concealer.past(rows[where])[:, -self._longest :]
+            past = state.concealer.past(those)[:, -self._longest :]
             about = np.concatenate([past, pcm[where]], axis=1)
         else:
-            following = state.ring.read(rows[where], read + frame)
+            following = state.ring.read(those, read + state.frame)
             whole = (following.min(axis=1) > HOLE).nonzero()[0]
-            if not whole.size:
-                return _NONE
-            where, quiet, forced, read = where[whole], quiet[whole], forced[whole], read[whole]
+            where, chosen, read = where[whole], chosen[whole], read[whole]
             about = np.concatenate([pcm[where], following[whole]], axis=1)
+        quiet, forced = wanted.quiet[chosen], wanted.forced[chosen]
         periods = np.full(len(where), self._longest)
-        may = quiet | forced
-        loud = (~quiet).nonzero()[0]
-        if loud.size:
-            periods[loud], alike = self._periods(about[loud], longer)
-            may[loud] |= alike >= _PERIODIC
-        may = may.nonzero()[0]
+        return _Way(where, longer, quiet, quiet | forced, read, about, periods)
+
+    def _search(self, ways: list[_Way]) -> None:
+        """By how much frames repeat what is before or after them, and which may be changed."""
+        loud = [(~way.quiet).nonzero()[0] for way in ways]
+        # As far as both need: a frame, and before it as much as the longest period.
+        size = self._state.frame + self._longest
+        audio = [
+            way.about[some] if way.longer else way.about[some, size - 1 :: -1]
+            for way, some in zip(ways, loud, strict=True)
+        ]
+        if not sum(map(len, loud)):
+            return
+        both = np.concatenate(audio).astype(np.float32)
+        periods, alike = pitch_periods(both, self._state.frame, self._state.rate_hz)
+        first = 0
+        for way, some in zip(ways, loud, strict=True):
+            found = slice(first, first + len(some))
+            way.periods[some] = periods[found]
+            way.may[some] |= alike[found] >= _PERIODIC
+            first += len(some)
+
+    def _change(self, pcm: _Block, rows: _Rows, way: _Way, now: float) -> _Rows:
+        """Repeat a period, or leave one out, in those of the frames that let it be."""
+        may = way.may.nonzero()[0]
         if not may.size:
             return _NONE
-        where, periods, about = where[may], periods[may], about[may]
-        size = self._longest
-        pcm[where] = (
-            lengthened(about[:, :size], about[:, size:], periods)
-            if longer
-            else shortened(about, periods)
-        )
-        self._pass(rows[where], read[may], -periods if longer else periods, now)
+        where, periods, about = way.index[may], way.periods[may], way.about[may]
+        if way.longer:
+            pcm[where] = lengthened(about[:, : self._longest], about[:, self._longest :], periods)
+        else:
+            pcm[where] = shortened(about, periods)
+        self._pass(rows[where], way.read[may], -periods if way.longer else periods, now)
         return where
-
-    def _periods(self, about: _Block, longer: bool) -> tuple[_Integers, NDArray[np.float32]]:
-        """By how much, and how well, a frame repeats what is before it or after it."""
-        frame = self._state.frame
-        audio = about.astype(np.float32)
-        if not longer:
-            audio = np.ascontiguousarray(audio[:, frame + self._longest - 1 :: -1])
-        return pitch_periods(audio, frame, self._state.rate_hz)
 
     def _pass(self, rows: _Rows, read: _Integers, more: _Integers, now: float) -> None:
         """Go on by a frame and so many samples more, or less."""

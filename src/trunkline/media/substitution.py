@@ -90,6 +90,7 @@ class Pitch:
         self._rate_hz = rate_hz
         per_ms = rate_hz / 1000
         self._past = int(_PAST_MS * per_ms)
+        self._whole = np.arange(self._past)
         self._step = int(_STEP_MS * per_ms)
         self._held, self._faded = _HELD_MS * per_ms, _FADED_MS * per_ms
         self._template = int(_TEMPLATE_MS * per_ms)
@@ -135,7 +136,7 @@ class Pitch:
         starts = np.arange(-self._past, len(audio) * n - self._past, n)
         starts += begins
         starts -= np.minimum(concealed, begins - self._past)
-        past = audio.reshape(-1).take(starts[:, np.newaxis] + np.arange(self._past))
+        past = audio.reshape(-1).take(starts[:, np.newaxis] + self._whole)
         period, _ = pitch_periods(past, self._template, self._rate_hz)
         return _Source(past, period[:, np.newaxis], np.full((len(audio), 1), _PERIODS))
 
@@ -215,14 +216,19 @@ class Pitch:
         phase -= np.floor(turns, out=turns) * cycle
         whole = np.floor(phase)
         # Rounding may make a whole cycle of what is a little less.
-        place = np.minimum(np.maximum(whole, 0), cycle - 1).astype(np.int64)
+        place = np.maximum(whole, 0)
+        place = np.minimum(place, cycle - 1, out=place).astype(np.int64)
         wave = self._cycle(source.audio, count * source.period, quarter)
         place += np.arange(len(wave))[:, np.newaxis] * wave.shape[1]
         flat = wave.reshape(-1)
         value: _Audio = flat.take(place)
         if pace is not None:
             place += 1
-            value += (flat.take(place) - value) * (phase - whole)
+            phase -= whole
+            more = flat.take(place)
+            more -= value
+            more *= phase
+            value += more
         return value
 
     @staticmethod
@@ -238,8 +244,13 @@ class Pitch:
         flat = audio.reshape(-1)
         value: _Audio = flat.take(index, mode="clip")
         index -= cycle
-        rise = _between((place - (cycle - quarter)).astype(np.float32) / quarter)
-        value += (flat.take(index, mode="clip") - value) * rise
+        rise = place.astype(np.float32) - (cycle.astype(np.float32) - quarter)
+        rise /= quarter
+        rise = _between(rise)
+        more = flat.take(index, mode="clip")
+        more -= value
+        more *= rise
+        value += more
         value[np.arange(k), cycle[:, 0]] = value[:, 0]
         return value
 
@@ -265,9 +276,7 @@ class Pitch:
         # Backwards from the end of what is known, whose last sample borders on the gap;
         # where it is not known there is anything, and not used.
         last = np.arange(self._past - 1, k * n + self._past - 1, n) + ends
-        mirror: _Audio = audio.reshape(-1).take(
-            last[:, np.newaxis] - np.arange(self._past), mode="clip"
-        )
+        mirror: _Audio = audio.reshape(-1).take(last[:, np.newaxis] - self._whole, mode="clip")
         at = (np.arange(samples) + concealed[:, np.newaxis]).astype(np.float32)
         length = (ends - begins + concealed).astype(np.float32)[:, np.newaxis]
         follows = gathered(audio, ends[:, np.newaxis] + np.arange(self._short))
