@@ -2,8 +2,9 @@
 
 After ITU-T G.711 Appendix I: the last period is repeated for 24 ms, the last two for the next
 24 ms and the last three from then on, where each begins again its end is overlapped with what
-preceded its beginning over a quarter of a period, and after 10 ms it fades by a fifth every 10 ms.
-Three things are other than there. Nothing is delayed: the joint with the past is made smooth
+preceded its beginning over a quarter of a period, and it fades slowly, to nothing after 70 ms.
+Four things are other than there. The pitch is looked for in less of the past, and where there
+is none the period is longer. Nothing is delayed: the joint with the past is made smooth
 by spreading its step over a quarter period. There is no state: the whole of a concealment is
 made anew from what was received before it, so phase and fade go on over any number of losses.
 And where audio after the gap is here already, the periods are stretched or squeezed a little to
@@ -21,14 +22,20 @@ from .sample_ring import HOLE
 
 __all__ = ["Pitch", "after_gap"]
 
-_HELD_MS, _FADED_MS = 10, 60
+_HELD_MS, _FADED_MS = 5, 70
+"""Appendix I: 10 and 60. PESQ +0.01 with random losses, none lost in bursts."""
 _PAST_MS = 80
 _STEP_MS = 24
 """One period, then two, then three: each for so long. Appendix I has 10 ms; on synthetic
 voices 20 ms measured better at every rate of loss (PESQ +0.06 without a frame ahead), and with
 the 4 ms that are blended with what comes next a single loss does with one period."""
 _PERIODS = 3
-_TEMPLATE_MS = 20
+_TEMPLATE_MS = 8
+"""Appendix I has 20 ms. What comes is most like the last 8 ms: PESQ +0.1 at 10 % lost, of
+recorded prompts as of synthetic voices, with and without frames ahead."""
+_REPEATS = 0.9
+_ROUGH_MS = 8
+"""Correlation below which a period is taken several times, up to so long."""
 _SHORT_TEMPLATE_MS = 10
 """Of one frame after a gap: its second half is what the first is compared with."""
 _BRIDGED_MS = 60
@@ -94,6 +101,7 @@ class Pitch:
         self._step = int(_STEP_MS * per_ms)
         self._held, self._faded = _HELD_MS * per_ms, _FADED_MS * per_ms
         self._template = int(_TEMPLATE_MS * per_ms)
+        self._shortest, self._longest = int(_ROUGH_MS * per_ms), int(LONGEST_MS * per_ms)
         self._short = int(_SHORT_TEMPLATE_MS * per_ms)
         self.arrives = 2 * self._short
         """Samples that are known after a gap, at least, for it to be bridged."""
@@ -137,7 +145,10 @@ class Pitch:
         starts += begins
         starts -= np.minimum(concealed, begins - self._past)
         past = audio.reshape(-1).take(starts[:, np.newaxis] + self._whole)
-        period, _ = pitch_periods(past, self._template, self._rate_hz)
+        period, alike = pitch_periods(past, self._template, self._rate_hz)
+        # What repeats itself badly would buzz at a short period: whole multiples of it do not.
+        times = np.where(alike < _REPEATS, -(-self._shortest // period), 1)
+        period = np.minimum(period * times, self._longest)
         return _Source(past, period[:, np.newaxis], np.full((len(audio), 1), _PERIODS))
 
     def _alone(
