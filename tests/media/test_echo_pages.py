@@ -1,9 +1,12 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
 from trunkline.media.echo_bank import KalmanEcho
 from trunkline.media.echo_kalman import KalmanFilter
-from trunkline.media.echo_pages import aligned
+from trunkline.media.echo_pages import FilterState, Page, aligned
 
 from .echo_calls import FRAME, echo_of, run, speechlike
 
@@ -99,3 +102,19 @@ def test_calls_that_end_leave_holes_that_are_filled_and_nobody_hears_it():
         assert out[row].tobytes() == alone[0].tobytes()
     places = np.sort(bank._places[left])
     assert np.array_equal(places, np.arange(places[0], places[0] + 5))
+
+
+def test_filters_that_are_dropped_are_gone_without_the_cyclic_collector() -> None:
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        page = Page.empty(2, 4, 3, 1)
+        ended = weakref.ref(page.h_re)
+        state = FilterState([page])
+        state.h_re[1] = 2.0
+        assert page.h_re[:, 1].min() == 2.0
+        del page, state
+        assert ended() is None
+    finally:
+        if collecting:
+            gc.enable()

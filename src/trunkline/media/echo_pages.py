@@ -119,11 +119,14 @@ class FilterState:
         self.starts: list[int] = []
         """The first row of every page."""
         self.rows = 0
-        self.h_re, self.h_im = PageRows(self, "h_re"), PageRows(self, "h_im")
-        self.kept_re, self.kept_im = PageRows(self, "kept_re"), PageRows(self, "kept_im")
-        self.uncertainty = PageRows(self, "uncertainty")
+        self.h_re, self.h_im = self._each("h_re"), self._each("h_im")
+        self.kept_re, self.kept_im = self._each("kept_re"), self._each("kept_im")
+        self.uncertainty = self._each("uncertainty")
         for page in pages:
             self.add(page)
+
+    def _each(self, name: str) -> "PageRows":
+        return PageRows(self.pages, self.starts, name)
 
     def add(self, page: Page) -> None:
         """So many rows more."""
@@ -133,8 +136,7 @@ class FilterState:
 
     def at(self, row: int) -> tuple[Page, int]:
         """The page of a row, and which of its rows it is."""
-        number = bisect_right(self.starts, row) - 1
-        return self.pages[number], row - self.starts[number]
+        return _at(self.pages, self.starts, row)
 
     def runs(self, rows: NDArray[np.intp]) -> list[tuple[Page, Selection]]:
         """Ascending rows by page: which of each."""
@@ -173,20 +175,29 @@ class FilterState:
 
 
 class PageRows:
-    """One array of all pages, row by row: (P, F) each, in place."""
+    """One array of all pages, row by row: (P, F) each, in place.
 
-    __slots__ = ("_name", "_state")
+    It knows the state's lists and not the state: in a circle megabytes would wait for the
+    cyclic collector, which rarely runs in a node.
+    """
 
-    def __init__(self, state: FilterState, name: str) -> None:
-        self._state, self._name = state, name
+    __slots__ = ("_name", "_pages", "_starts")
+
+    def __init__(self, pages: list[Page], starts: list[int], name: str) -> None:
+        self._pages, self._starts, self._name = pages, starts, name
 
     def __getitem__(self, row: int) -> _Floats:
-        page, index = self._state.at(row)
+        page, index = _at(self._pages, self._starts, row)
         array: _Floats = getattr(page, self._name)
         return array[:, index]
 
     def __setitem__(self, row: int, value: _Floats | float) -> None:
         self[row][:] = value
+
+
+def _at(pages: list[Page], starts: list[int], row: int) -> tuple[Page, int]:
+    number = bisect_right(starts, row) - 1
+    return pages[number], row - starts[number]
 
 
 def _index(array: NDArray[Any], chosen: Selection) -> Any:

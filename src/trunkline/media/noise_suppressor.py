@@ -69,7 +69,7 @@ class NoiseSuppressor:
 
         Args:
             rate_hz: of the audio.
-            strength: 0 (nothing is taken out) to 1 (18 dB at most).
+            strength: 0 (nothing is taken out) to 1 (20 dB at most).
             method: "logmmse", "spectral" or "off".
             stationary: the noise of the opening stays what it is, and is not followed.
             opening_frames: frames at the beginning that are taken for noise, and left as
