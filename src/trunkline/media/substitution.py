@@ -2,7 +2,7 @@
 
 After ITU-T G.711 Appendix I: the last period is repeated for 24 ms, the last two for the next
 24 ms and the last three from then on, where each begins again its end is overlapped with what
-preceded its beginning over a quarter of a period, and it fades slowly, to nothing after 70 ms.
+preceded its beginning over a quarter of a period, and it fades slowly, to nothing after 100 ms.
 Four things are other than there. The pitch is looked for in less of the past, and where there
 is none the period is longer. Nothing is delayed: the joint with the past is made smooth
 by spreading its step over a quarter period. There is no state: the whole of a concealment is
@@ -22,8 +22,8 @@ from .sample_ring import HOLE
 
 __all__ = ["Pitch", "after_gap"]
 
-_HELD_MS, _FADED_MS = 5, 70
-"""Appendix I: 10 and 60. PESQ +0.01 with random losses, none lost in bursts."""
+_HELD_MS, _FADED_MS = 5, 100
+"""Appendix I: 10 and 60, with which losses of 100 ms sound worse than repeated frames do."""
 _PAST_MS = 80
 _STEP_MS = 24
 """One period, then two, then three: each for so long. Appendix I has 10 ms; on synthetic
