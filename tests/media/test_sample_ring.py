@@ -120,3 +120,16 @@ def test_the_ring_is_a_mapping_from_positions_to_samples(
         stop = base + SPAN
         assert ring.next_present(1, start, stop) == (present[0] if present else stop)
     assert (ring.read(np.array([0]), at(base)) == HOLE).all()
+
+
+def test_a_piece_of_a_row_is_seen_wherever_it_lies_and_cleared_there_alone() -> None:
+    audio = np.arange(1, SPAN + 1, dtype=np.int16)
+    for start in range(-SPAN, SPAN):
+        ring = SampleRing(2, FRAME, SPAN)
+        ring.write_piece(1, start, audio)
+        assert np.array_equal(ring.piece(1, start + 7, start + 7 + 3 * FRAME), audio[7:31])
+        assert ring.piece(1, start, start - 5).size == 0
+        ring.clear_span(1, start + 7, start + 12)
+        assert (ring.piece(1, start + 7, start + 12) == HOLE).all()
+        assert ring.count(1, start, start + SPAN) == SPAN - 5
+        assert (ring.piece(0, start, start + SPAN) == HOLE).all()

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from trunkline.media.g711 import Law, encode
 from trunkline.media.jitter import JitterBank, JitterSettings, Kind
-from trunkline.media.stretching import lengthened, shortened
+from trunkline.media.jitter_state import JitterRows
+from trunkline.media.stretching import Stretcher, lengthened, shortened
 
 FRAME, TICK = 160, 0.02
 
@@ -115,3 +116,28 @@ def test_delay_grows_in_periods_where_the_network_gets_worse() -> None:
 def test_quiet_frames_are_stretched_whatever_is_in_them() -> None:
     bank, _, _ = call(125.0, stalled(), level=0.005)
     assert bank.statistics(0).delay_ms <= bank.statistics(0).target_ms + 25
+
+
+def turns_of(times: list[float]) -> list[bool]:
+    state = JitterRows(8000, JitterSettings(), 1)
+    stretcher = Stretcher(state, 0.0, 480.0)
+    stretcher.turns(times[0] - 0.01)  # The first time of all is a turn whenever it is.
+    return [stretcher.turns(now) for now in times]
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.005, 0.01, 0.015])
+@pytest.mark.parametrize("late", [0.0, 0.002])
+def test_every_third_tick_is_a_turn_in_every_phase(phase: float, late: float) -> None:
+    found = turns_of([100 + phase + late + tick * TICK for tick in range(60)])
+    assert sum(found) == 20
+    assert found[:3] * 20 == found
+
+
+def test_phases_of_a_tick_do_not_all_have_their_turn_at_once() -> None:
+    found = turns_of([100 + quarter * TICK / 4 for quarter in range(12)])
+    assert max(sum(found[tick : tick + 4]) for tick in (0, 4, 8)) == 2
+
+
+@pytest.mark.parametrize("start", [100.0, 100.02, 100.04])
+def test_who_takes_every_60_ms_has_turns_all_the_same(start: float) -> None:
+    assert sum(turns_of([start + 0.06 * number for number in range(50)])) >= 20
