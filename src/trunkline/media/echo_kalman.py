@@ -119,13 +119,39 @@ class KalmanFilter:
         if anew:
             state.h_re[row] = state.h_im[row] = 0
 
-    def keep(self, state: FilterState, row: int) -> None:
-        """Remember the path as it is now."""
-        state.kept_re[row], state.kept_im[row] = state.h_re[row], state.h_im[row]
+    def keep(self, state: FilterState, rows: NDArray[np.intp]) -> None:
+        """Remember the paths of some rows, ascending, as they are now."""
+        for page, chosen in state.runs(rows):
+            page.kept_re[:, chosen] = page.h_re[:, chosen]
+            page.kept_im[:, chosen] = page.h_im[:, chosen]
 
-    def follow(self, state: FilterState, row: int) -> None:
-        """Expect the path to wander as much as one that was just begun."""
-        self._unsettle(state, row)
+    def compare(
+        self, state: FilterState, rows: NDArray[np.intp]
+    ) -> tuple[_Floats, _Floats, _Floats]:
+        """The paths of some rows, ascending, against those that were kept.
+
+        Gives the product of one with the other's conjugate, summed over the partitions, as
+        real and imaginary part, (n, F) each, and how large it would be of equal paths, (n,).
+        """
+        parts = [
+            [array[:, chosen] for array in (page.h_re, page.h_im, page.kept_re, page.kept_im)]
+            for page, chosen in state.runs(rows)
+        ]
+        re, im, kept_re, kept_im = (
+            np.concatenate(part, axis=1) for part in zip(*parts, strict=True)
+        )
+        cross_re = np.einsum(_SUM, re, kept_re)
+        cross_re += np.einsum(_SUM, im, kept_im)
+        cross_im = np.einsum(_SUM, im, kept_re)
+        cross_im -= np.einsum(_SUM, re, kept_im)
+        now = np.einsum(_SUM, re, re) + np.einsum(_SUM, im, im)
+        then = np.einsum(_SUM, kept_re, kept_re) + np.einsum(_SUM, kept_im, kept_im)
+        return cross_re, cross_im, np.sqrt(now.sum(1) * then.sum(1))
+
+    def follow(self, state: FilterState, rows: NDArray[np.intp]) -> None:
+        """Expect the paths to wander as much as those that were just begun."""
+        for row in rows.tolist():
+            self._unsettle(state, row)
 
     def restore(self, state: FilterState, row: int) -> None:
         """End a trial that brought nothing: the path before it, with little uncertainty."""

@@ -81,14 +81,18 @@ class Reference:
             return out
         return self._between(samples, phase)
 
+    def sent(self, state: ReferenceState, row: int, count: int) -> _Floats:
+        """So many frames that were sent before the newest, oldest first: (count, frame)."""
+        places = (int(state.newest[row]) - np.arange(count, 0, -1)) % self.frames
+        frames: _Floats = state.history[row, places]
+        return frames
+
     def _between(self, samples: _Floats, phase: NDArray[np.intp]) -> _Floats:
         """Samples read a fraction earlier: (n, frame)."""
-        taps = self._taps[phase][:, :, np.newaxis]
-        out: _Floats = samples[:, 1 : 1 + self.frame] * taps[:, 0]
-        product = np.empty_like(out)
-        for tap in range(1, _TAPS):
-            np.multiply(samples[:, 1 + tap : 1 + tap + self.frame], taps[:, tap], out=product)
-            out += product
+        stride, step = samples.strides
+        shape, strides = (_TAPS, len(samples), self.frame), (step, stride, step)
+        later = np.lib.stride_tricks.as_strided(samples[:, 1:], shape, strides)
+        out: _Floats = np.einsum("tnf,nt->nf", later, self._taps[phase])
         return out
 
     def _stretch(self, state: ReferenceState, whole: NDArray[np.intp]) -> _Floats:
