@@ -244,7 +244,7 @@ class ResidualSuppressor:
         residual += noise
         residual *= _KNOWN_OVER
         excess = np.add.reduceat(power - residual, self._bands, axis=2)
-        near = np.add.reduce(np.maximum(excess, 0, out=excess), axis=2)
+        near: _Floats = np.add.reduce(np.maximum(excess, 0, out=excess), axis=2)
         near /= total
         near -= _NEAR_LEAST
         near *= 1 / (_NEAR_MOST - _NEAR_LEAST)
