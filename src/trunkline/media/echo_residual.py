@@ -142,8 +142,8 @@ class ResidualSuppressor:
         totals = np.add.reduce(powers, axis=3)
         totals += _TINY
         leaks = self._regress(state, powers, totals, *leak)
-        leaked = leaks[:, :, np.newaxis] * self._reverberate(state, powers[:, :, 1])
-        power, total = powers[:, :, 0], totals[:, :, 0]
+        leaked = leaks[:, :, np.newaxis] * self._reverberate(state, powers[1])
+        power, total = powers[0], totals[0]
         unsure = _EXPECTED_ALONE * np.float32(0.5) * expected[:, ::2]  # half the bins and energy
         noise = self._floor(state, power)
         near = self._listen(state, power, total, np.maximum(leaked, unsure), noise)
@@ -170,39 +170,41 @@ class ResidualSuppressor:
     def _analyse(
         self, state: ResidualState, error: _Floats, echo: _Floats
     ) -> tuple[NDArray[np.complex64], _Floats]:
-        """The spectra of the error, (2, n, F), and powers of error and echo, (2, n, 2, F).
-
-        First comes the hop of 10 ms.
-        """
-        windows = np.empty((2, len(error), 2, 2 * self.hop), np.float32)
-        windows[1, :, 0], windows[1, :, 1] = error, echo
-        windows[0, :, :, : self.hop] = state.tails
-        windows[0, :, :, self.hop :] = windows[1, :, :, : self.hop]
-        state.tails[:] = windows[1, :, :, self.hop :]
+        """Of both hops: spectra of the error, (2, n, F), powers of error and echo, (2, 2, n, F)."""
+        windows = np.empty((2, 2, len(error), 2 * self.hop), np.float32)
+        first, second = windows[:, 0], windows[:, 1]
+        second[0], second[1] = error, echo
+        tails = state.tails.swapaxes(0, 1)
+        first[:, :, : self.hop] = tails
+        first[:, :, self.hop :] = second[:, :, : self.hop]
+        tails[:] = second[:, :, self.hop :]
         windows *= self._window
         spectra = rfft(windows)
         power = spectra.real * spectra.real
         power += spectra.imag * spectra.imag
-        return spectra[:, :, 0], power
+        return spectra[0], power
 
     def _regress(
         self, state: ResidualState, powers: _Floats, totals: _Floats, least: _Floats, most: _Floats
     ) -> _Floats:
         """What share of the echo's power is left in each hop, (2, n)."""
-        moves = np.empty_like(powers)
-        for now, power in zip(moves, powers, strict=True):
-            np.subtract(power, state.means, out=now)
-            state.means += _MOVES_SHARE * now
-        found = dots(moves, moves[:, :, 1:])
+        moves, means = np.empty_like(powers), state.means.swapaxes(0, 1)
+        for hop in range(2):
+            now = np.subtract(powers[:, hop], means, out=moves[:, hop])
+            means += _MOVES_SHARE * now
+        found = dots(moves, moves[1])
         found *= _MOVED
-        share = np.minimum(totals[:, :, 1] / totals[:, :, 0], np.float32(1))
+        share = np.minimum(totals[1] / totals[0], np.float32(1))
         share *= _LEAK_SHARE
-        for now, part in zip(found, share[:, :, np.newaxis], strict=True):
-            now -= state.moves
-            now *= part
-            now += state.moves
-            state.moves[:] = now
-        leak: _Floats = found[:, :, 0] / (found[:, :, 1] + np.float32(1e-20))
+        before = state.moves.T
+        for hop in range(2):
+            now = found[:, hop]
+            now -= before
+            now *= share[hop]
+            now += before
+            before = now
+        state.moves.T[:] = before
+        leak: _Floats = found[0] / (found[1] + np.float32(1e-20))
         bound = np.minimum(np.maximum(_LEAK_OVER * most, _LEAST_LEAK), _MOST_LEAK)
         np.minimum(np.maximum(leak, _LEAST_LEAK, out=leak), bound, out=leak)
         np.maximum(leak, least, out=leak)

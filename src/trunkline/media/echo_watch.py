@@ -50,6 +50,7 @@ _LEAST_TAKEN = np.float32(0.05)
 _PROVEN_FIRST, _PROVEN_FADES = np.float32(1.5), np.float32(1.003)  # twofold in 5 s
 _BETTER, _CLEARLY = np.float32(0.75), np.float32(0.6)
 _DRIFT_FRAMES = 25  # between two looks at the filter's phase: 100 ppm are 0.4 samples
+_DRIFT_FRAMES_LATER, _DRIFT_KNOWN = 50, 16  # and when it has been corrected so often
 _DRIFT_LIMIT = 150e-6
 _ALIKE = 0.3
 _TURNING = 20e-6  # a path that turns so fast has to be followed closely
@@ -252,10 +253,11 @@ class Watch:
         due = state.since >= _DRIFT_FRAMES
         if not np.count_nonzero(due):
             return
+        due &= (state.since >= _DRIFT_FRAMES_LATER) | (state.corrections < _DRIFT_KNOWN)
         rows = (due & (state.trial <= 0) & (state.doubt == 0)).nonzero()[0]
         if not rows.size:
             return
-        good = (state.looks[rows] >= _DRIFT_FRAMES // 2) & (
+        good = (2 * state.looks[rows] >= state.since[rows] - 1) & (
             state.left[rows] < _TRUSTED * state.given[rows]
         )
         told = rows[good]
