@@ -333,12 +333,14 @@ class Watch:
     def _doubts(self, state: WatchState, path: FilterState, heard: _Flags) -> None:
         """Count failing frames; begin the trials that are due."""
         fails = heard & (state.left > _FAILS * state.given)
-        state.doubt[heard > fails] = 0
-        state.doubt += fails
+        failing = np.count_nonzero(fails)
+        if failing or np.count_nonzero(state.doubt):
+            state.doubt[heard > fails] = 0
+            state.doubt += fails
         if np.count_nonzero(state.trial):
             state.trial -= (state.trial > 0) & heard
             state.trial += state.trial < 0
-        elif not np.count_nonzero(fails):
+        elif not failing:
             return
         begins = state.worked & (state.trial == 0) & (state.doubt >= _DOUBT_FRAMES)
         for row in begins.nonzero()[0]:
