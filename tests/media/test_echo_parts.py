@@ -109,6 +109,61 @@ def test_a_pause_of_the_far_end_says_nothing_of_the_delay():
     assert (state.cost == state.cost[0, 0]).all()
 
 
+def test_a_search_that_rested_finds_a_delay_that_has_changed_meanwhile():
+    rng = np.random.default_rng(7)
+    far = np.repeat(speechlike(rng, 6.0)[None], 2, axis=0)
+    near = np.zeros_like(far)
+    near[:, :16000], near[:, 17120:] = far[:, :16000], far[:, 16000:-1120]
+    tracker, reference = DelayTracker(8000, FRAME, 28), Reference(FRAME, 43)
+    state, sent = tracker.state(2), reference.state(2)
+    found = []
+    for number, at in enumerate(range(0, far.shape[1], FRAME)):
+        part = slice(at, at + FRAME)
+        reference.push(sent, far[:, part])
+        wanted = np.array([True, not 40 <= number < 130])
+        clear = tracker.search(state, reference, sent, near[:, part], wanted)
+        assert not (clear & ~wanted).any()
+        found.append(clear & (np.abs(state.candidate - 7) <= 1))
+    first = np.argmax(found, axis=0)
+    assert 107 < first[0] <= 230
+    assert 130 < first[1] <= first[0] + 40
+
+
+def test_bits_that_are_recalled_are_those_that_would_have_been_heard():
+    rng = np.random.default_rng(8)
+    far = speechlike(rng, 3.0)[None]
+    tracker, reference = DelayTracker(8000, FRAME, 28), Reference(FRAME, 43)
+    awake, rested, sent = tracker.state(1), tracker.state(1), reference.state(1)
+    always, silent = np.ones(1, np.bool_), np.zeros((1, FRAME), np.float32)
+    for number, at in enumerate(range(0, far.shape[1], FRAME)):
+        reference.push(sent, far[:, at : at + FRAME])
+        tracker.search(awake, reference, sent, silent, always)
+        tracker.search(rested, reference, sent, silent, always & (not 60 <= number < 149))
+    same = np.bitwise_xor(awake.bits, rested.bits).astype(np.uint32).view(np.uint8)
+    differing = np.unpackbits(same).sum() / awake.bits.size
+    # Only the bands' means are others: they forget in 20 frames.
+    assert differing < 4
+    assert awake.bits[0, 0] == rested.bits[0, 0]
+
+
+def test_rows_whose_search_rests_change_nothing_and_nobody():
+    rng = np.random.default_rng(9)
+    far, near = (0.1 * rng.standard_normal((2, 60, 3, FRAME))).astype(np.float32)
+    tracker, reference = DelayTracker(8000, FRAME, 28), Reference(FRAME, 43)
+    three, sent = tracker.state(3), reference.state(3)
+    alone, own = tracker.state(1), reference.state(1)
+    for number in range(60):
+        reference.push(sent, far[number])
+        reference.push(own, far[number, 1:2])
+        wanted = np.array([number % 2 == 0, True, number > 30])
+        tracker.search(three, reference, sent, near[number], wanted)
+        tracker.search(alone, reference, own, near[number, 1:2], wanted[1:2])
+        if number == 30:
+            assert (three.cost[2] == tracker.state(1).cost[0]).all()
+    for name in ("bits", "cost", "far_mean", "near_mean", "candidate", "steady"):
+        assert getattr(three, name)[1].tobytes() == getattr(alone, name)[0].tobytes()
+
+
 @pytest.mark.parametrize(("least", "most"), [(0.5, 1.5), (0.0, 0.01)])
 def test_the_leak_stays_between_its_bounds(least, most):
     suppressor = ResidualSuppressor(FRAME)

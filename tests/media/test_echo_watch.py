@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from trunkline.media.echo_bank import KalmanEcho
+from trunkline.media.echo_delay import DelayTracker
 from trunkline.media.echo_watch import Watch
 
 from .echo_calls import FRAME, echo_of, erle_db, run, speechlike
@@ -121,3 +122,32 @@ def test_the_first_40_ms_of_a_word_in_double_talk_are_heard():
     word = slice(first, first + 320)
     heard = float((near[word] * out[word]).sum() / (near[word] ** 2).sum())
     assert 20 * np.log10(heard) > -4
+
+
+def test_the_delay_is_not_searched_where_the_filter_is_at_its_work(monkeypatch):
+    rng = np.random.default_rng(12)
+    far = np.stack([speechlike(rng, 4.0) for _ in range(2)])
+    near = np.stack([echo_of(rng, far[0], 60), speechlike(rng, 4.0)])  # the second has no echo
+    searched = []
+    search = DelayTracker.search
+
+    def note(self, state, reference, sent, heard, wanted):
+        searched.append(wanted.tolist())
+        return search(self, state, reference, sent, heard, wanted)
+
+    monkeypatch.setattr(DelayTracker, "search", note)
+    run(KalmanEcho(8000, 2), near, far)
+    assert all(searched[0])
+    assert all(second for _, second in searched)
+    assert np.mean([first for first, _ in searched[100:]]) < 0.2
+
+
+def test_both_who_talk_at_once_from_the_first_second_are_heard():
+    rng = np.random.default_rng(13)
+    far, near = speechlike(rng, 6.0), speechlike(rng, 6.0)
+    echo = echo_of(rng, far, 350, gain=0.25)
+    out = run(KalmanEcho(8000, 6), (near + echo)[None], far[None])[0, 80:]
+    for begin in range(0, 40000, 8000):
+        part = slice(begin, begin + 8000)
+        heard = (near[part] * out[part]).sum() / (near[part] ** 2).sum()
+        assert 20 * np.log10(heard) > -3

@@ -220,19 +220,21 @@ class KalmanEcho:
             for row in np.flatnonzero(shift):
                 self._watch.follow(delay, reference, path, int(row), float(shift[row]))
         self._reference.push(reference, far)
-        clear = self._delays.update(delay, far, near)
+        wanted = self._watch.searches(watch, delay, reference)
+        clear = self._delays.search(delay, self._reference, reference, near, wanted)
         self._watch.realign(watch, delay, reference, path, clear)
         aligned = self._reference.read(reference)
         echo, expected = self._kalman.step(path, aligned, near, frozen)
         echo = self._watch.judge(watch, path, aligned, near, echo, frozen)
-        self._watch.look_for_drift(watch, reference, path, aligned)
+        self._watch.look_for_drift(watch, reference, path)
         out = near - echo
         if self._suppress:
             # What is heard may be the path from before a trial: the uncertainty is not its
             # own. And where there has been no echo yet there is none to be unsure of.
-            sure = np.where(watch.found, np.float32(1), _NO_ECHO)
-            sure[watch.anew] = 0
-            expected *= sure[:, np.newaxis]
+            if np.count_nonzero(watch.worked & ~watch.anew) < len(near):  # what works was found
+                sure = np.where(watch.found, np.float32(1), _NO_ECHO)
+                sure[watch.anew] = 0
+                expected *= sure[:, np.newaxis]
             leak = self._watch.leak(watch)
             out = self._residual.process(residual, out, echo, expected, leak)
         if part.states is None:
@@ -311,6 +313,8 @@ class KalmanEcho:
 
     def _mend(self, out: Block, rows: RowNumbers) -> None:
         """Begin anew where a row's own numbers have run away."""
+        if np.isfinite(np.add.reduce(out, axis=None)):
+            return
         broken = np.flatnonzero(~np.isfinite(out).all(axis=1))
         for index in broken:
             out[index] = 0

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .spectra import rfft
+from .echo_reference import Reference, ReferenceState
+from .echo_state import select, store
+from .spectra import mean_power, rfft
 
 __all__ = ["DelayState", "DelayTracker"]
 
@@ -53,6 +55,8 @@ class DelayState:
     candidate: NDArray[np.int32]
     """The lag that has been best, and for how many frames."""
     steady: NDArray[np.int32]
+    asleep: NDArray[np.bool_]
+    """(n,): whether the frame before was not searched."""
 
 
 class DelayTracker:
@@ -85,15 +89,58 @@ class DelayTracker:
             cost=np.full((rows, self._lags), _UNKNOWN, np.float32),
             candidate=np.zeros(rows, np.int32),
             steady=np.zeros(rows, np.int32),
+            asleep=np.zeros(rows, np.bool_),
         )
+
+    def search(
+        self,
+        state: DelayState,
+        reference: Reference,
+        sent: ReferenceState,
+        near: _Floats,
+        wanted: NDArray[np.bool_],
+    ) -> NDArray[np.bool_]:
+        """As `update` for the rows in which the delay is wanted; none of the others is clear.
+
+        A row that was left out for a while knows what was sent in it from the reference,
+        which has been given the newest frame already.
+        """
+        count = np.count_nonzero(wanted)
+        if not count:
+            state.asleep[:] = True
+            return np.zeros(len(wanted), np.bool_)
+        for row in (wanted & state.asleep).nonzero()[0].tolist():
+            self._recall(state, row, reference.sent(sent, row, self._lags + 1))
+        np.logical_not(wanted, out=state.asleep)
+        clear = np.zeros(len(wanted), np.bool_)
+        rows = wanted.nonzero()[0]
+        far = sent.history[rows, sent.newest[rows]]
+        if count == len(wanted):
+            return self.update(state, far, near)
+        part = select(state, rows)
+        clear[rows] = self.update(part, far, near[rows])
+        store(state, rows, part)
+        return clear
+
+    def _recall(self, state: DelayState, row: int, frames: _Floats) -> None:
+        """Hear again what was sent of late, (lags + 1, frame): the near end was not kept."""
+        power = self._bands_of(np.concatenate([frames[:-1], frames[1:]], axis=1))
+        louder = np.empty(power.shape, np.bool_)
+        for loud, now in zip(louder, power, strict=True):
+            np.greater(now, state.far_mean[row], out=loud)
+            state.far_mean[row] += _MEAN_SHARE * (now - state.far_mean[row])
+        bits = np.packbits(louder, axis=1, bitorder="little").view("<u4")[:, 0]
+        bits[mean_power(frames[1:]) < _FAR_ACTIVE] = 0
+        state.bits[row] = bits[::-1]
+        state.far_tail[row], state.near_tail[row] = frames[-1], 0
 
     def update(self, state: DelayState, far: _Floats, near: _Floats) -> NDArray[np.bool_]:
         """Hear one frame of both directions, (n, frame); which rows have a clear minimum."""
         far_bits, near_bits = self._binary(state, far, near)
-        far_bits[(far * far).mean(1) < _FAR_ACTIVE] = 0
+        far_bits[mean_power(far) < _FAR_ACTIVE] = 0
         state.bits[:, 1:] = state.bits[:, :-1].copy()
         state.bits[:, 0] = far_bits
-        power = (near * near).mean(1)
+        power = mean_power(near)
         np.minimum(state.near_floor * _FLOOR_RISE + _TINY, power, out=state.near_floor)
         active = power > np.maximum(_NEAR_ACTIVE, _OVER_FLOOR * state.near_floor)
         differing = _bits_set(state.bits ^ near_bits[:, np.newaxis])
@@ -123,17 +170,7 @@ class DelayTracker:
             block[:, : self._frame] = tail
             block[:, self._frame :] = frame
             tail[:] = frame
-        both *= self._window
-        spectrum = rfft(both)[..., self._starts[0] : self._starts[-1]]
-        power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)
-        # A band's bins by three or four gathers: half of the time of np.add.reduceat.
-        first, *more = self._bins
-        bands = power[..., more[0]]
-        bands += power[..., more[1]]
-        bands += power[..., more[2]] * self._fourth
-        bands += power[..., first]
-        bands += _FLOOR
-        np.log(bands, out=bands)
+        bands = self._bands_of(both)
         louder = np.empty(bands.shape, np.bool_)
         for loud, mean, now in zip(louder, (state.far_mean, state.near_mean), bands, strict=True):
             np.greater(now, mean, out=loud)
@@ -141,6 +178,20 @@ class DelayTracker:
             now *= _MEAN_SHARE
             mean += now
         return np.packbits(louder, axis=2, bitorder="little").view("<u4")[..., 0]
+
+    def _bands_of(self, blocks: _Floats) -> _Floats:
+        """The log power of every band of two frames, (..., 2 frames): (..., 32)."""
+        blocks *= self._window
+        spectrum = rfft(blocks)[..., self._starts[0] : self._starts[-1]]
+        power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)
+        # A band's bins by three or four gathers: half of the time of np.add.reduceat.
+        first, *more = self._bins
+        bands: _Floats = power[..., more[0]]
+        bands += power[..., more[1]]
+        bands += power[..., more[2]] * self._fourth
+        bands += power[..., first]
+        bands += _FLOOR
+        return np.log(bands, out=bands)
 
 
 def _count_bits(words: NDArray[np.uint32]) -> NDArray[np.uint8]:

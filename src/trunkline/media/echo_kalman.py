@@ -41,7 +41,8 @@ _EMPTY = 0.1
 _TINY = np.float32(1e-9)
 _HALF = np.float32(0.5)
 _LESS_THAN_HALF = np.float32(0.49999)  # so that rounding leaves no uncertainty below nothing
-_PAGE_FLOATS = 48 * 10 * 161  # of one array; 16 rows cost a fifth more in numpy's calls
+_PAGE_FLOATS = 128 * 10 * 161  # of one array; 64 rows cost a tenth more in numpy's calls
+_LEARNT_ROWS = 256  # times partitions are worked on at once
 _SUM = "pnf,pnf->nf"
 _PAGE_STEP = 16  # rows: 16 times 161 floats end where a cache line ends
 
@@ -94,6 +95,7 @@ class KalmanFilter:
         self._product = aligned(self.partitions, rows, self.bins)
         self._padded = aligned(rows, 2 * self.frame)
         self._spectrum = np.zeros((rows, self.bins), np.complex64)
+        self._keep = aligned(rows, self.bins)
 
     def step(
         self, state: FilterState, reference: _Floats, near: _Floats, frozen: NDArray[np.bool_]
@@ -131,13 +133,39 @@ class KalmanFilter:
         if anew:
             state.h_re[row] = state.h_im[row] = 0
 
-    def keep(self, state: FilterState, row: int) -> None:
-        """Remember the path as it is now."""
-        state.kept_re[row], state.kept_im[row] = state.h_re[row], state.h_im[row]
+    def keep(self, state: FilterState, rows: NDArray[np.intp]) -> None:
+        """Remember the paths of some rows, ascending, as they are now."""
+        for page, chosen in state.runs(rows):
+            page.kept_re[:, chosen] = page.h_re[:, chosen]
+            page.kept_im[:, chosen] = page.h_im[:, chosen]
 
-    def follow(self, state: FilterState, row: int) -> None:
-        """Expect the path to wander as much as one that was just begun."""
-        self._unsettle(state, row)
+    def compare(
+        self, state: FilterState, rows: NDArray[np.intp]
+    ) -> tuple[_Floats, _Floats, _Floats]:
+        """The paths of some rows, ascending, against those that were kept.
+
+        Gives the product of one with the other's conjugate, summed over the partitions, as
+        real and imaginary part, (n, F) each, and how large it would be of equal paths, (n,).
+        """
+        parts = [
+            [array[:, chosen] for array in (page.h_re, page.h_im, page.kept_re, page.kept_im)]
+            for page, chosen in state.runs(rows)
+        ]
+        re, im, kept_re, kept_im = (
+            np.concatenate(part, axis=1) for part in zip(*parts, strict=True)
+        )
+        cross_re = np.einsum(_SUM, re, kept_re)
+        cross_re += np.einsum(_SUM, im, kept_im)
+        cross_im = np.einsum(_SUM, im, kept_re)
+        cross_im -= np.einsum(_SUM, re, kept_im)
+        now = np.einsum(_SUM, re, re) + np.einsum(_SUM, im, im)
+        then = np.einsum(_SUM, kept_re, kept_re) + np.einsum(_SUM, kept_im, kept_im)
+        return cross_re, cross_im, np.sqrt(now.sum(1) * then.sum(1))
+
+    def follow(self, state: FilterState, rows: NDArray[np.intp]) -> None:
+        """Expect the paths to wander as much as those that were just begun."""
+        for row in rows.tolist():
+            self._unsettle(state, row)
 
     def restore(self, state: FilterState, row: int) -> None:
         """End a trial that brought nothing: the path before it, with little uncertainty."""
@@ -240,7 +268,8 @@ class KalmanFilter:
         The error's spectrum by the step of every bin, real and imaginary; by how much an
         uncertainty falls for the power it lets one expect, and what is left of it without.
         """
-        e_re, e_im, live = self._spectra(error, rows)
+        spectrum, live = self._spectra(error, rows)
+        e_re, e_im = spectrum.real, spectrum.imag
         power = e_re * e_re
         power += e_im * e_im
         power -= page.noise
@@ -249,26 +278,27 @@ class KalmanFilter:
         step = expected + page.noise
         step += _TINY
         np.divide(live, step, out=step)
-        e_re *= step
-        e_im *= step
-        keep = np.float32(1) - live * page.wander[:, np.newaxis]
-        step *= -_LESS_THAN_HALF * keep
-        return e_re, e_im, step, np.broadcast_to(keep, step.shape).copy()
+        w_re, w_im = e_re * step, e_im * step
+        left = np.float32(1) - live * page.wander[:, np.newaxis]
+        keep = self._keep[: len(step)]  # a whole block is added faster than a column
+        keep[:] = left
+        left *= -_LESS_THAN_HALF
+        step *= left
+        return w_re, w_im, step, keep
 
-    def _spectra(self, error: _Floats, rows: NDArray[np.intp]) -> tuple[_Floats, _Floats, _Floats]:
+    def _spectra(
+        self, error: _Floats, rows: NDArray[np.intp]
+    ) -> tuple[NDArray[np.complex64], _Floats]:
         """Spectra of the error behind a frame of zeros, and 1 for the rows that learn."""
         padded = self._padded[: len(rows)]
         if len(rows) == len(error):
             padded[:, self.frame :] = error
-            spectrum = rfft(padded)
-            live = np.ones((len(error), 1), np.float32)
-            return spectrum.real.astype(np.float32), spectrum.imag.astype(np.float32), live
+            return rfft(padded), np.ones((1, 1), np.float32)
         padded[:, self.frame :] = error[rows]
-        spectrum = rfft(padded)
-        e_re, e_im = np.zeros((2, len(error), self.bins), np.float32)
+        spectrum = np.zeros((len(error), self.bins), np.complex64)
         live = np.zeros((len(error), 1), np.float32)
-        e_re[rows], e_im[rows], live[rows] = spectrum.real, spectrum.imag, 1
-        return e_re, e_im, live
+        spectrum[rows], live[rows] = rfft(padded), 1
+        return spectrum, live
 
     def _learn(
         self,
@@ -282,28 +312,33 @@ class KalmanFilter:
         keep: _Floats,
     ) -> None:
         """Move the paths, and lower their uncertainty."""
-        uncertainty = page.uncertainty
-        change, product = self._change[:, : len(page)], self._product[:, : len(page)]
-        for path, one, other, combine in (
-            (page.h_re, w_re, w_im, np.add),
-            (page.h_im, w_im, w_re, np.subtract),
-        ):
-            np.multiply(x_re, one, out=change)
-            np.multiply(x_im, other, out=product)
-            combine(change, product, out=change)
-            change *= uncertainty
-            path += change
-        np.multiply(uncertainty, x_power, out=change)
-        change *= falls
-        change += keep
-        uncertainty *= change
+        # A few partitions at once: what is worked on stays in the cache.
+        count = max(1, _LEARNT_ROWS // len(page))
+        for first in range(0, self.partitions, count):
+            part = slice(first, first + count)
+            uncertainty, re, im = page.uncertainty[part], x_re[part], x_im[part]
+            change = self._change[: len(re), : len(page)]
+            product = self._product[: len(re), : len(page)]
+            for path, one, other, combine in (
+                (page.h_re[part], w_re, w_im, np.add),
+                (page.h_im[part], w_im, w_re, np.subtract),
+            ):
+                np.multiply(re, one, out=change)
+                np.multiply(im, other, out=product)
+                combine(change, product, out=change)
+                change *= uncertainty
+                path += change
+            np.multiply(uncertainty, x_power[part], out=change)
+            change *= falls
+            change += keep
+            uncertainty *= change
 
     def _constrain_all(self, page: Page, rows: NDArray[np.intp]) -> None:
         """The next partition of every path in turn; two of one that is still being found."""
         wander = page.wander[rows]
         finding = wander > _FINDING
         added = np.float32(self.partitions) * wander
-        if finding.any():
+        if np.count_nonzero(finding):
             added[finding] *= _HALF
             self._constrain(page, rows[finding], added[finding])
         self._constrain(page, rows, added)
@@ -320,22 +355,23 @@ class KalmanFilter:
         taps = irfft(spectrum)
         taps[:, self.frame :] = 0
         cut = rfft(taps)
-        re, im = cut.real.astype(np.float32), cut.imag.astype(np.float32)
+        re, im = cut.real, cut.imag
         page.h_re[turn, rows], page.h_im[turn, rows] = re, im
-        re *= re
-        im *= im
-        re += im
-        re *= added[:, np.newaxis]
-        page.uncertainty[turn, rows] += re
+        power = re * re
+        power += im * im
+        power *= added[:, np.newaxis]
+        page.uncertainty[turn, rows] += power
         turn += 1
-        page.turn[rows] = np.where(turn < self.partitions, turn, 0)
+        turn %= self.partitions
+        page.turn[rows] = turn
 
     def _step_back(self, page: Page) -> int:
         """Make room for a spectrum before the newest; all heads are equal afterwards."""
         head = page.head
         at = int(head[0])
-        if len(head) > 1:
-            for row in np.flatnonzero(head != at):
+        apart = head != at
+        if np.count_nonzero(apart):
+            for row in apart.nonzero()[0]:
                 self._shift(page, slice(row, row + 1), int(head[row]), at)
         if at == 0:
             self._shift(page, slice(None), 0, _SPARE)

@@ -1,8 +1,8 @@
 """Where the filters of many rows are kept: in pages, partitions first.
 
-A filter is 60 KB a row, so its cost is that of going through memory. A page is about as
-many rows as a core's second cache holds, and the partitions come before the rows: what is
-worked on is then one long piece for numpy, which pays 40 ns for every 161 bins otherwise.
+A filter is 60 KB a row, so its cost is that of going through memory. The partitions come
+before the rows: what is worked on is then one long piece for numpy, which pays 40 ns for
+every 161 bins otherwise, and a few partitions of a page stay in a core's second cache.
 Arrays begin where a cache line begins: a product takes twice as long elsewhere.
 """
 

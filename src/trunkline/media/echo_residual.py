@@ -19,7 +19,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .spectra import irfft, rfft
+from .spectra import dots, irfft, rfft
 
 __all__ = ["ResidualState", "ResidualSuppressor"]
 
@@ -38,14 +38,27 @@ _RISE = np.float32(0.5)
 _EXPECTED_ALONE, _EXPECTED_NEAR = np.float32(4), np.float32(0.4)
 _NOISE_FIRST = np.float32(1e-4)
 _NOISE_RISE, _NOISE_FALL = np.float32(10 ** (0.6 / 100)), np.float32(0.1)  # 6 dB a second up
-_NOISE_OVER = np.float32(4)  # the tracker follows the quieter half of the noise
 _COMFORT = np.float32(3)  # so much more than the tracker's value is the noise's mean
 _COMFORT_SPECTRA = 499
-_NEAR_OVER = np.float32(4)
+# Near-end speech is so much louder than the residual and the noise, whose tracker follows
+# the quieter half.
+_KNOWN_OVER = np.float32(4)
 _NEAR_LEAST, _NEAR_MOST = np.float32(0.1), np.float32(0.4)
 _NEAR_NEW = np.float32(0.3)  # of it counts while the filter is new
 _NEAR_HOLD = np.float32(0.96)
 _TINY = np.float32(1e-12)
+# What depends on how much near-end speech there is, (4, 1, 1, 1): how much of the power that
+# the filter is unsure of is taken, and of the residual's, the least gain, and the comfort noise.
+_ALONE, _BESIDE = np.array(
+    [
+        (1, _OVER_ALONE, _FLOOR_ALONE, _COMFORT),
+        (_EXPECTED_NEAR / _EXPECTED_ALONE - 1, _OVER - _OVER_ALONE, _FLOOR - _FLOOR_ALONE,
+         -_COMFORT),
+    ],
+    np.float32,
+).reshape(2, 4, 1, 1, 1)  # fmt: skip
+_MOVED = (1 - _MOVES_SHARE) ** 2  # moves are counted from the mean with them
+_TURNS = np.array([[1], [2]])
 
 _Floats = NDArray[np.float32]
 
@@ -54,18 +67,14 @@ _Floats = NDArray[np.float32]
 class ResidualState:
     """Everything a suppressor remembers of n rows; F bins."""
 
-    error_tail: _Floats
-    """(n, hop): the hop before, of what was left and of the predicted echo."""
-    echo_tail: _Floats
+    tails: _Floats
+    """(n, 2, hop): the hop before, of what was left and of the predicted echo."""
     overlap: _Floats
     """(n, hop): what the last window adds to this hop."""
-    error_mean: _Floats
-    """(n, F): slow mean powers, from which moves are counted."""
-    echo_mean: _Floats
-    covariance: _Floats
-    """(n,): of the error's and the prediction's moves."""
-    variance: _Floats
-    """(n,): of the prediction's moves."""
+    means: _Floats
+    """(n, 2, F): slow mean powers of both, from which moves are counted."""
+    moves: _Floats
+    """(n, 2): covariance of the error's and the prediction's moves, and the latter's variance."""
     reverberant: _Floats
     """(n, F): power of the prediction, falling slowly."""
     gain: _Floats
@@ -104,15 +113,12 @@ class ResidualSuppressor:
 
     def state(self, rows: int) -> ResidualState:
         """Nothing heard."""
-        hops, bins = (rows, self.hop), (rows, self.bins)
+        bins = (rows, self.bins)
         return ResidualState(
-            error_tail=np.zeros(hops, np.float32),
-            echo_tail=np.zeros(hops, np.float32),
-            overlap=np.zeros(hops, np.float32),
-            error_mean=np.zeros(bins, np.float32),
-            echo_mean=np.zeros(bins, np.float32),
-            covariance=np.zeros(rows, np.float32),
-            variance=np.full(rows, 1e-9, np.float32),
+            tails=np.zeros((rows, 2, self.hop), np.float32),
+            overlap=np.zeros((rows, self.hop), np.float32),
+            means=np.zeros((rows, 2, self.bins), np.float32),
+            moves=np.tile(np.array([0, 1e-9], np.float32), (rows, 1)),
             reverberant=np.zeros(bins, np.float32),
             gain=np.ones(bins, np.float32),
             near=np.zeros(rows, np.float32),
@@ -140,104 +146,154 @@ class ResidualSuppressor:
             leak: at least and at most what share of the echo's power may be left, (n,) each;
                 where the least is not 0 the filter is new, and what is loud is no near end.
         """
-        expected = np.float32(0.5) * expected[:, ::2]  # half the bins, half the energy
         spectra, powers = self._analyse(state, error, echo)
-        for spectrum, error_power, echo_power in zip(spectra, *powers, strict=True):
-            self._hop(state, spectrum, error_power, echo_power, expected, leak)
-        first, second = irfft(spectra).astype(np.float32, copy=False) * self._window
-        out = np.empty_like(error)
+        totals = np.add.reduce(powers, axis=3)
+        totals += _TINY
+        leaks = self._regress(state, powers, totals, *leak)
+        leaked = leaks[:, :, np.newaxis] * self._reverberate(state, powers[1])
+        power, total = powers[0], totals[0]
+        unsure = _EXPECTED_ALONE * np.float32(0.5) * expected[:, ::2]  # half the bins and energy
+        noise = self._floor(state, power)
+        near = self._listen(state, power, total, np.maximum(leaked, unsure), noise)
+        near *= np.where(leak[0] > 0, _NEAR_NEW, np.float32(1))
+        weights = _ALONE + near[..., np.newaxis] * _BESIDE
+        residual = np.maximum(leaked, weights[0] * unsure)
+        residual *= weights[1]
+        gain = self._gains(state, residual, power, weights[2])
+        spectra *= gain
+        spectra += self._comfort(state, noise, weights[3], gain)
+        return self._overlap(state, spectra)
+
+    def _overlap(self, state: ResidualState, spectra: NDArray[np.complex64]) -> _Floats:
+        """Both hops' windows laid over each other: (n, frame)."""
+        audio = irfft(spectra)
+        audio *= self._window
+        first, second = audio
+        out = np.empty((len(first), 2 * self.hop), np.float32)
         np.add(state.overlap, first[:, : self.hop], out=out[:, : self.hop])
         np.add(first[:, self.hop :], second[:, : self.hop], out=out[:, self.hop :])
         state.overlap[:] = second[:, self.hop :]
         return out
 
-    def _hop(
-        self,
-        state: ResidualState,
-        spectrum: NDArray[np.complex64],
-        error_power: _Floats,
-        echo_power: _Floats,
-        expected: _Floats,
-        leak: tuple[_Floats, _Floats],
-    ) -> None:
-        """Suppress in the spectrum of one hop, (n, F), in place."""
-        least, most = leak
-        self._regress(state, error_power, echo_power)
-        np.minimum(state.leak, np.maximum(_LEAK_OVER * most, _LEAST_LEAK), out=state.leak)
-        np.maximum(state.leak, least, out=state.leak)
-        np.maximum(echo_power, _REVERB * state.reverberant, out=state.reverberant)
-        leaked = state.leak[:, np.newaxis] * state.reverberant
-        self._listen(state, error_power, np.maximum(leaked, _EXPECTED_ALONE * expected))
-        near = np.where(least > 0, _NEAR_NEW * state.near, state.near)[:, np.newaxis]
-        expected = (_EXPECTED_ALONE + near * (_EXPECTED_NEAR - _EXPECTED_ALONE)) * expected
-        gain = self._gains(state, near, error_power, np.maximum(leaked, expected))
-        spectrum *= gain
-        spectrum += self._comfort(state, near, gain)
-
     def _analyse(
         self, state: ResidualState, error: _Floats, echo: _Floats
     ) -> tuple[NDArray[np.complex64], _Floats]:
-        """Of both hops: the spectra of the error, (2, n, F), and the powers of error and echo."""
+        """Of both hops: spectra of the error, (2, n, F), powers of error and echo, (2, 2, n, F)."""
         windows = np.empty((2, 2, len(error), 2 * self.hop), np.float32)
-        for window, tail, frame in zip(
-            windows, (state.error_tail, state.echo_tail), (error, echo), strict=True
-        ):
-            window[0, :, : self.hop] = tail
-            window[0, :, self.hop :] = frame[:, : self.hop]
-            window[1] = frame
-            tail[:] = frame[:, self.hop :]
+        first, second = windows[:, 0], windows[:, 1]
+        second[0], second[1] = error, echo
+        tails = state.tails.swapaxes(0, 1)
+        first[:, :, : self.hop] = tails
+        first[:, :, self.hop :] = second[:, :, : self.hop]
+        tails[:] = second[:, :, self.hop :]
         windows *= self._window
         spectra = rfft(windows)
         power = spectra.real * spectra.real
         power += spectra.imag * spectra.imag
         return spectra[0], power
 
-    def _regress(self, state: ResidualState, error_power: _Floats, echo_power: _Floats) -> None:
-        state.error_mean += _MOVES_SHARE * (error_power - state.error_mean)
-        state.echo_mean += _MOVES_SHARE * (echo_power - state.echo_mean)
-        error_moves = error_power - state.error_mean
-        echo_moves = echo_power - state.echo_mean
-        covariance = np.einsum("nf,nf->n", error_moves, echo_moves)
-        variance = np.einsum("nf,nf->n", echo_moves, echo_moves)
-        ratio = np.add.reduce(echo_power, axis=1) / (np.add.reduce(error_power, axis=1) + _TINY)
-        share = np.minimum(ratio, np.float32(1)) * _LEAK_SHARE
-        state.covariance += share * (covariance - state.covariance)
-        state.variance += share * (variance - state.variance)
-        leak = np.maximum(state.covariance, 0) / (state.variance + np.float32(1e-20))
-        np.minimum(np.maximum(leak, _LEAST_LEAK), _MOST_LEAK, out=state.leak)
+    def _regress(
+        self, state: ResidualState, powers: _Floats, totals: _Floats, least: _Floats, most: _Floats
+    ) -> _Floats:
+        """What share of the echo's power is left in each hop, (2, n)."""
+        moves, means = np.empty_like(powers), state.means.swapaxes(0, 1)
+        for hop in range(2):
+            now = np.subtract(powers[:, hop], means, out=moves[:, hop])
+            means += _MOVES_SHARE * now
+        found = dots(moves, moves[1])
+        found *= _MOVED
+        share = np.minimum(totals[1] / totals[0], np.float32(1))
+        share *= _LEAK_SHARE
+        before = state.moves.T
+        for hop in range(2):
+            now = found[:, hop]
+            now -= before
+            now *= share[hop]
+            now += before
+            before = now
+        state.moves.T[:] = before
+        leak: _Floats = found[0] / (found[1] + np.float32(1e-20))
+        bound = np.minimum(np.maximum(_LEAK_OVER * most, _LEAST_LEAK), _MOST_LEAK)
+        np.minimum(np.maximum(leak, _LEAST_LEAK, out=leak), bound, out=leak)
+        np.maximum(leak, least, out=leak)
+        state.leak[:] = leak[1]
+        return leak
 
-    def _listen(self, state: ResidualState, error_power: _Floats, residual: _Floats) -> None:
-        """How much near-end speech there is: power above the residual's and the noise's."""
-        state.noise *= _NOISE_RISE
-        falls = state.noise + _NOISE_FALL * (error_power - state.noise)
-        np.minimum(state.noise, falls, out=state.noise)
-        known = _NEAR_OVER * residual + _NOISE_OVER * state.noise
-        excess = np.add.reduceat(error_power - known, self._bands, axis=1)
-        whole = np.add.reduceat(error_power, self._bands, axis=1)
-        np.maximum(excess, 0, out=excess)
-        now = np.add.reduce(excess, axis=1) / (np.add.reduce(whole, axis=1) + _TINY)
-        now = (now - _NEAR_LEAST) / (_NEAR_MOST - _NEAR_LEAST)
-        now = np.minimum(np.maximum(now, np.float32(0)), np.float32(1))
-        state.near[:] = np.maximum(now, _NEAR_HOLD * state.near)
+    def _reverberate(self, state: ResidualState, echo_power: _Floats) -> _Floats:
+        """The prediction's power as long as the room remembers it, of both hops."""
+        held = np.empty(echo_power.shape, np.float32)
+        before = state.reverberant
+        for now, power in zip(held, echo_power, strict=True):
+            np.multiply(before, _REVERB, out=now)
+            before = np.maximum(now, power, out=now)
+        state.reverberant[:] = before
+        return held
+
+    def _floor(self, state: ResidualState, power: _Floats) -> _Floats:
+        """The power of what is always there, of both hops."""
+        noise = np.empty(power.shape, np.float32)
+        before = state.noise
+        for now, heard in zip(noise, power, strict=True):
+            risen = before * _NOISE_RISE
+            np.subtract(heard, risen, out=now)
+            now *= _NOISE_FALL
+            now += risen
+            before = np.minimum(now, risen, out=now)
+        state.noise[:] = before
+        return noise
+
+    def _listen(
+        self,
+        state: ResidualState,
+        power: _Floats,
+        total: _Floats,
+        residual: _Floats,
+        noise: _Floats,
+    ) -> _Floats:
+        """How much near-end speech there is: power above the residual's and the noise's, (2, n)."""
+        residual += noise
+        residual *= _KNOWN_OVER
+        excess = np.add.reduceat(power - residual, self._bands, axis=2)
+        near: _Floats = np.add.reduce(np.maximum(excess, 0, out=excess), axis=2)
+        near /= total
+        near -= _NEAR_LEAST
+        near *= 1 / (_NEAR_MOST - _NEAR_LEAST)
+        np.minimum(near, np.float32(1), out=near)
+        before = state.near
+        for now in near:
+            before = np.maximum(now, _NEAR_HOLD * before, out=now)
+        state.near[:] = before
+        return near
 
     def _gains(
-        self, state: ResidualState, near: _Floats, error_power: _Floats, residual: _Floats
+        self, state: ResidualState, residual: _Floats, power: _Floats, floor: _Floats
     ) -> _Floats:
-        over = _OVER_ALONE + near * (_OVER - _OVER_ALONE)
-        floor = _FLOOR_ALONE + near * (_FLOOR - _FLOOR_ALONE)
-        gain = np.maximum(1 - over * residual / (error_power + _TINY), np.float32(0))
-        rising = state.gain + _RISE * (gain - state.gain)
-        np.minimum(gain, rising, out=state.gain)
-        applied: _Floats = np.maximum(state.gain, floor)
-        return applied
+        """What to apply in both hops, (2, n, F): it falls at once and rises slowly."""
+        residual /= power + _TINY
+        gain: _Floats = np.subtract(np.float32(1), residual, out=residual)
+        np.maximum(gain, np.float32(0), out=gain)
+        before = state.gain
+        for now in gain:
+            rising = now - before
+            rising *= _RISE
+            rising += before
+            before = np.minimum(now, rising, out=now)
+        state.gain[:] = before
+        np.maximum(gain, floor, out=gain)
+        return gain
 
-    def _comfort(self, state: ResidualState, near: _Floats, gain: _Floats) -> NDArray[np.complex64]:
+    def _comfort(
+        self, state: ResidualState, floor: _Floats, weight: _Floats, gain: _Floats
+    ) -> NDArray[np.complex64]:
         """Noise in place of the noise that was suppressed, where nobody talks."""
-        level = np.float32(1) - gain * gain
-        level *= state.noise
-        level *= _COMFORT * (np.float32(1) - near)
+        level = gain * gain
+        np.subtract(np.float32(1), level, out=level)
+        level *= floor
+        level *= weight
         np.sqrt(level, out=level)
-        state.turn[:] = (state.turn + 1) % _COMFORT_SPECTRA
-        noise: NDArray[np.complex64] = self._spectra[state.turn]
+        turns = state.turn + _TURNS
+        turns %= _COMFORT_SPECTRA
+        state.turn[:] = turns[1]
+        noise: NDArray[np.complex64] = self._spectra[turns]
         noise *= level
         return noise

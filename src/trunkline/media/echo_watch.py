@@ -21,6 +21,7 @@ from .echo_delay import DelayState, DelayTracker
 from .echo_kalman import FilterState, KalmanFilter
 from .echo_reference import Reference, ReferenceState
 from .echo_state import select
+from .spectra import mean_power
 
 __all__ = ["Watch", "WatchState"]
 
@@ -49,7 +50,9 @@ _LEAST_TAKEN = np.float32(0.05)
 _PROVEN_FIRST, _PROVEN_FADES = np.float32(1.5), np.float32(1.003)  # twofold in 5 s
 _BETTER, _CLEARLY = np.float32(0.75), np.float32(0.6)
 _DRIFT_FRAMES = 25  # between two looks at the filter's phase: 100 ppm are 0.4 samples
+_DRIFT_FRAMES_LATER, _DRIFT_KNOWN = 50, 16  # and when it has been corrected so often
 _DRIFT_LIMIT = 150e-6
+_ALIKE = 0.3
 _TURNING = 20e-6  # a path that turns so fast has to be followed closely
 # Boldly at first, then slowly: one look errs by 10 to 20 ppm, clocks hardly change.
 _DRIFT_SHARE, _DRIFT_SHARE_LATER = 0.5, 0.08
@@ -129,6 +132,13 @@ class Watch:
             corrections=np.zeros(rows, np.int32),
         )
 
+    def searches(self, state: WatchState, delay: DelayState, reference: ReferenceState) -> _Flags:
+        """The rows in which the delay is of use: not where the filter is at its work."""
+        works = state.locked & state.worked & (state.trial == 0)
+        if np.count_nonzero(works):
+            works &= (reference.delay >= _ROOM_SAMPLES) | (delay.candidate < _GUARD_FRAMES)
+        return np.asarray(~works)
+
     def realign(
         self,
         state: WatchState,
@@ -139,6 +149,8 @@ class Watch:
     ) -> None:
         """Move the reference of rows whose echo was found elsewhere; their filter forgets."""
         frame = self._reference.frame
+        if not np.count_nonzero(clear):
+            return
         target = np.maximum(delay.candidate - _GUARD_FRAMES, 0)
         now = np.rint(reference.delay / frame).astype(np.int32)
         needed = np.where(state.locked, _MOVE_FRAMES, _LOCK_FRAMES)
@@ -195,26 +207,31 @@ class Watch:
         frozen: _Flags,
     ) -> _Floats:
         """Follow how well the filter does; give the echo that is to be taken out."""
-        power = (near * near).mean(1)
+        power, sent, remains = mean_power(near), mean_power(far), mean_power(near - echo)
+        state.looks += sent > _FAR_ACTIVE
+        state.since += 1
         # An echo goes on for a while after what was sent.
-        np.maximum((far * far).mean(1), _FAR_FADES * state.far, out=state.far)
+        np.maximum(sent, _FAR_FADES * state.far, out=state.far)
         heard = (state.far > _FAR_ACTIVE) & (power > _NEAR_ACTIVE) & ~frozen
         share = _ENERGY_SHARE * heard
-        left = near - echo
-        remains = (left * left).mean(1)
         state.given += share * (power - state.given)
         state.left += share * (remains - state.left)
         ratio = np.where(heard, state.left / (state.given + _TINY), _PROVEN_FIRST)
         np.minimum(state.proven * _PROVEN_FADES, ratio, out=state.proven)
         state.age += heard
-        state.found |= state.left < _FOUND * state.given
-        state.worked |= state.left < _WORKS * state.given
-        trying = np.flatnonzero(state.trial > 0)
+        if np.count_nonzero(state.worked) < len(heard):  # what has worked has been found
+            state.found |= state.left < _FOUND * state.given
+            state.worked |= state.left < _WORKS * state.given
+        trying = (state.trial > 0).nonzero()[0]
         if trying.size:
             echo = self._compare(state, path, trying, near, echo, share)
         self._doubts(state, path, heard)
         harmful = remains > _HARMFUL * power
-        return np.where(harmful[:, np.newaxis], np.float32(0), echo) if harmful.any() else echo
+        return (
+            np.where(harmful[:, np.newaxis], np.float32(0), echo)
+            if np.count_nonzero(harmful)
+            else echo
+        )
 
     def leak(self, state: WatchState) -> tuple[_Floats, _Floats]:
         """At least and at most what share of the predicted echo is left, (n,) each.
@@ -222,25 +239,33 @@ class Watch:
         A filter that has just begun leaves a lot, which says nothing of the near end; one
         that has been better than that does not leave more because someone speaks.
         """
+        new = (state.age < _NEW_FRAMES) & ~state.worked & state.found
+        if not np.count_nonzero(new):
+            return np.zeros(len(new), np.float32), state.proven
         taken = np.maximum(state.given - state.left, _LEAST_TAKEN * state.given)
         least = np.minimum(_NEW_LEAK * state.left / (taken + _TINY), _NEW_LEAK_MOST)
-        new = (state.age < _NEW_FRAMES) & ~state.worked & state.found
         return np.where(new, least, np.float32(0)), state.proven
 
     def look_for_drift(
-        self, state: WatchState, reference: ReferenceState, path: FilterState, far: _Floats
+        self, state: WatchState, reference: ReferenceState, path: FilterState
     ) -> None:
         """Compare phases with half a second ago, in rows that have heard enough."""
-        state.looks += (far * far).mean(1) > _FAR_ACTIVE
-        state.since += 1
-        due = (state.since >= _DRIFT_FRAMES) & (state.trial <= 0) & (state.doubt == 0)
-        for row in np.flatnonzero(due):
-            good = state.looks[row] >= _DRIFT_FRAMES // 2
-            if good and state.left[row] < _TRUSTED * state.given[row]:
-                self._correct(state, reference, path, int(row))
-                state.corrections[row] += 1
-            self._kalman.keep(path, int(row))
-            state.looks[row] = state.since[row] = 0
+        due = state.since >= _DRIFT_FRAMES
+        if not np.count_nonzero(due):
+            return
+        due &= (state.since >= _DRIFT_FRAMES_LATER) | (state.corrections < _DRIFT_KNOWN)
+        rows = (due & (state.trial <= 0) & (state.doubt == 0)).nonzero()[0]
+        if not rows.size:
+            return
+        good = (2 * state.looks[rows] >= state.since[rows] - 1) & (
+            state.left[rows] < _TRUSTED * state.given[rows]
+        )
+        told = rows[good]
+        if told.size:
+            self._correct(state, reference, path, told)
+            state.corrections[told] += 1
+        self._kalman.keep(path, rows)
+        state.looks[rows] = state.since[rows] = 0
 
     def _move(
         self,
@@ -282,9 +307,9 @@ class Watch:
         before = self._kalman.predict_kept(path, rows)
         came, left, part = near[rows], near[rows] - before, share[rows]
         for mean, now in (
-            (state.kept_left, (left * left).mean(1)),
-            (state.kept_given, (came * came).mean(1)),
-            (state.kept_predicted, (before * before).mean(1)),
+            (state.kept_left, mean_power(left)),
+            (state.kept_given, mean_power(came)),
+            (state.kept_predicted, mean_power(before)),
             (state.kept_cross, (came * before).mean(1)),
         ):
             mean[rows] += part * (now - mean[rows])
@@ -299,7 +324,7 @@ class Watch:
                 self._kalman.restore(path, int(row))
             elif not state.anew[row]:
                 self._kalman.distrust(path, int(row), anew=False)
-            self._kalman.keep(path, int(row))
+            self._kalman.keep(path, np.array([row]))
             state.anew[row] = False
             state.trial[row] = 0
             state.looks[row] = state.since[row] = 0
@@ -308,18 +333,24 @@ class Watch:
     def _doubts(self, state: WatchState, path: FilterState, heard: _Flags) -> None:
         """Count failing frames; begin the trials that are due."""
         fails = heard & (state.left > _FAILS * state.given)
-        state.doubt[:] = np.where(fails, state.doubt + 1, np.where(heard, 0, state.doubt))
-        state.trial -= (state.trial > 0) & heard
-        state.trial += state.trial < 0
+        failing = np.count_nonzero(fails)
+        if failing or np.count_nonzero(state.doubt):
+            state.doubt[heard > fails] = 0
+            state.doubt += fails
+        if np.count_nonzero(state.trial):
+            state.trial -= (state.trial > 0) & heard
+            state.trial += state.trial < 0
+        elif not failing:
+            return
         begins = state.worked & (state.trial == 0) & (state.doubt >= _DOUBT_FRAMES)
-        for row in np.flatnonzero(begins):
+        for row in begins.nonzero()[0]:
             state.trial[row] = _TRIAL_FRAMES
             state.kept_left[row] = state.left[row]
             state.kept_given[row] = state.kept_cross[row] = state.kept_predicted[row] = 0
         gone = (
             heard & (state.trial > 0) & (state.trial < _TRIAL_FRAMES - _GONE_FRAMES) & ~state.anew
         )
-        if gone.any():
+        if np.count_nonzero(gone):
             chance = _CHANCE * np.sqrt(state.kept_given * state.kept_predicted)
             gone &= state.kept_predicted > _SHARE * state.kept_given
             gone &= state.kept_cross < _MOST * state.kept_predicted - chance
@@ -335,22 +366,23 @@ class Watch:
         state.proven[row] = _PROVEN_FIRST
 
     def _correct(
-        self, state: WatchState, reference: ReferenceState, path: FilterState, row: int
+        self,
+        state: WatchState,
+        reference: ReferenceState,
+        path: FilterState,
+        rows: NDArray[np.intp],
     ) -> None:
-        """Turn the phase between two states of a path into a delay that grows."""
-        now = path.h_re[row] + 1j * path.h_im[row]
-        then = path.kept_re[row] + 1j * path.kept_im[row]
-        cross = (now * then.conj()).sum(0)
-        size = np.abs(cross)
-        total = np.sqrt((np.abs(now) ** 2).sum() * (np.abs(then) ** 2).sum())
-        if not size.sum() > 0.3 * total:
-            return  # too different for a drift: another room, or noise
-        bins = np.arange(len(cross)) / (2 * self._reference.frame)
-        turn = -np.angle(cross) / (2 * np.pi)
-        later = float((size * bins * turn).sum() / ((size * bins * bins).sum() + 1e-20))
-        rate = later / (state.since[row] * self._reference.frame)
-        if abs(rate) > _TURNING:
-            self._kalman.follow(path, row)
-        share = max(_DRIFT_SHARE_LATER, _DRIFT_SHARE / (1 + state.corrections[row] / 8))
-        drift = reference.drift[row] + share * rate
-        reference.drift[row] = min(max(drift, -_DRIFT_LIMIT), _DRIFT_LIMIT)
+        """Turn the phase between two states of paths into delays that grow."""
+        re, im, total = self._kalman.compare(path, rows)
+        size = np.sqrt(re * re + im * im)
+        bins = np.arange(size.shape[1]) / (2 * self._reference.frame)
+        turn = np.arctan2(im, re) / (-2 * np.pi)
+        later = (size * bins * turn).sum(1) / ((size * bins * bins).sum(1) + 1e-20)
+        rate = later / (state.since[rows] * self._reference.frame)
+        # What is too different is no drift: another room, or noise.
+        alike = size.sum(1) > _ALIKE * total
+        rows, rate = rows[alike], rate[alike]
+        self._kalman.follow(path, rows[np.abs(rate) > _TURNING])
+        share = np.maximum(_DRIFT_SHARE_LATER, _DRIFT_SHARE / (1 + state.corrections[rows] / 8))
+        drift = reference.drift[rows] + share * rate
+        reference.drift[rows] = np.clip(drift, -_DRIFT_LIMIT, _DRIFT_LIMIT)

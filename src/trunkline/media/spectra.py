@@ -11,12 +11,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["irfft", "rfft"]
+__all__ = ["dots", "irfft", "mean_power", "rfft"]
 
 # numpy 1 has none of these, and another numpy may call them otherwise.
 _DIRECT: Any = getattr(np.fft, "_pocketfft_umath", None)
 _EVEN: Any = getattr(_DIRECT, "rfft_n_even", None)
 _BACK: Any = getattr(_DIRECT, "irfft", None)
+
+
+def _summed(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(np.einsum("...f,...f->...", one, other))
+
+
+# Sums of products along the last axis: numpy 2 has them at half of einsum's price.
+dots: Any = getattr(np, "vecdot", _summed)
+
+
+def mean_power(audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean square of every row of (..., n): (...,)."""
+    power: NDArray[np.float32] = dots(audio, audio)
+    power *= np.float32(1 / audio.shape[-1])
+    return power
 
 
 def rfft(audio: NDArray[np.float32], *, orthonormal: bool = False) -> NDArray[np.complex64]:
