@@ -72,7 +72,7 @@ def test_the_filters_of_rows_nobody_opened_are_untouched() -> None:
     untouched = [
         page for page, start in zip(path.pages, path.starts, strict=True) if start >= OPENED
     ]
-    assert len(untouched) > 5
+    assert len(untouched) >= 2
     for page in untouched:
         assert not any(array.any() for _, array in page.arrays())
 
