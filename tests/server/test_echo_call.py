@@ -166,13 +166,13 @@ def level_db(pcm: Pcm) -> float:
 def test_an_agent_is_not_interrupted_by_its_own_echo_as_it_is_without_a_chain(
     tmp_path: Path,
 ) -> None:
-    """On a busy machine packets are late and the echo moves, so what is asked for is little."""
+    """On a busy machine packets are late and the echo moves, so a little is left open."""
     off = asyncio.run(call_with("off", tmp_path / "off", speaks=True))
     on = asyncio.run(call_with("kalman", tmp_path / "on", speaks=True))
     assert off.barge_ins
     assert off.barge_ins[0] < 3
-    assert all(at > off.barge_ins[0] + 1 for at in on.barge_ins)
-    assert on.statistics["erle_db"] > 3
+    assert all(at > off.barge_ins[0] + 3 for at in on.barge_ins)
+    assert on.statistics["erle_db"] > 6
     assert 20 <= on.statistics["echo_delay_ms"] <= 400
     assert on.statistics["chain_faults"] == on.statistics["chain_mended"] == 0
     assert "erle_db" not in off.statistics

@@ -92,7 +92,7 @@ class ChainRow:
     echo_drift_ppm: float
     """How much the far clock differs."""
     erle_db: float
-    """What the echo filter takes away of late."""
+    """The most that the echo filter has taken away; see `KalmanEcho.erle_db`."""
     noise_dbov: float | None
     """Level of the line's noise, where it is known."""
 

@@ -107,7 +107,7 @@ class EchoStatistics:
     drift_ppm: float
     """How much the far clock differs, where the canceller finds that out; else 0."""
     erle_db: float
-    """What the filter takes away of late, where the canceller knows; else 0."""
+    """The most that the filter has taken away, where the canceller knows; else 0."""
 
 
 class EchoCanceller:

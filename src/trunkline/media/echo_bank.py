@@ -171,11 +171,12 @@ class KalmanEcho:
         return float(self._states[0].drift[self._places[row]]) * 1e6
 
     def erle_db(self, row: int) -> float:
-        """What the filter alone takes away of late, in dB; 0 before anything was sent."""
+        """The most that the filter alone has taken away, over a fifth of a second, in dB.
+
+        Not of late: where the far end is silent or both talk nothing can be told.
+        """
         self._rows.check(row)
-        watch, place = self._states[4], self._places[row]
-        given, left = float(watch.given[place]), float(watch.left[place])
-        return float(10 * np.log10(given / left)) if given > 0 and left > 0 else 0.0
+        return max(0.0, float(-10 * np.log10(self._states[4].best[self._places[row]])))
 
     def _blank(self, capacity: int) -> _States:
         """Room for so many rows, which are written when they are opened."""

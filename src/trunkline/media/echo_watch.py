@@ -81,6 +81,8 @@ class WatchState:
     kept_cross: _Floats
     proven: _Floats
     """(n,): the least share of the echo that was left of late."""
+    best: _Floats
+    """(n,): the least share that was ever left."""
     age: NDArray[np.int32]
     """(n,): frames heard since the filter began from nothing."""
     found: _Flags
@@ -120,6 +122,7 @@ class Watch:
             kept_predicted=np.zeros(rows, np.float32),
             kept_cross=np.zeros(rows, np.float32),
             proven=np.full(rows, _PROVEN_FIRST, np.float32),
+            best=np.full(rows, _PROVEN_FIRST, np.float32),
             age=np.zeros(rows, np.int32),
             found=np.zeros(rows, np.bool_),
             anew=np.zeros(rows, np.bool_),
@@ -218,6 +221,7 @@ class Watch:
         state.left += share * (remains - state.left)
         ratio = np.where(heard, state.left / (state.given + _TINY), _PROVEN_FIRST)
         np.minimum(state.proven * _PROVEN_FADES, ratio, out=state.proven)
+        np.minimum(state.best, ratio, out=state.best)
         state.age += heard
         if np.count_nonzero(state.worked) < len(heard):  # what has worked has been found
             state.found |= state.left < _FOUND * state.given

@@ -67,7 +67,7 @@ def _concealed(seconds: float, talked_seconds: float) -> str:
 
 
 def _echo(known: Mapping[str, float]) -> str:
-    if known["erle_db"] < 1:
+    if known["erle_db"] < 3:  # less is chance
         return "none found"
     words = f"{known['erle_db']:.0f} dB taken out"
     if "echo_delay_ms" in known:
