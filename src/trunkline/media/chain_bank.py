@@ -6,7 +6,7 @@ left of the echo for noise, and a gain would move what both have learnt. Stages 
 chosen by name or handed in as factories, so that nothing in here knows of libraries.
 
 Two results: what people hear, and what a recogniser hears. Noise suppression helps
-listeners and costs recognisers words, so theirs is the audio before it unless asked for.
+listeners and may cost recognisers words, so theirs is the audio before it unless asked for.
 With every stage off a block of int16 comes back itself: no copy, no conversion.
 """
 

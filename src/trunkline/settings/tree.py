@@ -166,7 +166,8 @@ class Audio(Struct, frozen=True, kw_only=True):
     agent_noise: Noise = "off"
     """Which suppressor takes steady noise out, for recordings and people. Adds 10 ms."""
     agent_recogniser_noise: bool = False
-    """Whether the agent's recogniser hears audio without noise too; it mostly costs words."""
+    """Whether the agent's recogniser hears audio without noise too. "sphinx" understands more of
+    a noisy line so; recognisers that were trained on noise mostly lose words."""
     relay_echo: Echo = "off"
     """Which canceller calls without an agent have."""
     relay_noise: Noise = "off"
