@@ -230,3 +230,27 @@ def test_a_longer_filter_reaches_further_into_a_room():
 def test_a_filter_without_a_length_or_without_end_is_refused(tail_ms):
     with pytest.raises(UsageError, match="20 to 500 ms"):
         KalmanEcho(8000, tail_ms=tail_ms)
+
+
+def test_after_a_stall_references_are_moved_a_few_a_call_and_all_in_the_end() -> None:
+    bank = KalmanEcho(8000, 64)
+    rows = np.array([bank.open() for _ in range(20)])
+    near, far = (np.zeros((20, FRAME), np.float32) for _ in range(2))
+    bank.process(near, far, rows, shift=np.full(20, 40, np.int64))
+    moved = [bank.delay_ms(row) for row in rows.tolist()]
+    assert moved.count(5.0) == 8
+    bank.process(near, far, rows, shift=np.full(20, 8, np.int64))
+    for _ in range(3):
+        bank.process(near, far, rows)
+    assert [bank.delay_ms(row) for row in rows.tolist()] == [6.0] * 20
+
+
+def test_a_row_that_begins_anew_forgets_the_moves_that_wait() -> None:
+    bank = KalmanEcho(8000, 64)
+    rows = np.array([bank.open() for _ in range(20)])
+    near, far = (np.zeros((20, FRAME), np.float32) for _ in range(2))
+    bank.process(near, far, rows, shift=np.full(20, 40, np.int64))
+    bank.reset(19)
+    for _ in range(3):
+        bank.process(near, far, rows)
+    assert [bank.delay_ms(row) for row in rows.tolist()] == [5.0] * 19 + [0.0]

@@ -30,6 +30,7 @@ _SCATTERED_CALLS = 10  # in which rows were copied, before they are put side by 
 _SWAPS = 4  # a call, of 0.1 ms
 _PLANS = 16
 _NO_ECHO = np.float32(0.1)
+_MOVES = 8  # references moved in one call
 
 _Steps = tuple[Reference, DelayTracker, KalmanFilter, ResidualSuppressor, Watch]
 _States = tuple[ReferenceState, DelayState, FilterState, ResidualState, WatchState]
@@ -99,6 +100,8 @@ class KalmanEcho:
         # Where each row is kept. Rows that come together are put side by side, because
         # only those can be worked on without a copy.
         self._places = np.arange(capacity)
+        self._late = np.zeros(capacity, np.int64)  # by how much each row's reference has to move
+        self._waiting = 0  # rows in which it has to
         self._plans: dict[bytes, list[_Part]] = {}
         self._scattered = 0
 
@@ -108,7 +111,7 @@ class KalmanEcho:
         capacity = self._rows.capacity
         if capacity > len(self.faults):
             self._places = np.concatenate([self._places, np.arange(len(self._places), capacity)])
-            self.faults = grown(self.faults, capacity)
+            self.faults, self._late = grown(self.faults, capacity), grown(self._late, capacity)
             self._grow(capacity)
         self._plans.clear()
         self.faults[row] = 0
@@ -152,6 +155,7 @@ class KalmanEcho:
             frozen = np.zeros(len(rows), np.bool_)
         elif frozen.shape != rows.shape or frozen.dtype != np.bool_:
             raise UsageError(f"frozen is one bool a row, not {frozen.dtype} {frozen.shape}")
+        shift = self._due(rows, shift)
         out = np.empty_like(near)
         for part in plan:
             given = part.given
@@ -159,6 +163,24 @@ class KalmanEcho:
             out[given] = self._part(near[given], far[given], part, frozen[given], later)
         self._mend(out, rows)
         return out
+
+    def _due(self, rows: RowNumbers, shift: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+        """By how many samples to move the references now; None: none of them.
+
+        A move takes 0.2 ms. After a stall every row's echo moves in one tick, and to follow
+        all of them would be the next stall: those beyond `_MOVES` wait for the next frames.
+        """
+        if shift is not None:
+            self._late[rows] += shift
+        elif not self._waiting:
+            return None
+        late = self._late[rows]
+        due = late.nonzero()[0][:_MOVES]
+        moves = np.zeros_like(late)
+        moves[due] = late[due]
+        self._late[rows[due]] = 0
+        self._waiting = int(np.count_nonzero(self._late))
+        return moves if due.size else None
 
     def delay_ms(self, row: int) -> float:
         """By how much the reference of a row is read late."""
@@ -324,6 +346,7 @@ class KalmanEcho:
 
     def _forget(self, row: int) -> None:
         place = int(self._places[row])
+        self._late[row] = 0
         for state, fresh in zip(self._states, self._fresh, strict=True):
             if isinstance(state, FilterState) and isinstance(fresh, FilterState):
                 state.set_row(place, fresh)
