@@ -119,11 +119,11 @@ class DelayTracker:
         for row in woken[:_WOKEN].tolist():
             self._recall(state, row, reference.sent(sent, row, self._lags + 1))
         np.logical_not(wanted, out=state.asleep)
-        clear = np.zeros(len(wanted), np.bool_)
         rows = wanted.nonzero()[0]
         far = sent.history[rows, sent.newest[rows]]
         if count == len(wanted):
             return self.update(state, far, near)
+        clear = np.zeros(len(wanted), np.bool_)
         part = select(state, rows)
         clear[rows] = self.update(part, far, near[rows])
         store(state, rows, part)

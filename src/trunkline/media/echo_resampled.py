@@ -102,7 +102,7 @@ class ResampledEcho:
         return self._known("drift_ppm", row)
 
     def erle_db(self, row: int) -> float:
-        """What the filter takes away of late, where the canceller knows; else 0."""
+        """The most that the filter has taken away, where the canceller knows; else 0."""
         return self._known("erle_db", row)
 
     @property

@@ -22,7 +22,6 @@ _COUNTED = int(Count.CONCEALED)
 _Rows = NDArray[np.intp]
 _Mask = NDArray[np.bool_]
 _Block = NDArray[np.int16]
-_Integers = NDArray[np.int64]
 _Kinds = NDArray[np.uint8]
 
 
