@@ -67,9 +67,9 @@ SURFACE: dict[str, str] = {
         problems
     """,
     "trunkline.sip": """
-        Accepted AccessPolicy Account Acked Address AudioAgreement AudioCapabilities
+        Accepted AccessPolicy Account Acked Admission AudioAgreement AudioCapabilities
         AudioNegotiation Authorizer ByeReceived CSeq Cancelled Challenge Challenger Codec
-        Confirmed Credentials Dialog DigitReceived Direction Event Invitation Invited
+        Confirmed Credentials Dialog DigitReceived Direction Event Hop Invitation Invited
         MediaDescription Message NameAddress OpusParameters Origin Output ParseError Progress
         REASONS
         Randomness ReInviteAnswered ReInvited Rejected Request Response SdpError Send

@@ -10,9 +10,11 @@ from trunkline.sip import (
     Accepted,
     Account,
     Acked,
+    Admission,
     Cancelled,
     Challenger,
     Credentials,
+    Hop,
     Invitation,
     Invited,
     Progress,
@@ -176,7 +178,7 @@ def test_nobody_there_is_a_timeout_after_32_seconds() -> None:
 def test_an_unreachable_destination_fails_at_once() -> None:
     network, alice, _bob = pair()
     alice.agent.invite(call(), network.now)
-    alice.agent.unreachable((BOB, 5060), network.now)
+    alice.agent.unreachable(Hop(BOB, 5060), network.now)
     alice.flush()
     assert ends(alice) == [("error", "them", 503)]
 
@@ -412,7 +414,11 @@ def guarded(*credentials: Credentials, algorithms: tuple[str, ...] = ("MD5",), *
     network = VirtualNetwork(random.Random(3), **options)
     challenger = Challenger("pbx", ACCOUNTS, b"0123456789abcdef", algorithms=algorithms)
     alice = network.peer(ALICE)
-    bob = network.peer(BOB, on_event=agreeable, access=lambda request, source: challenger)
+    bob = network.peer(
+        BOB,
+        on_event=agreeable,
+        access=lambda request, source, now: Admission(challenger=challenger),
+    )
     alice.agent.invite(call(credentials=credentials), network.now)
     network.run(5)
     return network, alice, bob

@@ -33,7 +33,7 @@ def test_the_called_side_visits_the_routes_in_their_order() -> None:
     request = dialog.request("BYE")
     assert request.uri == "sip:al@192.0.2.9:5080"
     assert request.values("route") == ["<sip:p1.example;lr>", "<sip:p2.example:5070;lr>"]
-    assert dialog.next_hop == ("p1.example", 5060)
+    assert dialog.next_hop.address == ("p1.example", 0)
     assert request.get("from") == "<sip:bo@b.example>;tag=bb"
     assert request.get("to") == '"Al" <sip:al@a.example>;tag=aa'
     assert request.cseq.number == 1
@@ -43,7 +43,7 @@ def test_the_calling_side_visits_the_routes_backwards() -> None:
     dialog = Dialog.from_response(invite(), ok("Contact: <sip:bo@192.0.2.8>\r\n" + ROUTES))
     request = dialog.request("BYE")
     assert request.values("route") == ["<sip:p2.example:5070;lr>", "<sip:p1.example;lr>"]
-    assert dialog.next_hop == ("p2.example", 5070)
+    assert dialog.next_hop.address == ("p2.example", 5070)
     assert (request.from_.tag, request.to.tag) == ("aa", "bb")
     assert request.cseq.number == 8
 
@@ -54,11 +54,11 @@ def test_a_strict_router_becomes_the_request_uri() -> None:
     request = dialog.request("BYE")
     assert request.uri == "sip:strict.example;x=1"
     assert request.values("route") == ["<sip:p2.example;lr>", "<sip:al@192.0.2.9:5080>"]
-    assert dialog.next_hop == ("strict.example", 5060)
+    assert dialog.next_hop.address == ("strict.example", 0)
 
 
 def test_without_routes_requests_go_to_the_contact() -> None:
-    assert Dialog.from_request(invite(), "bb").next_hop == ("192.0.2.9", 5080)
+    assert Dialog.from_request(invite(), "bb").next_hop.address == ("192.0.2.9", 5080)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_an_ack_repeats_its_invites_number_and_does_not_count() -> None:
 def test_the_target_follows_a_new_contact_and_survives_a_bad_one() -> None:
     dialog = Dialog.from_request(invite(), "bb")
     dialog.refresh_target(ok("Contact: <sip:new@192.0.2.77>\r\n"))
-    assert dialog.next_hop == ("192.0.2.77", 5060)
+    assert dialog.next_hop.address == ("192.0.2.77", 5060)
     dialog.refresh_target(ok("Contact: *\r\n"))
     assert dialog.remote_target == "sip:new@192.0.2.77"
 

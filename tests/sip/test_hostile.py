@@ -6,6 +6,7 @@ import pytest
 
 from trunkline.sip import (
     Accepted,
+    Admission,
     Challenger,
     Confirmed,
     Credentials,
@@ -67,7 +68,9 @@ class Victim:
         guard = Challenger("r", {"u": Account("p")}, b"0123456789abcdef")
         self.agent = UserAgent(Settings("10.0.0.2"), self.rng)
         self.other = UserAgent(
-            Settings(SOURCE[0]), self.rng, lambda *_: guard if self.rng.random() < 0.3 else None
+            Settings(SOURCE[0]),
+            self.rng,
+            lambda *_: Admission(challenger=guard if self.rng.random() < 0.3 else None),
         )
         self.seen: list[bytes] = []
 

@@ -3,7 +3,8 @@
 import pytest
 
 from trunkline.sip.errors import StateError
-from trunkline.sip.message import Address, Request, Response, parse_message
+from trunkline.sip.hop import Hop
+from trunkline.sip.message import Request, Response, parse_message
 from trunkline.sip.timers import TimerQueue
 from trunkline.sip.transaction import (
     Cause,
@@ -17,7 +18,7 @@ from trunkline.sip.transaction import (
     server_key,
 )
 
-HOP: Address = ("192.0.2.1", 5060)
+HOP = Hop("192.0.2.1", 5060)
 
 
 class Bench:
@@ -32,7 +33,7 @@ class Bench:
         self.responses: list[int] = []
         self.failures: list[int] = []
 
-    def transmit(self, data: bytes, destination: Address) -> None:
+    def transmit(self, data: bytes, destination: Hop) -> None:
         assert destination == HOP
         self.sent.append((round(self.now, 3), data.decode().split(" ", 2)[0:2][-1].strip()
                           if data.startswith(b"SIP") else data.decode().split(" ")[0]))  # fmt: skip

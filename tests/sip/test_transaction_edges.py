@@ -2,7 +2,8 @@
 
 import pytest
 
-from trunkline.sip.message import Address, Request, Response, parse_message
+from trunkline.sip.hop import Hop
+from trunkline.sip.message import Request, Response, parse_message
 from trunkline.sip.timers import TimerQueue
 from trunkline.sip.transaction import (
     InviteClientTransaction,
@@ -15,7 +16,7 @@ from trunkline.sip.transaction import (
     client_key,
 )
 
-HOP: Address = ("192.0.2.1", 5060)
+HOP = Hop("192.0.2.1", 5060)
 
 
 class Layer:
@@ -27,7 +28,7 @@ class Layer:
         self.forgotten: list[Transaction] = []
         self.told: list[int] = []
 
-    def transmit(self, data: bytes, destination: Address) -> None:
+    def transmit(self, data: bytes, destination: Hop) -> None:
         self.sent.append(data.split(b"\r\n")[0])
 
     def forget(self, transaction: Transaction) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from trunkline.transports import sip
+from trunkline.transports.sip_gate import is_literal
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ from trunkline.transports import sip
     ],
 )
 def test_addresses_are_told_from_names(host: str, literal: bool, loopback: bool) -> None:
-    assert sip._is_literal(host) is literal
+    assert is_literal(host) is literal
     if host != "[::1]":
         assert sip._is_loopback(host) is loopback
 

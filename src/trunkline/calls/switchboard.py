@@ -23,7 +23,7 @@ from typing import Protocol
 from trunkline.agent.agent import Host
 from trunkline.errors import UsageError
 from trunkline.speech import TextToSpeech
-from trunkline.transports.leg import Leg, LegEvent, LegObserver
+from trunkline.transports.leg import DialOptions, Leg, LegEvent, LegObserver
 from trunkline.transports.media_thread import MediaThread
 
 from .audio import AudioDefaults, AudioPath, CallAudio
@@ -97,7 +97,13 @@ class Outgoing(Protocol):
     """A transport that can place calls. Media thread only."""
 
     def dial(
-        self, target: str, *, caller: str, headers: Mapping[str, str], observer: LegObserver
+        self,
+        target: str,
+        *,
+        caller: str,
+        headers: Mapping[str, str],
+        observer: LegObserver,
+        options: DialOptions = ...,
     ) -> Leg:
         """Begin a call; everything else comes as events to the observer."""
 

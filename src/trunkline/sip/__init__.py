@@ -50,6 +50,7 @@ What a peer sends never raises: it is answered as RFC 3261 says, or dropped, and
 counted in ``agent.counters``.
 """
 
+from .admission import AccessPolicy, Admission
 from .core import Randomness, Settings
 from .dialog import Dialog
 from .digest import Account, Authorizer, Challenge, Challenger, Credentials, Verdict
@@ -72,7 +73,8 @@ from .events import (
     Terminated,
 )
 from .headers import CSeq, NameAddress, Via
-from .message import REASONS, Address, Message, Request, Response, parse_message
+from .hop import Hop
+from .message import REASONS, Message, Request, Response, parse_message
 from .offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
 from .opus_parameters import OpusParameters
 from .outbound import Invitation
@@ -80,7 +82,7 @@ from .sdp import Codec, Direction, MediaDescription, Origin, SessionDescription
 from .session import Session, SessionState
 from .transaction import Timing
 from .uri import Uri
-from .user_agent import AccessPolicy, UserAgent
+from .user_agent import UserAgent
 
 __all__ = [
     "REASONS",
@@ -88,7 +90,7 @@ __all__ = [
     "AccessPolicy",
     "Account",
     "Acked",
-    "Address",
+    "Admission",
     "AudioAgreement",
     "AudioCapabilities",
     "AudioNegotiation",
@@ -105,6 +107,7 @@ __all__ = [
     "DigitReceived",
     "Direction",
     "Event",
+    "Hop",
     "Invitation",
     "Invited",
     "MediaDescription",

@@ -8,6 +8,7 @@ It decides nothing about calls.
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 from trunkline.errors import UsageError
@@ -15,7 +16,8 @@ from trunkline.errors import UsageError
 from .errors import ParseError
 from .events import Event, Output, Send, Terminated
 from .headers import canonical_name
-from .message import Address, Headers, Message, Request, Response
+from .hop import Hop, Transport
+from .message import Headers, Message, Request, Response
 from .sdp import SessionDescription
 from .session import Cause, Session
 from .timers import TimerQueue
@@ -31,10 +33,12 @@ from .transaction import (
     server_key,
 )
 
-__all__ = ["ALLOW", "Core", "Randomness", "Settings"]
+__all__ = ["Core", "Randomness", "Settings"]
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
-"""The methods we take part in."""
+METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
+"""What every user agent takes part in; its parts add theirs."""
+LARGEST_DATAGRAM = 1300
+"""A longer request goes over TCP, where we have it (RFC 3261 section 18.1.1)."""
 
 SDP_TYPE = "application/sdp"
 ClientTransaction = InviteClientTransaction | NonInviteClientTransaction
@@ -60,8 +64,9 @@ class Settings:
     port: int = 5060
     user_agent: str = "Trunkline"
     """The Server and User-Agent header; empty: none."""
-    transport: Literal["UDP", "TCP", "TLS"] = "UDP"
-    """What the datagrams go over: goes into Via, and decides about repetitions."""
+    ports: Mapping[Transport, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Our ports for connections, by transport; UDP's is ``port``. What is not in it we
+    have not: no request is moved to TCP for its size."""
     timing: Timing = field(default_factory=Timing)
     force_rport: bool = True
     """Answer to where a request came from even if it does not ask for it (RFC 3581)."""
@@ -73,17 +78,15 @@ class Settings:
     max_transactions: int = 50_000
     """Above this a new request gets 503 and Retry-After: memory against a flood."""
 
-    @property
-    def hostport(self) -> str:
-        """Host and port as they are written in a message."""
+    def hostport(self, transport: Transport = "UDP") -> str:
+        """Host and port as they are written in a message that goes over ``transport``."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return f"{host}:{self.ports.get(transport, self.port)}"
 
-    @property
-    def contact(self) -> str:
-        """Our Contact value."""
-        transport = "" if self.transport == "UDP" else f";transport={self.transport.lower()}"
-        return f"<sip:{self.hostport}{transport}>"
+    def contact(self, transport: Transport = "UDP") -> str:
+        """Our Contact value for who reaches us over ``transport``."""
+        named = "" if transport == "UDP" else f";transport={transport.lower()}"
+        return f"<sip:{self.hostport(transport)}{named}>"
 
 
 class Core:
@@ -100,8 +103,11 @@ class Core:
         self.merged: dict[TransactionKey, TransactionKey] = {}
         self.sessions: dict[str, Session] = {}
         self.dialogs: dict[tuple[str, str], Session] = {}
-        self.reliable = settings.transport != "UDP"
-        self.source: Address | None = None
+        self.methods = list(METHODS)
+        """What we take part in: Allow. Parts add theirs when they are made."""
+        self.supported: list[str] = []
+        """The extensions we know, by option tag: Supported, and what Require may name."""
+        self.source: Hop | None = None
         """Where the message that is being looked at came from."""
         self._rng = rng
         self._pool = ""
@@ -112,7 +118,7 @@ class Core:
 
     # Outputs.
 
-    def transmit(self, data: bytes, destination: Address) -> None:
+    def transmit(self, data: bytes, destination: Hop) -> None:
         """Put a message on the wire."""
         self.outputs.append(Send(data, destination))
 
@@ -133,12 +139,10 @@ class Core:
         """At least 0, below 1."""
         return self._rng.random()
 
-    def new_via(self) -> tuple[str, str]:
+    def new_via(self, transport: Transport) -> tuple[str, str]:
         """A Via field with a branch of its own."""
-        settings = self.settings
-        return "Via", (
-            f"SIP/2.0/{settings.transport} {settings.hostport};branch=z9hG4bK{self.token()};rport"
-        )
+        sent_by = self.settings.hostport(transport)
+        return "Via", f"SIP/2.0/{transport} {sent_by};branch=z9hG4bK{self.token()};rport"
 
     # Transactions.
 
@@ -153,17 +157,17 @@ class Core:
             if self.merged.get(merged) == key:
                 del self.merged[merged]
 
-    def reply_address(self, request: Request, source: Address) -> Address:
+    def reply_address(self, request: Request, source: Hop) -> Hop:
         """Where a response goes (RFC 3261 section 18.2.2, RFC 3581 section 4)."""
         via = request.via
-        if self.settings.force_rport or "rport" in via.parameters:
+        if source.is_reliable or self.settings.force_rport or "rport" in via.parameters:
             return source
-        return source[0], via.port or 5060
+        return source._replace(port=via.port or 5060)
 
     def serve(
         self,
         request: Request,
-        source: Address,
+        source: Hop,
         on_failure: Callable[[int, float], None] | None = None,
     ) -> ServerTransaction:
         """Begin a server transaction; one of INVITE for an INVITE."""
@@ -175,7 +179,7 @@ class Core:
             request,
             self.reply_address(request, source),
             on_failure=on_failure,
-            reliable=self.reliable,
+            reliable=source.is_reliable,
         )
         self.servers[key] = transaction
         self.merged[merge_key(request)] = key
@@ -184,12 +188,18 @@ class Core:
     def send_request(
         self,
         request: Request,
-        destination: Address,
+        destination: Hop,
         on_response: Callable[[Response, float], None],
         on_failure: Callable[[int, float], None],
         now: float,
     ) -> ClientTransaction:
-        """Begin a client transaction; the request's Via must be ours."""
+        """Begin a client transaction.
+
+        The request gets its Via here, unless it has one: a CANCEL has its INVITE's.
+        """
+        if not request.all("via"):
+            destination = self._fitting(request, destination)
+            request.put_first(*self.new_via(destination.transport))
         kind = InviteClientTransaction if request.method == "INVITE" else NonInviteClientTransaction
         transaction = kind(
             self,
@@ -199,10 +209,18 @@ class Core:
             now,
             on_response=on_response,
             on_failure=on_failure,
-            reliable=self.reliable,
+            reliable=destination.is_reliable,
         )
         self.clients[transaction.key] = transaction
         return transaction
+
+    def _fitting(self, request: Request, destination: Hop) -> Hop:
+        """The hop over TCP where the request is too long for a datagram."""
+        if destination.is_reliable or "TCP" not in self.settings.ports:
+            return destination
+        if len(bytes(request)) <= LARGEST_DATAGRAM - 100:  # the Via is still to come
+            return destination
+        return destination._replace(transport="TCP", flow=0)
 
     # Messages.
 
@@ -228,7 +246,7 @@ class Core:
     def refuse(
         self,
         request: Request,
-        source: Address,
+        source: Hop,
         code: int,
         now: float,
         reason: str = "",
@@ -241,7 +259,7 @@ class Core:
     def answer_statelessly(
         self,
         request: Request,
-        source: Address,
+        source: Hop,
         code: int,
         reason: str = "",
         headers: Headers = (),
@@ -257,32 +275,34 @@ class Core:
         )
         self.transmit(bytes(response), destination)
 
-    def server_headers(self) -> list[tuple[str, str]]:
-        """Of a response that makes or changes a dialog."""
+    @property
+    def allow(self) -> str:
+        """The Allow value."""
+        return ", ".join(self.methods)
+
+    def server_headers(self, transport: Transport) -> list[tuple[str, str]]:
+        """Of a response, over that transport, that makes or changes a dialog."""
+        return [*self._dialog_headers(transport), *self._agent["Server"]]
+
+    def client_headers(self, transport: Transport) -> list[tuple[str, str]]:
+        """Of a request, over that transport, that makes or changes a dialog."""
+        return [*self._dialog_headers(transport), *self._agent["User-Agent"]]
+
+    def _dialog_headers(self, transport: Transport) -> list[tuple[str, str]]:
         return [
-            ("Contact", self.settings.contact),
-            ("Allow", ALLOW),
-            ("Supported", ""),
-            *self._agent["Server"],
+            ("Contact", self.settings.contact(transport)),
+            ("Allow", self.allow),
+            ("Supported", ", ".join(self.supported)),
         ]
 
-    def client_headers(self) -> list[tuple[str, str]]:
-        """Of an INVITE."""
-        return [
-            ("Contact", self.settings.contact),
-            ("Allow", ALLOW),
-            ("Supported", ""),
-            *self._agent["User-Agent"],
-        ]
-
-    def destination(self, session: Session) -> Address:
+    def destination(self, session: Session) -> Hop:
         """Where a request in the session's dialog goes."""
         internals = session._internals
         assert internals.dialog is not None
         source = internals.source
         if self.settings.follow_source and source and not internals.dialog.route_set:
             return source
-        return internals.dialog.next_hop
+        return internals.dialog.next_hop._replace(profile=internals.profile)
 
     # Sessions.
 

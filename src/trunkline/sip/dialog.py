@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from .errors import ParseError
 from .headers import NameAddress
-from .message import Address, Request, Response
+from .hop import Hop
+from .message import Request, Response
 from .uri import Uri
 
 __all__ = ["Dialog"]
@@ -134,11 +135,11 @@ class Dialog:
         return first.uri, (*self.route_set[1:], f"<{self.remote_target}>")
 
     @property
-    def next_hop(self) -> Address:
+    def next_hop(self) -> Hop:
         """Where to send a request: the first route, or the remote target."""
         if self.route_set:
-            return NameAddress.parse(self.route_set[0]).parsed_uri.address
-        return Uri.parse(self.remote_target).address
+            return NameAddress.parse(self.route_set[0]).parsed_uri.hop
+        return Uri.parse(self.remote_target).hop
 
 
 def _target(message: Request | Response) -> str:

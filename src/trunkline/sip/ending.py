@@ -6,7 +6,8 @@ from typing import Literal
 from .core import Core, ServerTransaction
 from .dialog import Dialog
 from .events import ByeReceived
-from .message import Address, Request, Response
+from .hop import Hop
+from .message import Request, Response
 from .session import Cause, Session, SessionState
 
 __all__ = ["Ending", "reason_word"]
@@ -45,7 +46,6 @@ class Ending:
         core, internals = self._core, session._internals
         assert internals.dialog is not None
         request = internals.dialog.request("BYE")
-        request.headers.insert(0, core.new_via())
         if internals.authorizer is not None:
             request.headers += internals.authorizer.headers("BYE", request.uri)
         core.send_request(
@@ -85,7 +85,6 @@ class Ending:
         assert internals.dialog is not None
         internals.probing = True
         request = internals.dialog.request("OPTIONS")
-        request.headers.insert(0, core.new_via())
         core.send_request(
             request,
             core.destination(session),
@@ -112,10 +111,9 @@ class Ending:
         word = "error" if code == 481 else "timeout"
         self.hang_up(session, now, reason=word, by="them", code=code)
 
-    def drop_fork(self, dialog: Dialog, destination: Address, now: float) -> None:
+    def drop_fork(self, dialog: Dialog, destination: Hop, now: float) -> None:
         """End the dialog of a 2xx nobody wants, silently (RFC 3261 section 13.2.2.4)."""
         request = dialog.request("BYE")
-        request.headers.insert(0, self._core.new_via())
         self._core.send_request(request, destination, _ignore, _ignore, now)
 
     def receive_bye(

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from .message import Address, Request, Response
+from .hop import Hop
+from .message import Request, Response
 from .sdp import SessionDescription
 from .session import Session
 
@@ -31,8 +32,8 @@ class Send:
     """Put this on the wire."""
 
     data: bytes
-    destination: Address
-    """Host and port; the host may be a name the transport has to look up."""
+    destination: Hop
+    """The host may be a name the transport has to look up, with port 0 then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,14 @@
 from functools import partial
 
 from .acknowledgement import Acknowledgement
+from .admission import Admission
 from .core import SDP_TYPE, Core, checked_headers, read_description
 from .dialog import Dialog
 from .ending import reason_word
 from .errors import StateError
 from .events import Cancelled, Invited
-from .message import Address, Headers, Request, Response
+from .hop import Hop
+from .message import Headers, Request, Response
 from .session import Cause, Internals, Session, SessionState
 
 __all__ = ["Inbound"]
@@ -24,7 +26,9 @@ class Inbound:
         self._core = core
         self._acknowledgement = acknowledgement
 
-    def receive_invite(self, request: Request, source: Address, username: str, now: float) -> None:
+    def receive_invite(
+        self, request: Request, source: Hop, admission: Admission, username: str, now: float
+    ) -> None:
         """A new call. Raises ParseError for one that has to be refused."""
         core = self._core
         offer = read_description(request)
@@ -32,7 +36,10 @@ class Inbound:
         dialog = Dialog.from_request(request, tag)
         transaction = core.serve(request, source)
         core.respond(transaction, 100, now)
-        internals = Internals(tag, dialog=dialog, source=source, username=username)
+        internals = Internals(
+            tag, dialog=dialog, source=source, username=username, trunk=admission.trunk
+        )
+        internals.profile = source.profile
         internals.server_invite = transaction  # type: ignore[assignment]
         session = Session(core.token(), "inbound", request, internals)
         session.remote_sdp = offer
@@ -75,7 +82,9 @@ class Inbound:
         transaction.respond(self._response(session, code, body), now)
 
     def _response(self, session: Session, code: int, body: bytes) -> Response:
-        headers = self._core.server_headers()
+        transaction = session._internals.server_invite
+        assert transaction is not None
+        headers = self._core.server_headers(transaction.destination.transport)
         if body:
             headers.append(("Content-Type", SDP_TYPE))
         tag = session._internals.local_tag

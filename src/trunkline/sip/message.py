@@ -13,11 +13,11 @@ from trunkline.errors import UsageError
 
 from .errors import ParseError
 from .headers import CANONICAL, CSeq, NameAddress, Via, canonical_name, split_values
+from .hop import HopLike
 from .uri import Uri
 
 __all__ = [
     "REASONS",
-    "Address",
     "HeaderView",
     "Headers",
     "Message",
@@ -25,9 +25,6 @@ __all__ = [
     "Response",
     "parse_message",
 ]
-
-Address = tuple[str, int]
-"""Host and port."""
 
 Headers = Iterable[tuple[str, str]]
 """Header fields in the order they are to be written."""
@@ -241,9 +238,14 @@ class Request(Message):
     def _start_line(self) -> str:
         return f"{self.method} {self.uri} SIP/2.0"
 
-    def note_source(self, source: Address) -> None:
+    def put_first(self, name: str, value: str) -> None:
+        """Write a header field before all others: the Via of who sends it."""
+        self.headers.insert(0, (name, value))
+        self._index = self._via = None
+
+    def note_source(self, source: HopLike) -> None:
         """Write where it really came from into its Via (RFC 3261 18.2.1, RFC 3581)."""
-        host, port = source
+        host, port = source[0], source[1]
         via = self.via
         if "rport" in via.parameters:
             via.parameters["rport"] = str(port)

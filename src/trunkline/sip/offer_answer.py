@@ -12,11 +12,13 @@ from typing import Literal
 
 from .audio_formats import FORMATS, PayloadTypes, format_name
 from .errors import SdpError, StateError
-from .message import Address
 from .opus_parameters import OpusParameters
 from .sdp import Codec, Direction, MediaDescription, Origin, SessionDescription
 
 __all__ = ["AudioAgreement", "AudioCapabilities", "AudioNegotiation"]
+
+Address = tuple[str, int]
+"""Host and port, of media."""
 
 _EVENT_TYPES = {16_000: 98, 48_000: 110}
 """Telephone events have the clock of the audio beside them (RFC 4733 section 2.1)."""

@@ -13,7 +13,8 @@ from .ending import Ending, reason_word
 from .errors import ParseError, StateError
 from .events import Accepted, Confirmed, Progress, Rejected
 from .headers import NameAddress, canonical_name
-from .message import Address, Message, Request, Response
+from .hop import Hop, HopLike, as_hop
+from .message import Message, Request, Response
 from .sdp import SessionDescription
 from .session import Cause, Fork, Internals, Session, SessionState
 from .uri import Uri
@@ -40,8 +41,10 @@ class Invitation:
     """Further fields: P-Asserted-Identity, Privacy, X-..."""
     credentials: Sequence[Credentials] = ()
     """Who we are, if they ask."""
-    destination: Address | None = None
+    destination: HopLike | None = None
     """Where to send it; None: the first route's or the target's host."""
+    trunk: str = ""
+    """What the session says it goes out on."""
     route: Sequence[str] = ()
     """Route values to preload: an outbound proxy, ``<sip:proxy.example;lr>``."""
     no_answer_seconds: float | None = None
@@ -64,27 +67,27 @@ class Outbound:
             hop = NameAddress.parse(invitation.route[0]).parsed_uri if invitation.route else target
         except ParseError as error:
             raise UsageError(f"cannot call {invitation.target!r}: {error}") from error
-        destination = invitation.destination or hop.address
-        if not destination[0]:
+        destination = as_hop(invitation.destination or hop.hop)
+        if not destination.host:
             raise UsageError(f"cannot call {invitation.target!r} without a destination")
         tag = core.token()
         body = bytes(invitation.sdp) if invitation.sdp else b""
         headers = [
-            core.new_via(),
             *(("Route", route) for route in invitation.route),
             ("Max-Forwards", "70"),
             ("From", f"{caller};tag={tag}"),
             ("To", f"<{target}>"),
             ("Call-ID", core.token(32)),
             ("CSeq", "1 INVITE"),
-            *core.client_headers(),
+            *core.client_headers(destination.transport),
             *checked_headers(invitation.headers),
         ]
         if body:
             headers.append(("Content-Type", SDP_TYPE))
         request = Request("INVITE", str(target), headers, body)
         bytes(request)  # a line break in it raises now, before anything is begun
-        internals = Internals(tag, local_body=body)
+        internals = Internals(tag, local_body=body, trunk=invitation.trunk)
+        internals.profile = destination.profile
         if invitation.credentials:
             internals.authorizer = Authorizer(invitation.credentials, core.token)
         session = Session(core.token(), "outbound", request, internals)
@@ -96,7 +99,7 @@ class Outbound:
         self._send_invite(session, destination, now)
         return session
 
-    def _send_invite(self, session: Session, destination: Address, now: float) -> None:
+    def _send_invite(self, session: Session, destination: Hop, now: float) -> None:
         transaction = self._core.send_request(
             session.request,
             destination,
@@ -213,10 +216,14 @@ class Outbound:
 
     def _send_ack(self, session: Session, fork: Fork, body: bytes, now: float) -> None:
         """The ACK of a 2xx: a request of its own in the dialog (section 13.2.2.4)."""
-        fork.ack = acknowledge(self._core, fork.dialog, session.request, body)
         following = self._core.settings.follow_source and not fork.dialog.route_set
         source = session._internals.source
-        fork.destination = source if following and source else fork.dialog.next_hop
+        fork.destination = (
+            source
+            if following and source
+            else fork.dialog.next_hop._replace(profile=session._internals.profile)
+        )
+        fork.ack = acknowledge(self._core, fork.dialog, session.request, fork.destination, body)
         self._core.transmit(fork.ack, fork.destination)
 
     # Refusals.
@@ -231,8 +238,7 @@ class Outbound:
             return False
         old = session.request
         replaced = {"via", "cseq", "authorization", "proxy-authorization"}
-        headers = [self._core.new_via()]
-        headers += [field for field in old.headers if canonical_name(field[0]) not in replaced]
+        headers = [field for field in old.headers if canonical_name(field[0]) not in replaced]
         headers.append(("CSeq", f"{old.cseq.number + 1} INVITE"))
         headers += authorizer.headers("INVITE", old.uri, old.body)
         session.request = Request("INVITE", old.uri, headers, old.body)
@@ -314,10 +320,12 @@ def cancellation(invite: Request) -> Request:
     return Request("CANCEL", invite.uri, headers)
 
 
-def acknowledge(core: Core, dialog: Dialog, invite: Message, body: bytes = b"") -> bytes:
+def acknowledge(
+    core: Core, dialog: Dialog, invite: Message, destination: Hop, body: bytes = b""
+) -> bytes:
     """The ACK of a 2xx, with the credentials of its INVITE (RFC 3261 section 22.1)."""
     request = dialog.request("ACK", sequence=invite.cseq.number)
-    request.headers.insert(0, core.new_via())
+    request.headers.insert(0, core.new_via(destination.transport))
     for name in ("Authorization", "Proxy-Authorization"):
         request.headers += [(name, value) for value in invite.all(name)]
     if body:

@@ -8,7 +8,8 @@ from .core import SDP_TYPE, Core, read_description
 from .ending import Ending
 from .errors import ParseError, StateError
 from .events import ReInviteAnswered, ReInvited
-from .message import Address, Request, Response
+from .hop import Hop
+from .message import Request, Response
 from .outbound import acknowledge, cancellation
 from .session import Fork, Session, SessionState
 
@@ -56,8 +57,7 @@ class ReInvite:
         assert internals.reinvite_offer is not None
         internals.reinvite_body = internals.reinvite_offer()
         request = internals.dialog.request("INVITE")
-        request.headers.insert(0, core.new_via())
-        request.headers += core.client_headers()
+        request.headers += core.client_headers(core.destination(session).transport)
         request.headers.append(("Content-Type", SDP_TYPE))
         request.body = internals.reinvite_body
         if internals.authorizer is not None:
@@ -103,8 +103,8 @@ class ReInvite:
             core.transmit(fork.ack, fork.destination)
             return
         fork.dialog.refresh_target(response)
-        fork.ack = acknowledge(core, fork.dialog, request)
         fork.destination = core.destination(session)
+        fork.ack = acknowledge(core, fork.dialog, request, fork.destination)
         core.transmit(fork.ack, fork.destination)
         internals.reinvite_is_out = False
         if session.state is not SessionState.CONFIRMED:
@@ -167,7 +167,7 @@ class ReInvite:
 
     # Theirs.
 
-    def receive(self, session: Session, request: Request, source: Address, now: float) -> None:
+    def receive(self, session: Session, request: Request, source: Hop, now: float) -> None:
         """Their re-INVITE, in order and with a new CSeq."""
         core, internals = self._core, session._internals
         refusal = self._conflict(session)
@@ -216,7 +216,10 @@ class ReInvite:
         assert internals.dialog is not None
         internals.dialog.refresh_target(request)
         internals.local_body = body
-        headers = [*self._core.server_headers(), ("Content-Type", SDP_TYPE)]
+        headers = [
+            *self._core.server_headers(transaction.destination.transport),
+            ("Content-Type", SDP_TYPE),
+        ]
         response = request.response(200, headers=headers, body=body)
         if session.state is SessionState.ENDING:
             transaction.respond(response, now)

@@ -9,7 +9,8 @@ from .dialog import Dialog
 from .digest import Authorizer
 from .errors import SdpError, StateError
 from .headers import NameAddress
-from .message import Address, HeaderView, Request
+from .hop import Hop
+from .message import HeaderView, Request
 from .sdp import Direction, SessionDescription
 from .timers import Timer
 from .transaction import InviteClientTransaction, InviteServerTransaction
@@ -17,6 +18,7 @@ from .transaction import InviteClientTransaction, InviteServerTransaction
 __all__ = ["Cause", "Session", "SessionState"]
 
 Party = Literal["us", "them"]
+NOWHERE = Hop("", 0)
 
 
 class SessionState(StrEnum):
@@ -85,7 +87,7 @@ class Fork:
 
     dialog: Dialog
     ack: bytes = b""
-    destination: Address = ("", 0)
+    destination: Hop = NOWHERE
 
 
 @dataclass(slots=True)
@@ -133,8 +135,11 @@ class Internals:
     client_reinvite: InviteClientTransaction | None = None
     unacknowledged: dict[int, Unacknowledged] = field(default_factory=dict)
     authorizer: Authorizer | None = None
-    source: Address | None = None
+    source: Hop | None = None
     username: str = ""
+    trunk: str = ""
+    profile: str = ""
+    """Whose TLS settings its requests are sent with."""
     timers: dict[str, Timer] = field(default_factory=dict)
     local_body: bytes = b""
     end_reason: str = ""
@@ -223,7 +228,7 @@ class Session:
         return dialog.remote_target if dialog else None
 
     @property
-    def source(self) -> Address | None:
+    def source(self) -> Hop | None:
         """Where their last message for this session came from."""
         return self._internals.source
 
@@ -231,6 +236,11 @@ class Session:
     def username(self) -> str:
         """Who they proved to be by digest; empty if they were not asked."""
         return self._internals.username
+
+    @property
+    def trunk(self) -> str:
+        """The trunk it came in on, or goes out on; empty where there is none."""
+        return self._internals.trunk
 
     @property
     def local_sdp(self) -> SessionDescription | None:

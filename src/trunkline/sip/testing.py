@@ -13,11 +13,12 @@ import heapq
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from .admission import AccessPolicy
 from .core import Randomness, Settings
 from .errors import ParseError
 from .events import Event, Send
 from .message import Response, parse_message
-from .user_agent import AccessPolicy, UserAgent
+from .user_agent import UserAgent
 
 __all__ = ["ANSWER", "HOLD", "OFFER", "Peer", "VirtualNetwork", "describe"]
 

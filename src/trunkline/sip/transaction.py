@@ -15,7 +15,8 @@ from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
 from .errors import StateError
-from .message import Address, Request, Response
+from .hop import Hop
+from .message import Request, Response
 from .timers import Timer, TimerQueue
 
 __all__ = [
@@ -120,7 +121,7 @@ class Layer(Protocol):
     timing: Timing
     timers: TimerQueue
 
-    def transmit(self, data: bytes, destination: Address) -> None:
+    def transmit(self, data: bytes, destination: Hop) -> None:
         """Put a message on the wire."""
 
     def forget(self, transaction: "Transaction") -> None:
@@ -140,7 +141,7 @@ class Transaction:
         layer: Layer,
         key: TransactionKey,
         request: Request,
-        destination: Address,
+        destination: Hop,
         state: State,
         reliable: bool,
     ) -> None:
@@ -231,7 +232,7 @@ class _ClientTransaction(Transaction):
         layer: Layer,
         key: TransactionKey,
         request: Request,
-        destination: Address,
+        destination: Hop,
         now: float,
         *,
         on_response: Callable[[Response, float], None],
@@ -364,7 +365,7 @@ class _ServerTransaction(Transaction):
         layer: Layer,
         key: TransactionKey,
         request: Request,
-        destination: Address,
+        destination: Hop,
         *,
         on_failure: Callable[[int, float], None] | None = None,
         reliable: bool = False,

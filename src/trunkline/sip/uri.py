@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from .errors import ParseError
+from .hop import Hop, Transport, default_port
 
 __all__ = ["Parameters", "Uri"]
 
@@ -19,6 +20,7 @@ _HOSTPORT = re.compile(
     r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,253}))(?::([0-9]{1,5}))?"
 )
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_LITERAL = re.compile(r"[0-9.]+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
 _BLANK = re.compile(r"[\x00-\x20<>]")
 _NUMBER = re.compile(r"\+?[0-9A-Fa-f*#().-]+")
 _SEPARATORS = str.maketrans("", "", "-.()")
@@ -83,9 +85,16 @@ class Uri:
         return user
 
     @property
-    def address(self) -> tuple[str, int]:
-        """Host and port to send to, with the default port of the scheme."""
-        return self.host, self.port or (5061 if self.scheme == "sips" else 5060)
+    def hop(self) -> Hop:
+        """Where to send to; port 0 where a name's records have to say (RFC 3263 4.2)."""
+        named = (self.parameter("transport") or "").lower()
+        if self.scheme == "sips" or named == "tls":
+            transport: Transport = "TLS"
+        else:
+            transport = "TCP" if named == "tcp" else "UDP"
+        host = self.parameter("maddr") or self.host
+        port = self.port or (default_port(transport) if _LITERAL.fullmatch(host) else 0)
+        return Hop(host, port, transport)
 
     def equivalent(self, other: "Uri") -> bool:
         """Whether both name the same resource (RFC 3261 section 19.1.4)."""

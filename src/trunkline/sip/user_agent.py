@@ -9,24 +9,26 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from .acknowledgement import Acknowledgement
-from .core import ALLOW, SDP_TYPE, Core, Randomness, Settings, merge_key
-from .digest import Challenger
+from .admission import OPEN, AccessPolicy
+from .core import SDP_TYPE, Core, Randomness, Settings, merge_key
+from .digest import Verdict
 from .ending import Ending
 from .errors import ParseError, StateError
 from .events import DigitReceived, Output
+from .hop import Hop, HopLike, as_hop
 from .inbound import Inbound
-from .message import Address, Headers, Request, Response, parse_message
+from .message import Headers, Request, Response, parse_message
 from .outbound import Body, Invitation, Outbound
 from .reinvite import ReInvite
 from .session import Cause, Session, SessionState
 from .transaction import server_key
 
-__all__ = ["AccessPolicy", "UserAgent"]
+__all__ = ["UserAgent"]
 
-AccessPolicy = Callable[[Request, Address], Challenger | None]
-"""Given an INVITE and where it came from: who has to ask for a password, if anybody."""
-
-_OURS = frozenset(ALLOW.split(", "))
+InDialog = Callable[[Session, Request, Hop, float], None]
+"""Deals with a request in a session's dialog; its CSeq is in order."""
+OutOfDialog = Callable[[Request, Hop, float], None]
+"""Deals with a request that is in no dialog; `Admission` has let it in."""
 # Methods that exist, but not here (RFC 3261 section 21.4.6); others get 501.
 _KNOWN = frozenset(
     ("REGISTER", "SUBSCRIBE", "NOTIFY", "PUBLISH", "MESSAGE", "REFER", "PRACK", "UPDATE")
@@ -51,6 +53,20 @@ class UserAgent:
         self._outbound = Outbound(self._core, self._ending)
         self._reinvite = ReInvite(self._core, self._ending, self._acknowledgement)
         self._access = access
+        self.on_digest: Callable[[Request, Hop, Verdict, float], None] = lambda *_: None
+        """Told what came of each password that was asked for."""
+        self.on_malformed: Callable[[Hop, float], None] = lambda *_: None
+        """Told where something came from that is no SIP, or wrong SIP."""
+        self._in_dialog: dict[str, InDialog] = {
+            "INVITE": self._reinvite.receive,
+            "BYE": self._receive_bye,
+            "INFO": self._receive_info,
+            "OPTIONS": lambda _, request, source, now: self._answer_options(request, source, now),
+        }
+        self._out_of_dialog: dict[str, OutOfDialog] = {
+            "INVITE": self._receive_invite,
+            "OPTIONS": self._answer_options,
+        }
 
     # What there is to do, and to know.
 
@@ -215,7 +231,7 @@ class UserAgent:
             self._outbound.acknowledge_without_answer(session, now)
         self._ending.hang_up(session, now, reason=reason)
 
-    def unreachable(self, destination: Address, now: float) -> None:
+    def unreachable(self, destination: Hop, now: float) -> None:
         """Nothing can be sent there: requests that wait for an answer fail."""
         for transaction in list(self._core.clients.values()):
             if transaction.destination == destination:
@@ -223,10 +239,10 @@ class UserAgent:
 
     # What arrives.
 
-    def receive(self, data: bytes, source: Address, now: float) -> None:
+    def receive(self, data: bytes, source: HopLike, now: float) -> None:
         """Take a datagram. Never raises because of what is in it."""
         core = self._core
-        core.source = source
+        source = core.source = as_hop(source)
         if not data.strip(b"\r\n\0"):
             core.counters["keep-alive"] += 1
             if data == b"\r\n\r\n":  # RFC 5626 section 4.4.1
@@ -235,21 +251,22 @@ class UserAgent:
         try:
             message = parse_message(data)
         except ParseError as error:
-            self._receive_malformed(error, source)
+            self._receive_malformed(error, source, now)
             return
         if isinstance(message, Request):
             try:
                 self._receive_request(message, source, now)
             except ParseError as error:
                 error.message = message
-                self._receive_malformed(error, source)
+                self._receive_malformed(error, source, now)
         else:
             self._receive_response(message, now)
 
-    def _receive_malformed(self, error: ParseError, source: Address) -> None:
+    def _receive_malformed(self, error: ParseError, source: Hop, now: float) -> None:
         """Answer what can be answered (RFC 3261 section 8.2), count the rest."""
         core = self._core
         message = error.message
+        self.on_malformed(source, now)
         if isinstance(message, Request) and message.method != "ACK" and message.all("via"):
             core.answer_statelessly(message, source, error.code, error.reason)
         else:
@@ -264,7 +281,7 @@ class UserAgent:
             return
         transaction.receive(response, now)
 
-    def _receive_request(self, request: Request, source: Address, now: float) -> None:
+    def _receive_request(self, request: Request, source: Hop, now: float) -> None:
         core = self._core
         transaction = core.servers.get(server_key(request))
         if transaction is not None:
@@ -285,24 +302,24 @@ class UserAgent:
             else:
                 self._receive_out_of_dialog(request, source, now)
 
-    def _refuse(self, request: Request, source: Address, now: float) -> bool:
+    def _refuse(self, request: Request, source: Hop, now: float) -> bool:
         """The inspections of RFC 3261 sections 8.2.1 to 8.2.2."""
         core = self._core
-        if request.method not in _OURS:
+        if request.method not in core.methods:
             code = 405 if request.method in _KNOWN else 501
-            core.refuse(request, source, code, now, headers=[("Allow", ALLOW)])
+            core.refuse(request, source, code, now, headers=[("Allow", core.allow)])
             return True
         request.parsed_uri  # noqa: B018 - raises with 416 or 400
         if not request.to.tag and merge_key(request) in core.merged:
             core.refuse(request, source, 482, now)
             return True
-        required = request.values("require")
-        if required:  # we have no extension yet
-            core.refuse(request, source, 420, now, headers=[("Unsupported", ", ".join(required))])
+        unknown = [tag for tag in request.values("require") if tag not in core.supported]
+        if unknown:
+            core.refuse(request, source, 420, now, headers=[("Unsupported", ", ".join(unknown))])
             return True
         return False
 
-    def _receive_cancel(self, request: Request, source: Address, now: float) -> None:
+    def _receive_cancel(self, request: Request, source: Hop, now: float) -> None:
         """RFC 3261 section 9.2."""
         core = self._core
         transaction = core.servers.get(server_key(request, "INVITE"))
@@ -318,28 +335,38 @@ class UserAgent:
         if not transaction.is_answered and transaction.on_cancel is not None:
             transaction.on_cancel(request, now)
 
-    def _receive_out_of_dialog(self, request: Request, source: Address, now: float) -> None:
+    def _receive_out_of_dialog(self, request: Request, source: Hop, now: float) -> None:
+        handler = self._out_of_dialog.get(request.method)
+        if handler is None:
+            self._core.refuse(request, source, 481, now)
+        else:
+            handler(request, source, now)
+
+    def _receive_invite(self, request: Request, source: Hop, now: float) -> None:
         core = self._core
-        if request.method == "OPTIONS":
-            self._answer_options(request, source, now)
+        admission = self._access(request, source, now) if self._access else OPEN
+        if admission.silent:
+            core.counters["unanswered"] += 1
             return
-        if request.method != "INVITE":
-            core.refuse(request, source, 481, now)
+        if admission.code:
+            later = admission.retry_after_seconds
+            headers = [("Retry-After", str(later))] if later else []
+            core.refuse(request, source, admission.code, now, admission.reason, headers)
             return
         username = ""
-        challenger = self._access(request, source) if self._access else None
-        if challenger is not None:
+        if (challenger := admission.challenger) is not None:
             given = request.all("authorization")
             verdict = challenger.check("INVITE", request.uri, given, request.body, now)
+            self.on_digest(request, source, verdict, now)
             if verdict.outcome != "accepted":
                 core.counters[f"digest-{verdict.outcome}"] += 1
                 headers = challenger.headers(now, stale=verdict.outcome == "stale")
                 core.answer_statelessly(request, source, 401, headers=headers)
                 return
             username = verdict.username
-        self._inbound.receive_invite(request, source, username, now)
+        self._inbound.receive_invite(request, source, admission, username, now)
 
-    def _receive_in_dialog(self, request: Request, source: Address, now: float) -> None:
+    def _receive_in_dialog(self, request: Request, source: Hop, now: float) -> None:
         """RFC 3261 section 12.2.2."""
         core = self._core
         session = core.find_session(request, inbound=True)
@@ -352,30 +379,28 @@ class UserAgent:
             core.refuse(request, source, 500, now, reason="CSeq out of order")
             return
         internals.source = source
-        if request.method == "INVITE":
-            self._reinvite.receive(session, request, source, now)
-        elif request.method == "BYE":
-            self._ending.receive_bye(session, core.serve(request, source), request, now)
-        elif request.method == "INFO":
-            self._receive_info(session, request, source, now)
+        handler = self._in_dialog.get(request.method)
+        if handler is None:  # it makes a dialog of its own, and never goes into one
+            core.refuse(request, source, 405, now, headers=[("Allow", core.allow)])
         else:
-            self._answer_options(request, source, now)
+            handler(session, request, source, now)
 
-    def _answer_options(self, request: Request, source: Address, now: float) -> None:
+    def _receive_bye(self, session: Session, request: Request, source: Hop, now: float) -> None:
+        self._ending.receive_bye(session, self._core.serve(request, source), request, now)
+
+    def _answer_options(self, request: Request, source: Hop, now: float) -> None:
         """RFC 3261 section 11.2."""
         headers = [
-            ("Contact", self._core.settings.contact),
-            ("Allow", ALLOW),
+            ("Contact", self._core.settings.contact(source.transport)),
+            ("Allow", self._core.allow),
             ("Accept", SDP_TYPE),
             ("Accept-Encoding", "identity"),
             ("Accept-Language", "en"),
-            ("Supported", ""),
+            ("Supported", ", ".join(self._core.supported)),
         ]
         self._core.respond(self._core.serve(request, source), 200, now, headers=headers)
 
-    def _receive_info(
-        self, session: Session, request: Request, source: Address, now: float
-    ) -> None:
+    def _receive_info(self, session: Session, request: Request, source: Hop, now: float) -> None:
         """RFC 6086; digits come as Signal= and Duration= lines, or bare."""
         core = self._core
         if request.body and request.content_type not in _DTMF_TYPES:

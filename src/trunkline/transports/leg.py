@@ -14,6 +14,7 @@ from trunkline.media.lane import Lane
 
 __all__ = [
     "Answered",
+    "DialOptions",
     "Digit",
     "Direction",
     "EarlyMedia",
@@ -47,6 +48,42 @@ class Party:
     """The account that the two ends proved, of a SIP call: theirs, or ours with them."""
     host: str = ""
     """Where a SIP call came from (an address), or goes to."""
+    trunk: str = ""
+    """The trunk it came in on, or goes out on; empty where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialOptions:
+    """How one call out is placed, where that is not how the node places calls.
+
+    A trunk makes it of its settings; what a transport cannot do it refuses with
+    `UsageError` when it is asked to dial.
+    """
+
+    trunk: str = ""
+    """The trunk's name: in the leg's party, in records, and whose TLS settings hold."""
+    server: str = ""
+    """The URI it is sent to, ``sip:203.0.113.9;transport=tcp``; empty: the target's host."""
+    routes: tuple[str, ...] = ()
+    """Route values to preload: an outbound proxy, a registrar's Service-Route."""
+    username: str = ""
+    """Who we are to a far end that asks; empty: the node's own account."""
+    password: str = ""
+    """The password for it."""
+    contact_user: str = ""
+    """The user part of our Contact: what a registrar knows us by."""
+    codecs: tuple[str, ...] = ()
+    """What is offered, the most wanted first; empty: the node's."""
+    srtp: Literal["off", "optional", "required"] = "off"
+    """SDES (RFC 4568): not offered, offered in RTP/AVP, or RTP/SAVP and nothing else."""
+    no_response_seconds: float | None = None
+    """Give up, as with 408, when nothing at all is answered for this long."""
+    no_answer_seconds: float | None = None
+    """Cancel when it is not answered after this long; None: the node's."""
+    session_expires_seconds: int = 0
+    """Ask for session timers of this length (RFC 4028); 0 does not."""
+    replaces: str = ""
+    """The value of a Replaces field: the call takes another's place (RFC 3891)."""
 
 
 @dataclass(frozen=True, slots=True)

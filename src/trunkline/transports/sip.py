@@ -20,7 +20,8 @@ from trunkline.errors import UsageError
 from trunkline.media.codec import Codec
 from trunkline.media.engine import Engine
 from trunkline.sip.core import Settings
-from trunkline.sip.digest import Account, Challenger, Credentials
+from trunkline.sip.digest import Credentials
+from trunkline.sip.errors import ParseError
 from trunkline.sip.events import (
     Accepted,
     Acked,
@@ -34,17 +35,19 @@ from trunkline.sip.events import (
     Send,
     Terminated,
 )
-from trunkline.sip.message import Request
+from trunkline.sip.headers import NameAddress
+from trunkline.sip.hop import Hop, default_port
 from trunkline.sip.offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
 from trunkline.sip.opus_parameters import OpusParameters
 from trunkline.sip.outbound import Invitation
 from trunkline.sip.transaction import Timing
 from trunkline.sip.user_agent import UserAgent
 
-from .leg import Leg, LegObserver, LegReceiver
+from .leg import DialOptions, Leg, LegObserver, LegReceiver
 from .leg_events import LegEvents
 from .rtp import MediaPolicy, RtpStream
-from .rtp_socket import Address, RtpPoller, RtpPorts
+from .rtp_socket import RtpPoller, RtpPorts
+from .sip_gate import AddressGate, SipGate, is_literal
 from .sip_leg import LAWS, SipLeg
 
 __all__ = ["MakeCodec", "SipEndpoint", "SipOptions"]
@@ -53,6 +56,10 @@ MakeCodec = Callable[[AudioAgreement], Codec]
 """Makes a codec, at the engine's rate, for what two ends agreed on."""
 
 log = logging.getLogger(__name__)
+
+NODE_OPTIONS = DialOptions()
+Watcher = Callable[[bool, bytes, Hop, float], None]
+"""Told of a message: whether we sent it, its bytes, the other end, and when."""
 
 MAX_DATAGRAM = 65_535
 READS_PER_WAKE = 64
@@ -118,6 +125,7 @@ class SipEndpoint:
         poller: RtpPoller,
         receiver: LegReceiver,
         codecs: Mapping[str, MakeCodec] | None = None,
+        gate: SipGate | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._codecs = dict(codecs or {})
@@ -132,7 +140,11 @@ class SipEndpoint:
         self._poller = poller
         self._receiver = receiver
         self._rng = rng or random.SystemRandom()
-        self._networks = [ipaddress.ip_network(text, strict=False) for text in options.allowed]
+        self._gate = gate or AddressGate(
+            options.allowed, options.accounts, options.realm, self._rng.randbytes(32)
+        )
+        self.watchers: list[Watcher] = []
+        """Told of every message that is let in or sent."""
         self._socket = self._bind()
         self.port: int = self._socket.getsockname()[1]
         advertised = options.advertised_host or _reachable(options.host)
@@ -141,7 +153,6 @@ class SipEndpoint:
             loopback_only=_is_loopback(options.media_host),
             version=6 if ":" in options.media_host else 4,
         )
-        self._challenger = self._make_challenger()
         self.agent = UserAgent(
             Settings(
                 host=advertised,
@@ -151,8 +162,10 @@ class SipEndpoint:
                 follow_source=True,
             ),
             self._rng,
-            self._access,
+            self._gate.admit,
         )
+        self.agent.on_digest = self._gate.on_digest
+        self.agent.on_malformed = self._gate.on_malformed
         self._capabilities = AudioCapabilities(
             codecs=options.codecs,
             # More than the engine's rate would be bits for nothing.
@@ -197,7 +210,13 @@ class SipEndpoint:
     # -- calls out ---------------------------------------------------------------------
 
     def dial(
-        self, target: str, *, caller: str, headers: Mapping[str, str], observer: LegObserver
+        self,
+        target: str,
+        *,
+        caller: str,
+        headers: Mapping[str, str],
+        observer: LegObserver,
+        options: DialOptions = NODE_OPTIONS,
     ) -> Leg:
         """Place a call; raises `UsageError` for an address that is none.
 
@@ -213,10 +232,11 @@ class SipEndpoint:
             lambda at: holder[0].media_timed_out(at),
         )
         negotiation = self.make_negotiation(stream.port)
-        options = self._options
-        credentials: tuple[Credentials, ...] = ()
-        if options.username:
-            credentials = (Credentials(options.username, options.password),)
+        node = self._options
+        username, password = options.username, options.password
+        if not username:
+            username, password = node.username, node.password
+        credentials = (Credentials(username, password),) if username else ()
         try:
             session = self.agent.invite(
                 Invitation(
@@ -225,7 +245,10 @@ class SipEndpoint:
                     sdp=negotiation.offer(),
                     headers=tuple(headers.items()),
                     credentials=credentials,
-                    no_answer_seconds=options.no_answer_seconds or None,
+                    destination=_hop(options) if options.server else None,
+                    route=options.routes,
+                    trunk=options.trunk,
+                    no_answer_seconds=(options.no_answer_seconds or node.no_answer_seconds or None),
                 ),
                 now,
             )
@@ -238,7 +261,7 @@ class SipEndpoint:
             self._events,
             stream=stream,
             negotiation=negotiation,
-            account=options.username,
+            account=username,
         )
         holder.append(leg)
         self._legs[session.id] = leg
@@ -249,7 +272,7 @@ class SipEndpoint:
     def _caller(self, caller: str) -> str:
         if caller.startswith(("sip:", "sips:", "tel:", "<", '"')):
             return caller
-        return f"<sip:{caller or 'trunkline'}@{self.agent.settings.hostport}>"
+        return f"<sip:{caller or 'trunkline'}@{self.agent.settings.hostport()}>"
 
     # -- what legs need ------------------------------------------------------------------
 
@@ -319,15 +342,28 @@ class SipEndpoint:
                 data, source = self._socket.recvfrom(MAX_DATAGRAM)
             except OSError:
                 break  # nothing more, or an ICMP error that a timer will show too
-            if not self._may_speak(source, data):
-                # Silence, not an answer: a scanner learns nothing (and nobody's
-                # spoofed address gets a flood).
-                self.counters["not allowed"] += 1
-                continue
-            self.agent.receive(data, (source[0], source[1]), now)
-            if self.agent.outputs:
-                self.flush()
+            self._receive(data, Hop(source[0], source[1]), now)
         self._set_timer()
+
+    def _receive(self, data: bytes, source: Hop, now: float) -> None:
+        """One message, if it may come in."""
+        # Responses are never answered, and only ours are looked at.
+        if not data.startswith(b"SIP/2.0 ") and not self._may_speak(source):
+            # Silence, not an answer: a scanner learns nothing (and nobody's
+            # spoofed address gets a flood).
+            self.counters["not allowed"] += 1
+            return
+        for watcher in self.watchers:
+            watcher(False, data, source, now)
+        self.agent.receive(data, source, now)
+        if self.agent.outputs:
+            self.flush()
+
+    def _may_speak(self, source: Hop) -> bool:
+        """Whether to read a request at all; the far ends of calls always may."""
+        return self._gate.may_speak(source) or any(
+            leg.session.source == source for leg in self._legs.values()
+        )
 
     def flush(self) -> None:
         """Send what the user agent has to send, tell the legs what it reports."""
@@ -346,22 +382,24 @@ class SipEndpoint:
             self._flushing = False
         self._set_timer()
 
-    def _send(self, data: bytes, destination: Address) -> None:
-        if not _is_literal(destination[0]):
+    def _send(self, data: bytes, destination: Hop) -> None:
+        if not is_literal(destination.host):
             task = self._loop.create_task(self._look_up_and_send(data, destination))
             self._lookups.add(task)
             task.add_done_callback(self._lookups.discard)
             return
+        for watcher in self.watchers:
+            watcher(True, data, destination, self.now())
         try:
-            self._socket.sendto(data, destination)
+            self._socket.sendto(data, destination.address)
         except BlockingIOError:
             self.counters["send buffer full"] += 1  # a retransmission follows
         except OSError as error:
             self.counters[f"not sent: {error.strerror}"] += 1
             self._loop.call_soon(self._unreachable, destination)
 
-    async def _look_up_and_send(self, data: bytes, destination: Address) -> None:
-        host, port = destination
+    async def _look_up_and_send(self, data: bytes, destination: Hop) -> None:
+        host, port = destination.host, destination.port or default_port(destination.transport)
         try:
             async with asyncio.timeout(5):
                 found = await self._loop.getaddrinfo(
@@ -373,7 +411,7 @@ class SipEndpoint:
             self.counters["name not found"] += 1
             self._unreachable(destination)
 
-    def _unreachable(self, destination: Address) -> None:
+    def _unreachable(self, destination: Hop) -> None:
         self.agent.unreachable(destination, self.now())
         self.flush()
 
@@ -392,33 +430,6 @@ class SipEndpoint:
         self._timer = None
         self.agent.tick(self.now())
         self.flush()
-
-    # -- who may call -------------------------------------------------------------------------
-
-    def _make_challenger(self) -> Challenger | None:
-        options = self._options
-        if not options.accounts:
-            return None
-        accounts = {name: Account(password) for name, password in options.accounts.items()}
-        return Challenger(options.realm, accounts, self._rng.randbytes(32))
-
-    def _known(self, host: str) -> bool:
-        address = ipaddress.ip_address(host.partition("%")[0])
-        return any(address in network for network in self._networks)
-
-    def _may_speak(self, source: Address, data: bytes) -> bool:
-        """Whether to read a datagram at all."""
-        if not self._networks or self._challenger is not None:
-            return True
-        if data.startswith(b"SIP/2.0 "):
-            return True  # answers are never answered, and only ours are looked at
-        return self._known(source[0]) or any(
-            leg.session.source == source[:2] for leg in self._legs.values()
-        )
-
-    def _access(self, request: Request, source: Address) -> Challenger | None:
-        """Who asks this caller for a password."""
-        return None if self._known(source[0]) else self._challenger
 
     # -- events -----------------------------------------------------------------------------
 
@@ -460,16 +471,17 @@ class SipEndpoint:
             self.agent.reject(event.session, 500, self.now())
 
 
-def _is_literal(host: str) -> bool:
+def _hop(options: DialOptions) -> Hop:
+    """Where a trunk's calls are sent."""
     try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return True
+        hop = NameAddress.parse(options.server).parsed_uri.hop
+    except ParseError as error:
+        raise UsageError(f"trunk {options.trunk}: {options.server!r} is no address") from error
+    return hop._replace(profile=options.trunk)
 
 
 def _is_loopback(host: str) -> bool:
-    return host == "localhost" or (_is_literal(host) and ipaddress.ip_address(host).is_loopback)
+    return host == "localhost" or (is_literal(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _reachable(host: str) -> str:

@@ -99,6 +99,7 @@ class SipLeg:
             dict(session.headers.items()),
             account=session.username or account,
             host=_far_host(session),
+            trunk=session.trunk,
         )
         self._events = events(self)
         # An outbound leg has both from the start: its INVITE offered them.

@@ -1,0 +1,56 @@
+"""Where a message goes to or came from: address, transport and connection.
+
+A hop is what RFC 3261 section 18 sends to. `Hop` compares by all of it, so that two
+connections from one address are two hops.
+"""
+
+from typing import Literal, NamedTuple
+
+__all__ = ["Hop", "HopLike", "Transport", "default_port"]
+
+Transport = Literal["UDP", "TCP", "TLS"]
+"""As a Via writes it."""
+
+
+class Hop(NamedTuple):
+    """One place messages are sent to, or come from."""
+
+    host: str
+    """A literal address, or a name that still has to be looked up. IPv6 without brackets."""
+    port: int
+    """0: the lookup says (RFC 3263 section 4.2), or else the transport's default."""
+    transport: Transport = "UDP"
+    """What carries it."""
+    flow: int = 0
+    """The connection, as the transport numbers them; 0 is any, or a new one. A flow that is
+    gone is replaced by a new connection to host and port (RFC 3261 section 18.2.2)."""
+    profile: str = ""
+    """Whose TLS settings hold on it: a trunk's name; empty is the node's own."""
+
+    @property
+    def is_reliable(self) -> bool:
+        """Whether nothing sent on it is ever repeated (RFC 3261 section 17.1.1.1)."""
+        return self.transport != "UDP"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return self.host, self.port
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.transport.lower()}:{host}:{self.port}"
+
+
+HopLike = Hop | tuple[str, int]
+"""A hop, or host and port over UDP."""
+
+
+def as_hop(place: HopLike) -> Hop:
+    """A hop from what may be host and port only."""
+    return place if isinstance(place, Hop) else Hop(*place)
+
+
+def default_port(transport: Transport) -> int:
+    """RFC 3261 section 19.1.2."""
+    return 5061 if transport == "TLS" else 5060
