@@ -6,18 +6,22 @@ It decides nothing about calls.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, Protocol
 
 from trunkline.errors import UsageError
 
+from .attempts import Attempts
+from .carrier import Carrier
+from .dead_targets import DeadTargets
 from .errors import ParseError
 from .events import Event, Output, Send, Terminated
-from .headers import canonical_name
-from .hop import Hop, Transport
-from .message import Headers, Message, Request, Response
+from .headers import NameAddress, canonical_name
+from .hop import Hop, Transport, is_address
+from .message import Headers, Message, Request, Response, parse_message
+from .public_address import PublicAddresses
 from .sdp import SessionDescription
 from .session import Cause, Session
 from .timers import TimerQueue
@@ -70,6 +74,9 @@ class Settings:
     timing: Timing = field(default_factory=Timing)
     force_rport: bool = True
     """Answer to where a request came from even if it does not ask for it (RFC 3581)."""
+    learn_address: bool = False
+    """Write into Contact what an answer's Via says we are seen as (RFC 3581): for a node
+    behind a NAT whose public address nobody has configured."""
     follow_source: bool = False
     """Send requests to where the peer's last message came from, not to its Contact, when
     there is no route set: for peers behind a NAT."""
@@ -78,9 +85,10 @@ class Settings:
     max_transactions: int = 50_000
     """Above this a new request gets 503 and Retry-After: memory against a flood."""
 
-    def hostport(self, transport: Transport = "UDP") -> str:
+    def hostport(self, transport: Transport = "UDP", host: str = "") -> str:
         """Host and port as they are written in a message that goes over ``transport``."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = host or self.host
+        host = f"[{host}]" if ":" in host else host
         return f"{host}:{self.ports.get(transport, self.port)}"
 
     def contact(self, transport: Transport = "UDP") -> str:
@@ -92,8 +100,13 @@ class Settings:
 class Core:
     """Outputs, timers, live transactions, live sessions. A `transaction.Layer`."""
 
-    def __init__(self, settings: Settings, rng: Randomness) -> None:
+    def __init__(self, settings: Settings, rng: Randomness, carrier: Carrier | None = None) -> None:
         self.settings = settings
+        self.carrier = carrier
+        """Who looks names up and keeps connections; None: names go out as they are."""
+        self.dead = DeadTargets()
+        self.public = PublicAddresses()
+        """How those we spoke with see us, where a NAT is between."""
         self.timing = settings.timing
         self.timers = TimerQueue()
         self.outputs: deque[Output] = deque()
@@ -103,6 +116,8 @@ class Core:
         self.merged: dict[TransactionKey, TransactionKey] = {}
         self.sessions: dict[str, Session] = {}
         self.dialogs: dict[tuple[str, str], Session] = {}
+        self.far_ends: Counter[Hop] = Counter()
+        """Where the far ends of live sessions send from, and how many of them."""
         self.methods = list(METHODS)
         """What we take part in: Allow. Parts add theirs when they are made."""
         self.supported: list[str] = []
@@ -120,7 +135,26 @@ class Core:
 
     def transmit(self, data: bytes, destination: Hop) -> None:
         """Put a message on the wire."""
-        self.outputs.append(Send(data, destination))
+        if self.carrier is not None and not is_address(destination.host):
+            self._transmit_to_name(data, destination)
+        else:
+            self.outputs.append(Send(data, destination))
+
+    def _transmit_to_name(self, data: bytes, destination: Hop) -> None:
+        """The ACK of a 2xx, which has no transaction to look its next hop up."""
+        request = parse_message(data)
+        assert self.carrier is not None
+        assert isinstance(request, Request)
+
+        def located(targets: Sequence[Hop], now: float) -> None:
+            if not targets:
+                self.counters["name not found"] += 1
+                return
+            request.drop_first("via")
+            request.put_first(*self.new_via(targets[0]))
+            self.outputs.append(Send(bytes(request), targets[0]))
+
+        self.carrier.locate(destination, request.call_id, located)
 
     def emit(self, event: Event) -> None:
         """Tell the application."""
@@ -139,10 +173,43 @@ class Core:
         """At least 0, below 1."""
         return self._rng.random()
 
-    def new_via(self, transport: Transport) -> tuple[str, str]:
-        """A Via field with a branch of its own."""
-        sent_by = self.settings.hostport(transport)
-        return "Via", f"SIP/2.0/{transport} {sent_by};branch=z9hG4bK{self.token()};rport"
+    # How we are seen.
+
+    def new_via(self, hop: Hop) -> tuple[str, str]:
+        """A Via field with a branch of its own, for a request that goes there."""
+        sent_by = self.settings.hostport(hop.transport, self._address(hop))
+        return "Via", f"SIP/2.0/{hop.transport} {sent_by};branch=z9hG4bK{self.token()};rport"
+
+    def contact(self, hop: Hop) -> str:
+        """Our Contact value for whoever is there."""
+        settings, transport = self.settings, hop.transport
+        seen = self.public.get(hop) if self.public else None
+        if seen is not None:
+            hostport = f"[{seen[0]}]:{seen[1]}" if ":" in seen[0] else f"{seen[0]}:{seen[1]}"
+        else:
+            hostport = settings.hostport(transport, self._address(hop))
+        named = "" if transport == "UDP" else f";transport={transport.lower()}"
+        return f"<sip:{hostport}{named}>"
+
+    def _address(self, hop: Hop) -> str:
+        return self.carrier.our_address(hop) if self.carrier is not None else ""
+
+    def _put_contact(self, request: Request, hop: Hop) -> None:
+        """Have the request's Contact be one that this target can reach."""
+        ours = self.contact(hop)
+        for position, (name, value) in enumerate(request.headers):
+            if canonical_name(name) != "contact" or value in (ours, "*"):
+                continue
+            old, there = NameAddress.parse(value), NameAddress.parse(ours).parsed_uri
+            others = tuple(one for one in old.parsed_uri.parameters if one[0] != "transport")
+            uri = replace(
+                old.parsed_uri,
+                host=there.host,
+                port=there.port,
+                parameters=(*there.parameters, *others),
+            )
+            request.headers[position] = (name, str(replace(old, uri=str(uri))))
+            request.forget_index()
 
     # Transactions.
 
@@ -192,14 +259,50 @@ class Core:
         on_response: Callable[[Response, float], None],
         on_failure: Callable[[int, float], None],
         now: float,
-    ) -> ClientTransaction:
-        """Begin a client transaction.
+        *,
+        no_response_seconds: float | None = None,
+        on_next: Callable[[], None] | None = None,
+    ) -> ClientTransaction | Attempts:
+        """Begin a client transaction, or several, one after the other.
 
-        The request gets its Via here, unless it has one: a CANCEL has its INVITE's.
+        The request gets its Via here, unless it has one: a CANCEL has its INVITE's. A name is
+        looked up; a request too long for a datagram goes over TCP, where we have it; targets
+        are tried until one answers. ``no_response_seconds``: how long each of them may say
+        nothing at all. ``on_next`` is called before the second and each further target.
         """
+        named = not is_address(destination.host) and self.carrier is not None
+        long = destination.transport == "UDP" and self._is_long(request)
+        simple = not (named or long or no_response_seconds or destination.is_reliable)
+        if simple or request.all("via"):
+            return self.begin(request, destination, on_response, on_failure, now)
+        attempts = Attempts(
+            self,
+            request,
+            destination,
+            on_response,
+            on_failure,
+            no_response_seconds=no_response_seconds,
+            on_next=on_next,
+        )
+        if named and self.carrier is not None:
+            self.carrier.locate(destination, request.call_id, attempts.start)
+        else:
+            attempts.start([destination], now)
+        return attempts
+
+    def begin(
+        self,
+        request: Request,
+        destination: Hop,
+        on_response: Callable[[Response, float], None],
+        on_failure: Callable[[int, float], None],
+        now: float,
+    ) -> ClientTransaction:
+        """A client transaction with one target."""
         if not request.all("via"):
-            destination = self._fitting(request, destination)
-            request.put_first(*self.new_via(destination.transport))
+            if self.public or destination.name or destination.is_reliable:
+                self._put_contact(request, destination)
+            request.put_first(*self.new_via(destination))
         kind = InviteClientTransaction if request.method == "INVITE" else NonInviteClientTransaction
         transaction = kind(
             self,
@@ -214,13 +317,17 @@ class Core:
         self.clients[transaction.key] = transaction
         return transaction
 
-    def _fitting(self, request: Request, destination: Hop) -> Hop:
-        """The hop over TCP where the request is too long for a datagram."""
-        if destination.is_reliable or "TCP" not in self.settings.ports:
-            return destination
-        if len(bytes(request)) <= LARGEST_DATAGRAM - 100:  # the Via is still to come
-            return destination
-        return destination._replace(transport="TCP", flow=0)
+    def fitting(self, request: Request, target: Hop) -> tuple[Hop, ...]:
+        """The target; of a request too long for a datagram, over TCP first (18.1.1)."""
+        if target.transport != "UDP" or not self._is_long(request):
+            return (target,)
+        return target._replace(transport="TCP", flow=0), target
+
+    def _is_long(self, request: Request) -> bool:
+        if "TCP" not in self.settings.ports:
+            return False
+        fields = sum(len(name) + len(value) + 4 for name, value in request.headers)
+        return fields + len(request.body) + len(request.uri) > LARGEST_DATAGRAM - 150
 
     # Messages.
 
@@ -280,17 +387,17 @@ class Core:
         """The Allow value."""
         return ", ".join(self.methods)
 
-    def server_headers(self, transport: Transport) -> list[tuple[str, str]]:
-        """Of a response, over that transport, that makes or changes a dialog."""
-        return [*self._dialog_headers(transport), *self._agent["Server"]]
+    def server_headers(self, hop: Hop) -> list[tuple[str, str]]:
+        """Of a response, to there, that makes or changes a dialog."""
+        return [*self._dialog_headers(hop), *self._agent["Server"]]
 
-    def client_headers(self, transport: Transport) -> list[tuple[str, str]]:
-        """Of a request, over that transport, that makes or changes a dialog."""
-        return [*self._dialog_headers(transport), *self._agent["User-Agent"]]
+    def client_headers(self, hop: Hop) -> list[tuple[str, str]]:
+        """Of a request, to there, that makes or changes a dialog."""
+        return [*self._dialog_headers(hop), *self._agent["User-Agent"]]
 
-    def _dialog_headers(self, transport: Transport) -> list[tuple[str, str]]:
+    def _dialog_headers(self, hop: Hop) -> list[tuple[str, str]]:
         return [
-            ("Contact", self.settings.contact(transport)),
+            ("Contact", self.contact(hop)),
             ("Allow", self.allow),
             ("Supported", ", ".join(self.supported)),
         ]
@@ -300,9 +407,14 @@ class Core:
         internals = session._internals
         assert internals.dialog is not None
         source = internals.source
-        if self.settings.follow_source and source and not internals.dialog.route_set:
+        following = self.settings.follow_source and not internals.dialog.route_set
+        if following and source and self.is_open(source):
             return source
         return internals.dialog.next_hop._replace(profile=internals.profile)
+
+    def is_open(self, hop: Hop) -> bool:
+        """Whether something can be sent back to where it came from."""
+        return not hop.flow or self.carrier is None or self.carrier.is_open(hop)
 
     # Sessions.
 
@@ -310,6 +422,25 @@ class Core:
         """A session begins."""
         self.sessions[session.id] = session
         self.dialogs[session.call_id, session._internals.local_tag] = session
+        if (source := session._internals.source) is not None:
+            self.far_ends[source] += 1
+
+    def follow(self, session: Session, source: Hop | None) -> None:
+        """A message of the session came from there."""
+        old = session._internals.source
+        if old == source:
+            return
+        session._internals.source = source
+        if session.id in self.sessions:
+            self._unfollow(old)
+            if source is not None:
+                self.far_ends[source] += 1
+
+    def _unfollow(self, source: Hop | None) -> None:
+        if source is not None:
+            self.far_ends[source] -= 1
+            if self.far_ends[source] <= 0:
+                del self.far_ends[source]
 
     def find_session(self, message: Message, *, inbound: bool) -> Session | None:
         """Whose dialog a message belongs to (RFC 3261 section 12.2.2)."""
@@ -345,7 +476,8 @@ class Core:
         for request in (internals.client_invite, internals.client_reinvite):
             if request is not None and request.state in (State.CALLING, State.PROCEEDING):
                 request.drop()
-        self.sessions.pop(session.id, None)
+        if self.sessions.pop(session.id, None) is not None:
+            self._unfollow(internals.source)
         self.dialogs.pop((session.call_id, internals.local_tag), None)
         self.tell_end(session, reason, by, code)
 

@@ -4,12 +4,15 @@ A hop is what RFC 3261 section 18 sends to. `Hop` compares by all of it, so that
 connections from one address are two hops.
 """
 
+import re
 from typing import Literal, NamedTuple
 
-__all__ = ["Hop", "HopLike", "Transport", "default_port"]
+__all__ = ["Hop", "HopLike", "Transport", "default_port", "is_address"]
 
 Transport = Literal["UDP", "TCP", "TLS"]
 """As a Via writes it."""
+
+_ADDRESS = re.compile(r"[0-9.]+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[^%]+)?")
 
 
 class Hop(NamedTuple):
@@ -26,6 +29,11 @@ class Hop(NamedTuple):
     gone is replaced by a new connection to host and port (RFC 3261 section 18.2.2)."""
     profile: str = ""
     """Whose TLS settings hold on it: a trunk's name; empty is the node's own."""
+    name: str = ""
+    """The name the address was looked up from: whose certificate a TLS server has to show
+    (RFC 5922 section 4)."""
+    any_transport: bool = False
+    """Nothing said which transport: the name's records may (RFC 3263 section 4.1)."""
 
     @property
     def is_reliable(self) -> bool:
@@ -54,3 +62,8 @@ def as_hop(place: HopLike) -> Hop:
 def default_port(transport: Transport) -> int:
     """RFC 3261 section 19.1.2."""
     return 5061 if transport == "TLS" else 5060
+
+
+def is_address(host: str) -> bool:
+    """Whether this is written like an IP address, and need not be looked up."""
+    return _ADDRESS.fullmatch(host) is not None

@@ -84,7 +84,7 @@ class Inbound:
     def _response(self, session: Session, code: int, body: bytes) -> Response:
         transaction = session._internals.server_invite
         assert transaction is not None
-        headers = self._core.server_headers(transaction.destination.transport)
+        headers = self._core.server_headers(transaction.destination)
         if body:
             headers.append(("Content-Type", SDP_TYPE))
         tag = session._internals.local_tag

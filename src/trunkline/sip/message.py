@@ -243,6 +243,22 @@ class Request(Message):
         self.headers.insert(0, (name, value))
         self._index = self._via = None
 
+    def drop_first(self, name: str) -> None:
+        """Take the first header field of that name out, if there is one."""
+        for position, (written, _) in enumerate(self.headers):
+            if canonical_name(written) == name:
+                del self.headers[position]
+                self._index = self._via = None
+                return
+
+    def forget_index(self) -> None:
+        """Its header fields were changed in place."""
+        self._index = None
+
+    def copy(self) -> "Request":
+        """The same request, whose header fields may change without this one's."""
+        return Request(self.method, self.uri, self.headers, self.body)
+
     def note_source(self, source: HopLike) -> None:
         """Write where it really came from into its Via (RFC 3261 18.2.1, RFC 3581)."""
         host, port = source[0], source[1]

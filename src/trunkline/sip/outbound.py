@@ -6,6 +6,7 @@ from functools import partial
 
 from trunkline.errors import UsageError
 
+from .attempts import cancellation
 from .core import SDP_TYPE, Core, checked_headers, read_description
 from .dialog import Dialog
 from .digest import Authorizer, Credentials
@@ -19,7 +20,7 @@ from .sdp import SessionDescription
 from .session import Cause, Fork, Internals, Session, SessionState
 from .uri import Uri
 
-__all__ = ["Invitation", "Outbound"]
+__all__ = ["Invitation", "Outbound", "cancellation"]
 
 MAX_FORKS = 32
 """Early dialogs and 2xx of one INVITE that are followed; more is an attack."""
@@ -47,6 +48,8 @@ class Invitation:
     """What the session says it goes out on."""
     route: Sequence[str] = ()
     """Route values to preload: an outbound proxy, ``<sip:proxy.example;lr>``."""
+    no_response_seconds: float | None = None
+    """Give up, as with 408, when a target answers nothing at all for this long."""
     no_answer_seconds: float | None = None
     """Cancel if there is no final answer after this long; None: wait for ever."""
 
@@ -79,7 +82,7 @@ class Outbound:
             ("To", f"<{target}>"),
             ("Call-ID", core.token(32)),
             ("CSeq", "1 INVITE"),
-            *core.client_headers(destination.transport),
+            *core.client_headers(destination),
             *checked_headers(invitation.headers),
         ]
         if body:
@@ -88,6 +91,7 @@ class Outbound:
         bytes(request)  # a line break in it raises now, before anything is begun
         internals = Internals(tag, local_body=body, trunk=invitation.trunk)
         internals.profile = destination.profile
+        internals.no_response_seconds = invitation.no_response_seconds
         if invitation.credentials:
             internals.authorizer = Authorizer(invitation.credentials, core.token)
         session = Session(core.token(), "outbound", request, internals)
@@ -106,11 +110,18 @@ class Outbound:
             partial(self._on_response, session),
             partial(self._on_failure, session),
             now,
+            no_response_seconds=session._internals.no_response_seconds,
+            on_next=partial(self._begin_again, session),
         )
         session._internals.client_invite = transaction  # type: ignore[assignment]
 
+    def _begin_again(self, session: Session) -> None:
+        """The INVITE goes to its next target, who has said nothing yet."""
+        session._internals.got_provisional = False
+        session._internals.early_dialogs.clear()
+
     def _on_response(self, session: Session, response: Response, now: float) -> None:
-        session._internals.source = self._core.source
+        self._core.follow(session, self._core.source)
         if response.code < 200:
             self._progressed(session, response, now)
         elif response.code < 300:
@@ -285,6 +296,8 @@ class Outbound:
             # CANCEL waits for a response (section 9.1), half a minute if nobody is there;
             # the application need not.
             self._core.tell_end(session, reason, "us", code)
+            if internals.client_invite is not None:
+                internals.client_invite.withdraw(now)
 
     def _send_cancel(self, session: Session, now: float) -> None:
         internals = session._internals
@@ -312,20 +325,12 @@ class Outbound:
             self._core.terminate(session, now, internals.end_reason, "us", internals.end_code)
 
 
-def cancellation(invite: Request) -> Request:
-    """The CANCEL of an INVITE, in the same hop's eyes the same request (section 9.1)."""
-    names = {"via", "route", "from", "to", "call-id", "max-forwards"}
-    headers = [field for field in invite.headers if canonical_name(field[0]) in names]
-    headers.append(("CSeq", f"{invite.cseq.number} CANCEL"))
-    return Request("CANCEL", invite.uri, headers)
-
-
 def acknowledge(
     core: Core, dialog: Dialog, invite: Message, destination: Hop, body: bytes = b""
 ) -> bytes:
     """The ACK of a 2xx, with the credentials of its INVITE (RFC 3261 section 22.1)."""
     request = dialog.request("ACK", sequence=invite.cseq.number)
-    request.headers.insert(0, core.new_via(destination.transport))
+    request.headers.insert(0, core.new_via(destination))
     for name in ("Authorization", "Proxy-Authorization"):
         request.headers += [(name, value) for value in invite.all(name)]
     if body:

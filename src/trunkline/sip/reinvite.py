@@ -57,7 +57,7 @@ class ReInvite:
         assert internals.reinvite_offer is not None
         internals.reinvite_body = internals.reinvite_offer()
         request = internals.dialog.request("INVITE")
-        request.headers += core.client_headers(core.destination(session).transport)
+        request.headers += core.client_headers(core.destination(session))
         request.headers.append(("Content-Type", SDP_TYPE))
         request.body = internals.reinvite_body
         if internals.authorizer is not None:
@@ -217,7 +217,7 @@ class ReInvite:
         internals.dialog.refresh_target(request)
         internals.local_body = body
         headers = [
-            *self._core.server_headers(transaction.destination.transport),
+            *self._core.server_headers(transaction.destination),
             ("Content-Type", SDP_TYPE),
         ]
         response = request.response(200, headers=headers, body=body)

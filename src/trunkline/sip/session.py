@@ -140,6 +140,8 @@ class Internals:
     trunk: str = ""
     profile: str = ""
     """Whose TLS settings its requests are sent with."""
+    no_response_seconds: float | None = None
+    """How long its INVITE waits for a sign of life."""
     timers: dict[str, Timer] = field(default_factory=dict)
     local_body: bytes = b""
     end_reason: str = ""

@@ -255,6 +255,15 @@ class _ClientTransaction(Transaction):
             cause = Cause.SUCCESS if response.code < 300 else Cause.FAILURE
         self._fire(cause, response, now)
 
+    def hush(self) -> None:
+        """Repeat the request no more; whatever still comes is passed on."""
+        if self._retransmission is not None:
+            self._retransmission.cancel()
+            self._retransmission = None
+
+    def withdraw(self, now: float) -> None:
+        """Try no further target: there is none."""
+
     def _pass_to_user(self, response: Any, now: float) -> None:
         self._on_response(response, now)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from .errors import ParseError
-from .hop import Hop, Transport, default_port
+from .hop import Hop, Transport, default_port, is_address
 
 __all__ = ["Parameters", "Uri"]
 
@@ -20,7 +20,6 @@ _HOSTPORT = re.compile(
     r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,253}))(?::([0-9]{1,5}))?"
 )
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_LITERAL = re.compile(r"[0-9.]+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
 _BLANK = re.compile(r"[\x00-\x20<>]")
 _NUMBER = re.compile(r"\+?[0-9A-Fa-f*#().-]+")
 _SEPARATORS = str.maketrans("", "", "-.()")
@@ -93,8 +92,9 @@ class Uri:
         else:
             transport = "TCP" if named == "tcp" else "UDP"
         host = self.parameter("maddr") or self.host
-        port = self.port or (default_port(transport) if _LITERAL.fullmatch(host) else 0)
-        return Hop(host, port, transport)
+        port = self.port or (default_port(transport) if is_address(host) else 0)
+        open_ = not named and self.scheme != "sips" and not port
+        return Hop(host, port, transport, any_transport=open_)
 
     def equivalent(self, other: "Uri") -> bool:
         """Whether both name the same resource (RFC 3261 section 19.1.4)."""

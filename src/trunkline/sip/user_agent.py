@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from .acknowledgement import Acknowledgement
 from .admission import OPEN, AccessPolicy
+from .carrier import Carrier
 from .core import SDP_TYPE, Core, Randomness, Settings, merge_key
 from .digest import Verdict
 from .ending import Ending
@@ -44,9 +45,13 @@ class UserAgent:
     """
 
     def __init__(
-        self, settings: Settings, rng: Randomness, access: AccessPolicy | None = None
+        self,
+        settings: Settings,
+        rng: Randomness,
+        access: AccessPolicy | None = None,
+        carrier: Carrier | None = None,
     ) -> None:
-        self._core = Core(settings, rng)
+        self._core = Core(settings, rng, carrier)
         self._ending = Ending(self._core)
         self._acknowledgement = Acknowledgement(self._core, self._ending)
         self._inbound = Inbound(self._core, self._acknowledgement)
@@ -232,10 +237,21 @@ class UserAgent:
         self._ending.hang_up(session, now, reason=reason)
 
     def unreachable(self, destination: Hop, now: float) -> None:
-        """Nothing can be sent there: requests that wait for an answer fail."""
+        """Nothing can be sent there: requests that wait for an answer fail.
+
+        A destination with a flow is a connection that is gone: what was sent to its far end
+        without naming one fails as well.
+        """
+        flow = destination.flow
+        place = destination._replace(flow=0)
         for transaction in list(self._core.clients.values()):
-            if transaction.destination == destination:
+            waiting = transaction.destination
+            if waiting == destination or (flow and waiting == place):
                 transaction.fail(now)
+
+    def is_far_end(self, source: Hop) -> bool:
+        """Whether the far end of a live session sends from there."""
+        return source in self._core.far_ends
 
     # What arrives.
 
@@ -262,6 +278,17 @@ class UserAgent:
         else:
             self._receive_response(message, now)
 
+    def receive_unframed(self, head: bytes, source: Hop, now: float) -> None:
+        """Take what a stream could not be followed beyond (RFC 3261 section 18.3)."""
+        message: Request | Response | None
+        try:
+            message = parse_message(head)
+        except ParseError as error:
+            message = error.message
+        wrong = ParseError("Wrong Content-Length")
+        wrong.message = message
+        self._receive_malformed(wrong, source, now)
+
     def _receive_malformed(self, error: ParseError, source: Hop, now: float) -> None:
         """Answer what can be answered (RFC 3261 section 8.2), count the rest."""
         core = self._core
@@ -279,6 +306,8 @@ class UserAgent:
         if transaction is None or len(response.values("via")) > 1:
             core.counters["response-stray"] += 1
             return
+        if core.settings.learn_address and core.source is not None:
+            core.public.learn(via, core.source)
         transaction.receive(response, now)
 
     def _receive_request(self, request: Request, source: Hop, now: float) -> None:
@@ -378,7 +407,7 @@ class UserAgent:
         if not dialog.accept_sequence(request.cseq.number):
             core.refuse(request, source, 500, now, reason="CSeq out of order")
             return
-        internals.source = source
+        core.follow(session, source)
         handler = self._in_dialog.get(request.method)
         if handler is None:  # it makes a dialog of its own, and never goes into one
             core.refuse(request, source, 405, now, headers=[("Allow", core.allow)])
@@ -391,7 +420,7 @@ class UserAgent:
     def _answer_options(self, request: Request, source: Hop, now: float) -> None:
         """RFC 3261 section 11.2."""
         headers = [
-            ("Contact", self._core.settings.contact(source.transport)),
+            ("Contact", self._core.contact(source)),
             ("Allow", self._core.allow),
             ("Accept", SDP_TYPE),
             ("Accept-Encoding", "identity"),

@@ -1,0 +1,48 @@
+"""What we look like from outside, as answers say (RFC 3581, ``received`` and ``rport``).
+
+A node behind a NAT writes its own address into Via; the far end answers with the one it saw.
+That is what goes into Contact for this far end from then on, so that it can call back through
+the binding the NAT made. Over TCP and TLS only the address is taken: the port it saw is that
+of one connection.
+"""
+
+import re
+
+from .headers import Via
+from .hop import Hop
+
+__all__ = ["PublicAddresses"]
+
+MOST = 4096
+"""Far ends it is known for; more would be an attack."""
+_LITERAL = re.compile(r"[0-9.]{7,15}|[0-9A-Fa-f:.]{2,45}")
+
+
+class PublicAddresses:
+    """Our address and port as each far end sees them, where they are not our own."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], tuple[str, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def get(self, hop: Hop) -> tuple[str, int] | None:
+        """Host and port as those see us who are there; None: as we see ourselves."""
+        return self._seen.get((hop.host, hop.transport))
+
+    def learn(self, via: Via, source: Hop) -> None:
+        """Our Via came back from there in an answer."""
+        received, rport = via.parameters.get("received"), via.parameters.get("rport")
+        if not received and not rport:
+            return
+        host, ours = received or via.host.strip("[]"), via.port or 5060
+        port = ours
+        if rport and rport.isascii() and rport.isdecimal() and not source.is_reliable:
+            port = int(rport)
+        place = (source.host, source.transport)
+        same = host == via.host.strip("[]") and port == ours
+        if same or not 0 < port < 65536 or not _LITERAL.fullmatch(host):
+            self._seen.pop(place, None)
+        elif len(self._seen) < MOST or place in self._seen:
+            self._seen[place] = (host, port)
