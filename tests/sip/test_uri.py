@@ -118,7 +118,9 @@ def test_addresses_compare_as_the_rfc_says(one: str, other: str, same: bool) -> 
 
 def test_the_default_port_follows_the_scheme() -> None:
     assert Uri.parse("sip:192.0.2.1").hop == Hop("192.0.2.1", 5060)
-    assert Uri.parse("sip:h").hop == Hop("h", 0)
+    assert Uri.parse("sip:h").hop == Hop("h", 0, any_transport=True)
+    assert Uri.parse("sip:h;transport=udp").hop == Hop("h", 0)
+    assert Uri.parse("sip:h:5060").hop == Hop("h", 5060)
     assert Uri.parse("sips:[::1]").hop == Hop("::1", 5061, "TLS")
     assert Uri.parse("sip:h;transport=TCP;maddr=192.0.2.2").hop == Hop("192.0.2.2", 5060, "TCP")
     assert Uri.parse("sip:h:1;transport=tls").hop == Hop("h", 1, "TLS")

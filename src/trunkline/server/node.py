@@ -20,11 +20,15 @@ from trunkline.calls.switchboard import Listener, OutboundPolicy, Switchboard
 from trunkline.media.engine import ActivityBank, Engine
 from trunkline.media.jitter import JitterBank, JitterSettings
 from trunkline.media.lane import Lane
-from trunkline.settings import Audio, Settings, is_loopback
+from trunkline.settings import Audio, Settings, Sip, is_loopback
+from trunkline.settings.checks import name_server
 from trunkline.speech import registry
 from trunkline.transports.media_thread import MediaThread
 from trunkline.transports.rtp_socket import RtpPoller, RtpPorts
 from trunkline.transports.sip import SipEndpoint, SipOptions
+from trunkline.transports.sip_carrier import Listening
+from trunkline.transports.sip_connection import StreamLimits
+from trunkline.transports.sip_tls import TlsProfile
 from trunkline.transports.twilio import TwilioServer
 from trunkline.transports.websocket_server import WebSocketServer
 
@@ -55,6 +59,10 @@ class Ports:
     """TCP, WebSockets in Twilio's dialect."""
     http: int = 0
     """TCP, the page to talk from a browser."""
+    sip_tcp: int = 0
+    """TCP, SIP."""
+    sip_tls: int = 0
+    """TCP, SIP over TLS."""
 
 
 @dataclass(slots=True)
@@ -206,6 +214,8 @@ class Node:
             sip_port,
             running.streams.port if running.streams else 0,
             talk.port if talk is not None else 0,
+            sip_tcp=running.sip.ports.get("TCP", 0) if running.sip else 0,
+            sip_tls=running.sip.ports.get("TLS", 0) if running.sip else 0,
         )
 
     def _open_sip(self, media: MediaThread) -> SipEndpoint:
@@ -218,6 +228,13 @@ class Node:
             SipOptions(
                 host=sip.host,
                 port=sip.port,
+                listening=listening(sip),
+                tls=TlsProfile(
+                    verify=sip.tls_verify,
+                    ca=sip.tls_ca,
+                    certificate=sip.tls_certificate,
+                    key=sip.tls_key,
+                ),
                 advertised_host=sip.advertised_host,
                 media_host=rtp.host if not is_loopback(rtp.host) else sip.host,
                 user_agent=sip.user_agent,
@@ -274,6 +291,28 @@ class Node:
         if running.records is not None:
             await asyncio.to_thread(running.records.close)
         gc.unfreeze()
+
+
+def listening(sip: Sip) -> Listening:
+    """What the settings say of SIP's sockets."""
+    return Listening(
+        host=sip.host,
+        port=sip.port,
+        tcp=sip.tcp,
+        tcp_port=sip.tcp_port,
+        tls_port=sip.tls_port,
+        tls_certificate=sip.tls_certificate,
+        tls_key=sip.tls_key,
+        tls_ca=sip.tls_ca,
+        tls_verify_clients=sip.tls_verify_clients,
+        limits=StreamLimits(
+            connections=sip.max_connections,
+            connections_per_address=sip.max_connections_per_address,
+            idle_seconds=sip.idle_seconds,
+            ping_seconds=sip.ping_seconds,
+        ),
+        name_servers=[name_server(written) for written in sip.name_servers],
+    )
 
 
 def audio_defaults(audio: Audio) -> AudioDefaults:

@@ -11,7 +11,7 @@ from trunkline.errors import ConfigError
 
 from .tree import Settings
 
-__all__ = ["check", "is_loopback", "problems"]
+__all__ = ["check", "is_loopback", "name_server", "problems"]
 
 
 def check(settings: Settings) -> None:
@@ -33,6 +33,8 @@ def problems(settings: Settings) -> Iterator[str]:
     yield from _trunks(settings)
     yield from _streams(settings)
     yield from _addresses(settings)
+    yield from _tls(settings)
+    yield from _name_servers(settings)
     yield from _keys(settings)
 
 
@@ -124,6 +126,35 @@ def _addresses(settings: Settings) -> Iterator[str]:
             ip_network(written)
         except ValueError as error:
             yield f"sip.allowed_addresses: {error}"
+
+
+def _tls(settings: Settings) -> Iterator[str]:
+    sip = settings.sip
+    if sip.tls_key and not sip.tls_certificate:
+        yield "sip.tls_key is set but sip.tls_certificate is not: set the certificate's file too"
+    if sip.tls_verify_clients and not sip.tls_certificate:
+        yield "sip.tls_verify_clients is set, but without sip.tls_certificate nobody can connect"
+    if sip.tls_certificate and sip.tls_port and sip.tls_port == (sip.tcp_port or sip.port):
+        yield f"sip.tls_port is {sip.tls_port}, which is TCP's: TLS needs a port of its own"
+
+
+def _name_servers(settings: Settings) -> Iterator[str]:
+    for written in settings.sip.name_servers:
+        try:
+            name_server(written)
+        except ValueError:
+            yield f"sip.name_servers: {written!r} is no address (192.0.2.53, [2001:db8::53]:53)"
+
+
+def name_server(written: str) -> tuple[str, int]:
+    """Address and port of a name server; raises ValueError."""
+    host, bracket, rest = written.removeprefix("[").partition("]")
+    if not bracket and host.count(":") == 1:
+        host, _, rest = host.partition(":")
+    port = int(rest.removeprefix(":") or 53)
+    if not 0 < port < 65536:
+        raise ValueError(written)
+    return str(ip_address(host)), port
 
 
 def _keys(settings: Settings) -> Iterator[str]:

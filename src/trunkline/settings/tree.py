@@ -53,7 +53,7 @@ class Node(Struct, frozen=True, kw_only=True):
 
 
 class Sip(Struct, frozen=True, kw_only=True):
-    """SIP over UDP: where phones, PBXs and trunks reach this node.
+    """SIP over UDP, TCP and TLS: where phones, PBXs and trunks reach this node.
 
     Any address wider than loopback needs accounts or allowed_addresses.
     """
@@ -62,9 +62,40 @@ class Sip(Struct, frozen=True, kw_only=True):
     """The address to listen on. 0.0.0.0 is every interface."""
     port: Port = 5060
     """The UDP port to listen on; 0 lets the system choose."""
+    tcp: bool = True
+    """Take connections over TCP, and send what is too long for a datagram over it."""
+    tcp_port: Port = 0
+    """The TCP port to listen on; 0 is the number of `port`."""
+    tls_port: Port = 5061
+    """The port for TLS; it is open only with `tls_certificate`. 0 lets the system choose."""
+    tls_certificate: str = ""
+    """The file of this node's certificate, with its chain (PEM): shown to who connects, and to
+    servers that ask. It is read again when it changes."""
+    tls_key: str = ""
+    """The file of the certificate's key. Empty: it is in the same file."""
+    tls_ca: str = ""
+    """The file of the authorities whose certificates count, in both directions. Empty: the
+    system's."""
+    tls_verify_clients: bool = False
+    """Take TLS connections only from who shows a certificate of such an authority."""
+    tls_verify: bool = True
+    """Call over TLS only who shows a certificate for the name that was called. Without it
+    anybody in between can listen."""
+    max_connections: Annotated[int, Meta(ge=1, le=60_000)] = 4000
+    """Connections over TCP and TLS, in all."""
+    max_connections_per_address: Annotated[int, Meta(ge=1, le=60_000)] = 1000
+    """How many of them one address may open."""
+    idle_seconds: Seconds = 900.0
+    """A connection without a message for this long, and without a call, is closed."""
+    ping_seconds: Seconds = 90.0
+    """How often a connection that this node opened is kept alive, through firewalls and NAT,
+    when nothing comes on it. 0: never."""
+    name_servers: tuple[str, ...] = ()
+    """Name servers that know where calls go (NAPTR, SRV, A and AAAA records), as in
+    ["192.0.2.53", "127.0.0.1:5353"]. Empty: the system's."""
     advertised_host: str = ""
     """What to write in Contact, Via and SDP where it is not `host`: the public address
-    of a machine behind NAT. Empty is the address listened on."""
+    of a machine behind NAT. Empty is the address listened on, or what the far end sees."""
     allowed_addresses: tuple[str, ...] = ()
     """Who may call in without a password: addresses or networks of your trunk or PBX, as in
     ["203.0.113.10", "198.51.100.0/24"]. With neither these nor accounts, everyone may."""

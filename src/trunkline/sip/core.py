@@ -118,6 +118,8 @@ class Core:
         self.dialogs: dict[tuple[str, str], Session] = {}
         self.far_ends: Counter[Hop] = Counter()
         """Where the far ends of live sessions send from, and how many of them."""
+        self.far_hosts: Counter[str] = Counter()
+        """The same by address alone."""
         self.methods = list(METHODS)
         """What we take part in: Allow. Parts add theirs when they are made."""
         self.supported: list[str] = []
@@ -422,8 +424,7 @@ class Core:
         """A session begins."""
         self.sessions[session.id] = session
         self.dialogs[session.call_id, session._internals.local_tag] = session
-        if (source := session._internals.source) is not None:
-            self.far_ends[source] += 1
+        self._count_far_end(session._internals.source, 1)
 
     def follow(self, session: Session, source: Hop | None) -> None:
         """A message of the session came from there."""
@@ -432,15 +433,18 @@ class Core:
             return
         session._internals.source = source
         if session.id in self.sessions:
-            self._unfollow(old)
-            if source is not None:
-                self.far_ends[source] += 1
+            self._count_far_end(old, -1)
+            self._count_far_end(source, 1)
 
-    def _unfollow(self, source: Hop | None) -> None:
-        if source is not None:
-            self.far_ends[source] -= 1
-            if self.far_ends[source] <= 0:
-                del self.far_ends[source]
+    def _count_far_end(self, source: Hop | None, change: int) -> None:
+        if source is None:
+            return
+        self.far_ends[source] += change
+        if not self.far_ends[source]:
+            del self.far_ends[source]
+        self.far_hosts[source.host] += change
+        if not self.far_hosts[source.host]:
+            del self.far_hosts[source.host]
 
     def find_session(self, message: Message, *, inbound: bool) -> Session | None:
         """Whose dialog a message belongs to (RFC 3261 section 12.2.2)."""
@@ -477,7 +481,7 @@ class Core:
             if request is not None and request.state in (State.CALLING, State.PROCEEDING):
                 request.drop()
         if self.sessions.pop(session.id, None) is not None:
-            self._unfollow(internals.source)
+            self._count_far_end(internals.source, -1)
         self.dialogs.pop((session.call_id, internals.local_tag), None)
         self.tell_end(session, reason, by, code)
 

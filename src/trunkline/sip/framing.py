@@ -22,10 +22,6 @@ _LENGTH = re.compile(rb"^(?:content-length|l)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$"
 _PING = b"\r\n\r\n"
 
 
-class FramingError(ParseError):
-    """The stream cannot be followed any more; the connection has to be closed."""
-
-
 @dataclass(frozen=True, slots=True)
 class Framed:
     """What a stream's new bytes completed."""
@@ -34,6 +30,17 @@ class Framed:
     """Whole messages, in order."""
     pings: int = 0
     """Keep-alives to be answered, with a line end each."""
+    line_ends: int = 0
+    """Single line ends: the answers to our keep-alives, or nothing."""
+
+
+class FramingError(ParseError):
+    """The stream cannot be followed any more; the connection has to be closed."""
+
+    framed = Framed()
+    """What was complete before."""
+    head = b""
+    """The headers of the message whose end cannot be known, if they are whole."""
 
 
 class StreamFramer:
@@ -45,6 +52,7 @@ class StreamFramer:
         self._max_head = max_head_bytes
         self._max_body = max_body_bytes
         self._buffer = bytearray()
+        self._pong_awaited = False
         self._searched = 0  # no end of headers is before this
         self._whole = 0  # bytes of the message that is coming; 0: not known yet
 
@@ -53,41 +61,54 @@ class StreamFramer:
         """What has come of a message that is not complete."""
         return len(self._buffer)
 
+    def expect_pong(self, awaited: bool = True) -> None:
+        """Whether we sent a ping: a line end alone is its answer, not half a ping of theirs."""
+        self._pong_awaited = awaited
+
     def feed(self, data: bytes) -> Framed:
         """More bytes of the stream.
 
         Raises:
             FramingError: a message has no Content-Length, or one that is no number, or is
-                too large. What was complete before is lost with the connection.
+                too large. It has what was complete before.
         """
         self._buffer += data
         messages: list[bytes] = []
-        pings = 0
-        while True:
-            if not self._whole:
-                pings += self._skip_line_ends()
-                if not self._measure():
+        pings = line_ends = 0
+        try:
+            while True:
+                if not self._whole:
+                    more_pings, more_ends = self._skip_line_ends()
+                    pings, line_ends = pings + more_pings, line_ends + more_ends
+                    if not self._measure():
+                        break
+                if len(self._buffer) < self._whole:
                     break
-            if len(self._buffer) < self._whole:
-                break
-            messages.append(bytes(self._buffer[: self._whole]))
-            del self._buffer[: self._whole]
-            self._whole = self._searched = 0
-        return Framed(tuple(messages), pings)
+                messages.append(bytes(self._buffer[: self._whole]))
+                del self._buffer[: self._whole]
+                self._whole = self._searched = 0
+        except FramingError as error:
+            error.framed = Framed(tuple(messages), pings, line_ends)
+            raise
+        return Framed(tuple(messages), pings, line_ends)
 
-    def _skip_line_ends(self) -> int:
-        """Line ends between messages; how many pings they were."""
-        pings = 0
+    def _skip_line_ends(self) -> tuple[int, int]:
+        """Line ends between messages; how many pings they were, and how many single ones."""
+        pings = line_ends = 0
         while self._buffer[:2] == b"\r\n" or self._buffer[:1] == b"\n":
             if self._buffer.startswith(_PING):
                 pings += 1
                 del self._buffer[:4]
+            elif self._pong_awaited and self._buffer == b"\r\n":
+                line_ends += 1
+                self._buffer.clear()
             elif _PING.startswith(bytes(self._buffer)):
                 break  # the other half of a ping may follow
             else:
+                line_ends += 1
                 del self._buffer[: 1 if self._buffer[:1] == b"\n" else 2]
             self._searched = 0
-        return pings
+        return pings, line_ends
 
     def _measure(self) -> bool:
         """Whether the length of the message that is coming is known."""
@@ -98,7 +119,12 @@ class StreamFramer:
         if found is None:
             self._searched = max(0, len(self._buffer) - 3)
             return False
-        self._whole = head + self._length(bytes(self._buffer[:head]))
+        text = bytes(self._buffer[:head])
+        try:
+            self._whole = head + self._length(text)
+        except FramingError as error:
+            error.head = text
+            raise
         return True
 
     def _length(self, head: bytes) -> int:

@@ -242,16 +242,19 @@ class UserAgent:
         A destination with a flow is a connection that is gone: what was sent to its far end
         without naming one fails as well.
         """
-        flow = destination.flow
-        place = destination._replace(flow=0)
+        place = _place(destination)
         for transaction in list(self._core.clients.values()):
             waiting = transaction.destination
-            if waiting == destination or (flow and waiting == place):
+            if waiting.flow in (0, destination.flow) and _place(waiting) == place:
                 transaction.fail(now)
 
     def is_far_end(self, source: Hop) -> bool:
         """Whether the far end of a live session sends from there."""
         return source in self._core.far_ends
+
+    def is_far_host(self, host: str) -> bool:
+        """Whether the far end of a live session sends from that address."""
+        return host in self._core.far_hosts
 
     # What arrives.
 
@@ -440,6 +443,13 @@ class UserAgent:
         digit, duration_ms = _read_digit(request)
         if digit:
             core.emit(DigitReceived(session, digit, duration_ms))
+
+
+def _place(hop: Hop) -> Hop:
+    """A far end, whatever flow leads there; whose TLS settings hold matters with TLS only."""
+    if hop.transport == "TLS":
+        return hop._replace(flow=0)
+    return hop._replace(flow=0, profile="", name="")
 
 
 def _read_digit(request: Request) -> tuple[str, int]:

@@ -1,27 +1,23 @@
-"""SIP over UDP: the socket, the timers and the legs of one user agent.
+"""A SIP endpoint: one user agent, its timers and its legs.
 
-Everything that is SIP is in ``trunkline.sip`` and is pure; this module moves
-datagrams, wakes the timers, and gives every session its leg.
+Everything that is SIP is in ``trunkline.sip`` and is pure; `SipCarrier` moves its
+messages. This module wakes the timers and gives every session its leg.
 """
 
 import asyncio
 import contextlib
-import errno
 import ipaddress
 import logging
 import random
-import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from trunkline.errors import UsageError
 from trunkline.media.codec import Codec
 from trunkline.media.engine import Engine
 from trunkline.sip.core import Settings
-from trunkline.sip.digest import Credentials
-from trunkline.sip.errors import ParseError
 from trunkline.sip.events import (
     Accepted,
     Acked,
@@ -35,11 +31,8 @@ from trunkline.sip.events import (
     Send,
     Terminated,
 )
-from trunkline.sip.headers import NameAddress
-from trunkline.sip.hop import Hop, default_port
+from trunkline.sip.hop import Hop
 from trunkline.sip.offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
-from trunkline.sip.opus_parameters import OpusParameters
-from trunkline.sip.outbound import Invitation
 from trunkline.sip.transaction import Timing
 from trunkline.sip.user_agent import UserAgent
 
@@ -47,8 +40,13 @@ from .leg import DialOptions, Leg, LegObserver, LegReceiver
 from .leg_events import LegEvents
 from .rtp import MediaPolicy, RtpStream
 from .rtp_socket import RtpPoller, RtpPorts
+from .sip_carrier import EVERYWHERE, SipCarrier, way_out
+from .sip_dialling import first_host, invitation
 from .sip_gate import AddressGate, SipGate, is_literal
 from .sip_leg import LAWS, SipLeg
+from .sip_options import SipOptions
+from .sip_streams import Ears
+from .sip_tls import TlsProfile
 
 __all__ = ["MakeCodec", "SipEndpoint", "SipOptions"]
 
@@ -61,55 +59,9 @@ NODE_OPTIONS = DialOptions()
 Watcher = Callable[[bool, bytes, Hop, float], None]
 """Told of a message: whether we sent it, its bytes, the other end, and when."""
 
-MAX_DATAGRAM = 65_535
-READS_PER_WAKE = 64
-"""Datagrams read before the loop gets to its other work."""
-SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
-"""A burst of a thousand INVITEs has to wait somewhere while a tick runs."""
-_BIND_ADVICE = {
-    errno.EADDRINUSE: "; another program may use it (sip.port chooses one)",
-    errno.EACCES: "; ports below 1024 are root's (sip.port chooses one)",
-    errno.EADDRNOTAVAIL: "; this machine has no such address (sip.host)",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SipOptions:
-    """How an endpoint presents itself, whom it lets in, and its media."""
-
-    host: str = "127.0.0.1"
-    """The address to listen on."""
-    port: int = 5060
-    """The UDP port; 0 lets the system choose."""
-    advertised_host: str = ""
-    """What peers are told; empty: ``host``."""
-    media_host: str = "127.0.0.1"
-    """The address RTP is received on."""
-    user_agent: str = "Trunkline"
-    accounts: Mapping[str, str] = field(default_factory=dict)
-    """User and password of those who may call in with digest authentication."""
-    realm: str = "trunkline"
-    allowed: Sequence[str] = ()
-    """Addresses and networks that may call in without a password."""
-    codecs: tuple[str, ...] = ("PCMU", "PCMA")
-    """What legs speak, the most wanted first: G.711, and what the endpoint is given beside."""
-    opus: OpusParameters = field(
-        default_factory=lambda: OpusParameters(use_inband_fec=True, min_ptime_ms=10)
-    )
-    """How we want to receive Opus; of its rate no more than the engine's is asked for."""
-    t1_ms: int = 500
-    timeout_seconds: float = 30.0
-    """Media silence that ends a call; 0: none does."""
-    far_buffer_ms: int = 60
-    no_answer_seconds: float = 180.0
-    """When an outbound call that nobody answers is cancelled."""
-    username: str = ""
-    """Who we are to a far end that asks."""
-    password: str = ""
-
 
 class SipEndpoint:
-    """One UDP socket, one user agent, its legs. Media thread only.
+    """Sockets and connections, one user agent, its legs. Media thread only.
 
     ``codecs``: what legs speak beside G.711, by the names of `SipOptions.codecs`. A
     name there that is neither raises `UsageError`.
@@ -145,10 +97,25 @@ class SipEndpoint:
         )
         self.watchers: list[Watcher] = []
         """Told of every message that is let in or sent."""
-        self._socket = self._bind()
-        self.port: int = self._socket.getsockname()[1]
+        self.counters: Counter[str] = Counter()
+        """What was refused, lost or closed, by reason."""
+        self.profiles: dict[str, TlsProfile] = {"": options.tls}
+        """The TLS settings of connections out: a trunk's by its name, the node's own by none."""
+        self._carrier = SipCarrier(
+            replace(options.listening, host=options.host, port=options.port),
+            loop,
+            self._ears(),
+            self.counters,
+            profiles=self.profiles,
+            advertised=bool(options.advertised_host),
+        )
+        self.port: int = self._carrier.port
+        """The UDP port."""
+        self.ports = self._carrier.ports
+        """The ports of TCP and TLS, where there are any."""
         advertised = options.advertised_host or _reachable(options.host)
         self._media_address = options.advertised_host or _reachable(options.media_host)
+        self._media_everywhere = not options.advertised_host and options.media_host in EVERYWHERE
         self._policy = MediaPolicy(
             loopback_only=_is_loopback(options.media_host),
             version=6 if ":" in options.media_host else 4,
@@ -159,10 +126,13 @@ class SipEndpoint:
                 port=self.port,
                 user_agent=options.user_agent,
                 timing=Timing(t1=options.t1_ms / 1000),
+                ports=self.ports,
                 follow_source=True,
+                learn_address=not options.advertised_host,
             ),
             self._rng,
             self._gate.admit,
+            self._carrier,
         )
         self.agent.on_digest = self._gate.on_digest
         self.agent.on_malformed = self._gate.on_malformed
@@ -177,12 +147,9 @@ class SipEndpoint:
         self._legs: dict[str, SipLeg] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._lookups: set[asyncio.Task[None]] = set()
         self._flushing = False
+        self._closed = False
         self._emptied: asyncio.Event | None = None
-        self.counters: Counter[str] = Counter()
-        """What the socket refused or lost, by reason."""
-        loop.add_reader(self._socket.fileno(), self._readable)
 
     @property
     def legs(self) -> Mapping[str, SipLeg]:
@@ -190,7 +157,7 @@ class SipEndpoint:
         return self._legs
 
     async def close(self) -> None:
-        """Hang up what is left, give the BYEs a moment, close the socket."""
+        """Hang up what is left, give the BYEs a moment, close the sockets."""
         for leg in list(self._legs.values()):
             leg.hangup("shutdown")
         if self._legs:
@@ -202,10 +169,8 @@ class SipEndpoint:
             leg.terminated("shutdown", "us", None)
         if self._timer is not None:
             self._timer.cancel()
-        for lookup in self._lookups:
-            lookup.cancel()
-        self._loop.remove_reader(self._socket.fileno())
-        self._socket.close()
+        self._closed = True
+        await self._carrier.close()
 
     # -- calls out ---------------------------------------------------------------------
 
@@ -231,27 +196,10 @@ class SipEndpoint:
             lambda digit, duration_ms, at: holder[0].digit(digit, duration_ms, at),
             lambda at: holder[0].media_timed_out(at),
         )
-        negotiation = self.make_negotiation(stream.port)
-        node = self._options
-        username, password = options.username, options.password
-        if not username:
-            username, password = node.username, node.password
-        credentials = (Credentials(username, password),) if username else ()
         try:
-            session = self.agent.invite(
-                Invitation(
-                    target=target,
-                    from_=self._caller(caller),
-                    sdp=negotiation.offer(),
-                    headers=tuple(headers.items()),
-                    credentials=credentials,
-                    destination=_hop(options) if options.server else None,
-                    route=options.routes,
-                    trunk=options.trunk,
-                    no_answer_seconds=(options.no_answer_seconds or node.no_answer_seconds or None),
-                ),
-                now,
-            )
+            sent = invitation(target, self._caller(caller), headers, options, self._options)
+            negotiation = self.make_negotiation(stream.port, first_host(sent))
+            session = self.agent.invite(replace(sent, sdp=negotiation.offer()), now)
         except UsageError:
             stream.close(now)
             raise
@@ -261,7 +209,7 @@ class SipEndpoint:
             self._events,
             stream=stream,
             negotiation=negotiation,
-            account=username,
+            account=sent.credentials[0].username if sent.credentials else "",
         )
         holder.append(leg)
         self._legs[session.id] = leg
@@ -296,10 +244,13 @@ class SipEndpoint:
             far_buffer_ms=self._options.far_buffer_ms,
         )
 
-    def make_negotiation(self, port: int) -> AudioNegotiation:
-        """A session description of ours."""
+    def make_negotiation(self, port: int, toward: str = "") -> AudioNegotiation:
+        """A session description of ours, for a far end whose signalling is at that host."""
         session_id = self._rng.getrandbits(62)
-        return AudioNegotiation(self._capabilities, self._media_address, port, session_id)
+        address = self._media_address
+        if self._media_everywhere and is_literal(toward):
+            address = way_out(toward) or address
+        return AudioNegotiation(self._capabilities, address, port, session_id)
 
     def make_codec(self, name: str, agreement: AudioAgreement) -> Codec:
         """A codec that is not G.711, at the engine's rate, for what was agreed."""
@@ -318,32 +269,19 @@ class SipEndpoint:
     def _events(self, leg: SipLeg) -> LegEvents:
         return LegEvents(leg, self._loop)
 
-    # -- the socket -------------------------------------------------------------------------
+    # -- messages ---------------------------------------------------------------------------
 
-    def _bind(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._options.host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
-        try:
-            sock.bind((self._options.host, self._options.port))
-        except OSError as error:
-            sock.close()
-            raise UsageError(
-                f"SIP cannot listen on {self._options.host}:{self._options.port}: "
-                f"{error.strerror}{_BIND_ADVICE.get(error.errno or 0, '')}"
-            ) from error
-        return sock
-
-    def _readable(self) -> None:
-        now = self.now()
-        for _ in range(READS_PER_WAKE):
-            try:
-                data, source = self._socket.recvfrom(MAX_DATAGRAM)
-            except OSError:
-                break  # nothing more, or an ICMP error that a timer will show too
-            self._receive(data, Hop(source[0], source[1]), now)
-        self._set_timer()
+    def _ears(self) -> Ears:
+        return Ears(
+            now=self.now,
+            received=self._receive,
+            read=self._set_timer,
+            unframed=self._receive_unframed,
+            may_connect=self._may_connect,
+            in_use=lambda hop: self.agent.is_far_end(hop),
+            gone=self._unreachable,
+            located=self.flush,
+        )
 
     def _receive(self, data: bytes, source: Hop, now: float) -> None:
         """One message, if it may come in."""
@@ -359,11 +297,19 @@ class SipEndpoint:
         if self.agent.outputs:
             self.flush()
 
+    def _receive_unframed(self, head: bytes, source: Hop, now: float) -> None:
+        """A connection has brought what cannot be followed."""
+        if self._may_speak(source):
+            self.agent.receive_unframed(head, source, now)
+            self.flush()
+
     def _may_speak(self, source: Hop) -> bool:
         """Whether to read a request at all; the far ends of calls always may."""
-        return self._gate.may_speak(source) or any(
-            leg.session.source == source for leg in self._legs.values()
-        )
+        return self._gate.may_speak(source) or self.agent.is_far_end(source)
+
+    def _may_connect(self, source: Hop) -> bool:
+        """Whether to take a connection; a call's far end may open another one."""
+        return self._gate.may_speak(source) or self.agent.is_far_host(source.host)
 
     def flush(self) -> None:
         """Send what the user agent has to send, tell the legs what it reports."""
@@ -383,41 +329,18 @@ class SipEndpoint:
         self._set_timer()
 
     def _send(self, data: bytes, destination: Hop) -> None:
-        if not is_literal(destination.host):
-            task = self._loop.create_task(self._look_up_and_send(data, destination))
-            self._lookups.add(task)
-            task.add_done_callback(self._lookups.discard)
-            return
         for watcher in self.watchers:
             watcher(True, data, destination, self.now())
-        try:
-            self._socket.sendto(data, destination.address)
-        except BlockingIOError:
-            self.counters["send buffer full"] += 1  # a retransmission follows
-        except OSError as error:
-            self.counters[f"not sent: {error.strerror}"] += 1
-            self._loop.call_soon(self._unreachable, destination)
-
-    async def _look_up_and_send(self, data: bytes, destination: Hop) -> None:
-        host, port = destination.host, destination.port or default_port(destination.transport)
-        try:
-            async with asyncio.timeout(5):
-                found = await self._loop.getaddrinfo(
-                    host, port, family=self._socket.family, type=socket.SOCK_DGRAM
-                )
-            self._socket.sendto(data, found[0][4])
-        except (OSError, TimeoutError, UnicodeError) as error:
-            log.warning("cannot reach %s: %s", host, error)
-            self.counters["name not found"] += 1
-            self._unreachable(destination)
+        self._carrier.send(data, destination)
 
     def _unreachable(self, destination: Hop) -> None:
-        self.agent.unreachable(destination, self.now())
-        self.flush()
+        if not self._closed:
+            self.agent.unreachable(destination, self.now())
+            self.flush()
 
     def _set_timer(self) -> None:
         due = self.agent.next_timeout()
-        if due is None:
+        if due is None or self._closed:
             return
         if self._timer is not None:
             if self._timer_at <= due:
@@ -471,30 +394,12 @@ class SipEndpoint:
             self.agent.reject(event.session, 500, self.now())
 
 
-def _hop(options: DialOptions) -> Hop:
-    """Where a trunk's calls are sent."""
-    try:
-        hop = NameAddress.parse(options.server).parsed_uri.hop
-    except ParseError as error:
-        raise UsageError(f"trunk {options.trunk}: {options.server!r} is no address") from error
-    return hop._replace(profile=options.trunk)
-
-
 def _is_loopback(host: str) -> bool:
     return host == "localhost" or (is_literal(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _reachable(host: str) -> str:
     """What to tell peers when we listen everywhere: the address of the way out."""
-    if host not in ("0.0.0.0", "::"):
+    if host not in EVERYWHERE:
         return host
-    family, target = (
-        (socket.AF_INET, "192.0.2.1") if host == "0.0.0.0" else (socket.AF_INET6, "2001:db8::1")
-    )
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            # Connecting a UDP socket sends nothing; it only asks the routing table.
-            probe.connect((target, 9))
-            return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
+    return way_out("192.0.2.1" if host == "0.0.0.0" else "2001:db8::1") or "127.0.0.1"

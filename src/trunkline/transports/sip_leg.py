@@ -58,8 +58,8 @@ class Switch(Protocol):
     ) -> RtpStream:
         """RTP ports for a leg; raises `NoFreePortError`."""
 
-    def make_negotiation(self, port: int) -> AudioNegotiation:
-        """A session description of ours."""
+    def make_negotiation(self, port: int, toward: str = "") -> AudioNegotiation:
+        """A session description of ours, for a far end whose signalling is at that host."""
 
     def make_codec(self, name: str, agreement: AudioAgreement) -> Codec:
         """A codec that is not G.711, at the engine's rate, for what was agreed."""
@@ -336,7 +336,8 @@ class SipLeg:
 
     def _describe(self) -> AudioNegotiation:
         self._stream = self._switch.make_stream(self.id, self.digit, self.media_timed_out)
-        return self._switch.make_negotiation(self._stream.port)
+        source = self.session.source
+        return self._switch.make_negotiation(self._stream.port, source.host if source else "")
 
     def _prepare_answer(self) -> SessionDescription | None:
         """Our answer to their offer (or our offer, if they made none), with media open.
