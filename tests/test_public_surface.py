@@ -68,7 +68,7 @@ SURFACE: dict[str, str] = {
     """,
     "trunkline.sip": """
         Accepted AccessPolicy Account Acked Admission AudioAgreement AudioCapabilities
-        AudioNegotiation Authorizer ByeReceived CSeq Cancelled Challenge Challenger Codec
+        AudioNegotiation Authorizer ByeReceived CSeq Cancelled Carrier Challenge Challenger Codec
         Confirmed Credentials Dialog DigitReceived Direction Event Hop Invitation Invited
         MediaDescription Message NameAddress OpusParameters Origin Output ParseError Progress
         REASONS
@@ -86,8 +86,8 @@ SURFACE: dict[str, str] = {
     "trunkline.transports": """
         Answered BrowserServer Digit Direction EarlyMedia Ended Held HoldChanged
         HoldableLeg Leg LegEvent
-        LegObserver LegReceiver MediaThread Party Resumed Ringing SipEndpoint SipOptions
-        TwilioServer WaitingBuffer WaitingChain WebSocketServer
+        LegObserver LegReceiver Listening MediaThread Party Resumed Ringing SipEndpoint
+        SipOptions StreamLimits TlsProfile TwilioServer WaitingBuffer WaitingChain WebSocketServer
     """,
     "trunkline.wire": """
         Clear Cleared Command Connected Dtmf Event Hangup Mark MarkReached Media SendDtmf

@@ -32,6 +32,8 @@ def test_every_key_carries_its_unit() -> None:
         "audio.noise_reduction_strength",
         "media.opus.bitrate",
         "media.opus.complexity",
+        "sip.max_connections",
+        "sip.max_connections_per_address",
     }
 
 

@@ -51,6 +51,7 @@ counted in ``agent.counters``.
 """
 
 from .admission import AccessPolicy, Admission
+from .carrier import Carrier
 from .core import Randomness, Settings
 from .dialog import Dialog
 from .digest import Account, Authorizer, Challenge, Challenger, Credentials, Verdict
@@ -98,6 +99,7 @@ __all__ = [
     "ByeReceived",
     "CSeq",
     "Cancelled",
+    "Carrier",
     "Challenge",
     "Challenger",
     "Codec",

@@ -276,7 +276,9 @@ class Core:
         long = destination.transport == "UDP" and self._is_long(request)
         simple = not (named or long or no_response_seconds or destination.is_reliable)
         if simple or request.all("via"):
-            return self.begin(request, destination, on_response, on_failure, now)
+            if self.public:
+                self._put_contact(request, destination)
+            return self._begin(request, destination, on_response, on_failure, now)
         attempts = Attempts(
             self,
             request,
@@ -300,10 +302,19 @@ class Core:
         on_failure: Callable[[int, float], None],
         now: float,
     ) -> ClientTransaction:
-        """A client transaction with one target."""
+        """A client transaction with one target of several; see `attempts.Sender`."""
+        self._put_contact(request, destination)
+        return self._begin(request, destination, on_response, on_failure, now)
+
+    def _begin(
+        self,
+        request: Request,
+        destination: Hop,
+        on_response: Callable[[Response, float], None],
+        on_failure: Callable[[int, float], None],
+        now: float,
+    ) -> ClientTransaction:
         if not request.all("via"):
-            if self.public or destination.name or destination.is_reliable:
-                self._put_contact(request, destination)
             request.put_first(*self.new_via(destination))
         kind = InviteClientTransaction if request.method == "INVITE" else NonInviteClientTransaction
         transaction = kind(

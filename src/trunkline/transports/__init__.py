@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     )
     from .media_thread import MediaThread
     from .sip import SipEndpoint, SipOptions
+    from .sip_carrier import Listening
+    from .sip_connection import StreamLimits
+    from .sip_tls import TlsProfile
     from .twilio import TwilioServer
     from .waiting_buffer import WaitingBuffer
     from .waiting_chain import WaitingChain
@@ -53,6 +56,9 @@ else:
             ),
             ".media_thread": ("MediaThread",),
             ".sip": ("SipEndpoint", "SipOptions"),
+            ".sip_carrier": ("Listening",),
+            ".sip_connection": ("StreamLimits",),
+            ".sip_tls": ("TlsProfile",),
             ".twilio": ("TwilioServer",),
             ".waiting_buffer": ("WaitingBuffer",),
             ".waiting_chain": ("WaitingChain",),
@@ -74,12 +80,15 @@ __all__ = [
     "LegEvent",
     "LegObserver",
     "LegReceiver",
+    "Listening",
     "MediaThread",
     "Party",
     "Resumed",
     "Ringing",
     "SipEndpoint",
     "SipOptions",
+    "StreamLimits",
+    "TlsProfile",
     "TwilioServer",
     "WaitingBuffer",
     "WaitingChain",
