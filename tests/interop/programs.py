@@ -45,6 +45,17 @@ def running(command: list[str], folder: Path, **options: object) -> Iterator[sub
                 process.stdin.close()
 
 
+def free_sip_port() -> int:
+    """A port free for UDP and for TCP, with the next one free for TLS."""
+    while True:
+        port = free_port()
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for number in (port, port + 1):
+                probe = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+                probe.bind(("127.0.0.1", number))
+            return port
+
+
 class Sipp:
     """One run of sipp with a scenario of ours."""
 
@@ -62,8 +73,9 @@ class Sipp:
         folder.mkdir(exist_ok=True)
         # sipp takes no variable for the status of a response.
         text = (SCENARIOS / f"{scenario}.xml").read_text().replace("SIP/2.0 486", f"SIP/2.0 {code}")
+        self.transport = "udp"
         (folder / "scenario.xml").write_text(text)
-        self.port = free_port()
+        self.port = free_sip_port()
         self.command = [
             "sipp", "-sf", "scenario.xml", "-i", "127.0.0.1",
             "-p", str(self.port), "-mi", "127.0.0.1", "-mp", str(free_port() & ~1),
@@ -95,12 +107,18 @@ class Sipp:
         status = process.wait(seconds)
         assert status == 0, f"sipp ended with {status}: {self.trouble()}"
 
+    def over_tcp(self, mode: str = "t1") -> "Sipp":
+        """One connection for all calls, or ``tn``: one for each."""
+        self.transport = "tcp"
+        return self.with_options("-t", mode, "-max_socket", "500")
+
     def wait_bound(self, seconds: float = 5) -> None:
         """Until it listens."""
         deadline = time.monotonic() + seconds
         wanted = f"{self.port:04X} "
         while not any(
-            f":{wanted}" in line for line in Path("/proc/net/udp").read_text().splitlines()
+            f":{wanted}" in line
+            for line in Path(f"/proc/net/{self.transport}").read_text().splitlines()
         ):
             assert time.monotonic() < deadline, f"sipp does not listen: {self.trouble()}"
             time.sleep(0.01)
@@ -128,15 +146,21 @@ class Baresip:
         answer: str = "manual",
         source: str = "ausine,440",
         codec: str = "",
+        transport: str = "udp",
+        certificate: Path | None = None,
+        authority: Path | None = None,
     ) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = free_sip_port()
         self.control_port = free_port()
         folder.mkdir(exist_ok=True)
         (folder / "sounds").mkdir(exist_ok=True)
         (folder / "config").write_text(
             f"""poll_method epoll
 sip_listen 127.0.0.1:{self.port}
+{f"sip_certificate {certificate}" if certificate else ""}
+{f"sip_cafile {authority}" if authority else ""}
+sip_verify_server {"yes" if authority else "no"}
 net_interface 127.0.0.1
 call_local_timeout 60
 call_max_calls 4
@@ -163,7 +187,7 @@ snd_path {folder}
 """
         )
         (folder / "accounts").write_text(
-            f"<sip:bare@127.0.0.1:{self.port}>;regint=0;answermode={answer};"
+            f"<sip:bare@127.0.0.1:{self.port};transport={transport}>;regint=0;answermode={answer};"
             f"audio_codecs={codec or 'PCMU/8000/1,PCMA/8000/1'};ptime=20\n"
         )
         (folder / "contacts").write_text("")

@@ -111,9 +111,11 @@ def test_options_is_answered(start: Start, tmp_path: Path) -> None:
 # -- calls out -----------------------------------------------------------------------------
 
 
-async def dial_many(node: RunningNode, port: int, calls: int, **options: object) -> list[object]:
+async def dial_many(
+    node: RunningNode, port: int, calls: int, transport: str = "", **options: object
+) -> list[object]:
     """Dial all at once; answers and errors."""
-    target = f"sip:bob@127.0.0.1:{port}"
+    target = f"sip:bob@127.0.0.1:{port}" + f";transport={transport}" * bool(transport)
     dialling = [node.board.dial(target, **options) for _ in range(calls)]  # type: ignore[arg-type]
     return await asyncio.gather(*dialling, return_exceptions=True)
 

@@ -70,6 +70,8 @@ class SipConnection(asyncio.Protocol):
         """Whether we opened it."""
         self.closed = False
         self.received_at = self.began_at = self.used_at = owner.now()
+        self.heard_at = 0.0
+        """When bytes came last; 0: never."""
         self.first_message_came = False
         self._owner = owner
         self._transport: asyncio.Transport | None = None
@@ -106,7 +108,7 @@ class SipConnection(asyncio.Protocol):
         """Bytes of the stream."""
         if self.closed:
             return
-        now = self.received_at = self._owner.now()
+        now = self.received_at = self.heard_at = self._owner.now()
         if self._pinged_at is not None:
             self._framer.expect_pong()
         try:
@@ -211,7 +213,7 @@ class SipConnection(asyncio.Protocol):
 
     def suspect(self, since: float) -> None:
         """A request sent at ``since`` has no answer: ask whether anybody is there."""
-        if self.is_up and self.received_at <= since and self._pinged_at is None:
+        if self.is_up and self.heard_at <= since and self._pinged_at is None:
             self._suspected = True
             self._pinged_at = self._owner.now()
             self._write(b"\r\n\r\n")

@@ -55,7 +55,9 @@ def first_host(invitation: Invitation) -> str:
 def _hop(options: DialOptions) -> Hop:
     """Where a trunk's calls are sent."""
     try:
-        hop = NameAddress.parse(options.server).parsed_uri.hop
+        # Without brackets everything is the address's, as a person means it.
+        text = options.server if "<" in options.server else f"<{options.server}>"
+        hop = NameAddress.parse(text).parsed_uri.hop
     except ParseError as error:
         raise UsageError(f"trunk {options.trunk}: {options.server!r} is no address") from error
     return hop._replace(profile=options.trunk)
