@@ -387,6 +387,15 @@ def read_description(message: Message) -> SessionDescription | None:
     raise ParseError("Unsupported Media Type", 415)
 
 
+def accepts(request: Request, kind: str) -> bool:
+    """Whether a request's Accept allows a type; without one it does (RFC 3261 20.1)."""
+    if not request.all("accept"):
+        return True
+    family = kind.partition("/")[0] + "/*"
+    wanted = (value.partition(";")[0].strip().lower() for value in request.values("accept"))
+    return any(value in (kind, family, "*/*") for value in wanted)
+
+
 def _part_of_type(message: Message, kind: str) -> bytes | None:
     """The first part of that type in a multipart body (RFC 2046 section 5.1.1)."""
     _, _, rest = (message.get("content-type") or "").partition("boundary=")

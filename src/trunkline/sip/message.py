@@ -333,6 +333,8 @@ def parse_message(data: bytes) -> Request | Response:
         if body is None:
             raise ParseError("Message without an end of headers")
         message.body = body
+        if problem is not None and problem.code == 505:
+            raise problem  # another version's header fields are not ours to judge
         _check(message)
         if problem is not None:
             raise problem
@@ -367,13 +369,16 @@ def _parse_start(line: str) -> tuple[Request | Response, ParseError | None]:
         return Response(int(code), " ".join(parts[2:])), None
     if len(parts) < 3 or not _METHOD.fullmatch(parts[0]):
         raise ParseError("Not a SIP message")
+    while len(parts) > 3 and not parts[-1]:
+        parts.pop()  # it will be answered, with what it then has too few or too many of
+        line = ""
     version = parts[-1].upper()
     if not version.startswith("SIP/"):
         raise ParseError("Not a SIP message")
     request = Request(parts[0], " ".join(parts[1:-1]))
     if version != "SIP/2.0":
         return request, ParseError("Version Not Supported", 505)
-    if len(parts) != 3 or not parts[1] or parts[1].startswith("<"):
+    if len(parts) != 3 or not line or not parts[1] or parts[1].startswith("<"):
         return request, ParseError("Malformed Request-URI")
     return request, None
 
@@ -409,7 +414,10 @@ def _check(message: Request | Response) -> None:
     for name in _SINGLE:
         if name in index and len(index[name]) > 1:
             raise ParseError(f"Several {name} headers")
-    message._via = Via.parse(split_values(index["via"][0])[0])
+    vias = split_values(index["via"][0])
+    if "" in vias:
+        raise ParseError("Malformed Via")
+    message._via = Via.parse(vias[0])
     message._from = NameAddress.parse(index["from"][0])
     message._to = NameAddress.parse(index["to"][0])
     message._cseq = CSeq.parse(index["cseq"][0])
@@ -419,6 +427,9 @@ def _check(message: Request | Response) -> None:
     if isinstance(message, Request):
         if method != message.method:
             raise ParseError("CSeq method does not match")
+        for value in index.get("contact", ()):
+            if "?" in value and "<" not in value:  # RFC 3261 section 20.10
+                raise ParseError("Malformed Contact")
         hops = index.get("max-forwards")
         if hops is not None and _number(hops[0], "max-forwards") > 255:
             raise ParseError("Malformed max-forwards header")

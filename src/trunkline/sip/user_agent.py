@@ -268,7 +268,8 @@ class UserAgent:
         message = error.message
         self.on_malformed(source, now)
         if isinstance(message, Request) and message.method != "ACK" and message.all("via"):
-            core.answer_statelessly(message, source, error.code, error.reason)
+            headers = [("Accept", SDP_TYPE)] if error.code == 415 else []
+            core.answer_statelessly(message, source, error.code, error.reason, headers)
         else:
             core.counters["malformed"] += 1
 
@@ -309,7 +310,8 @@ class UserAgent:
             code = 405 if request.method in _KNOWN else 501
             core.refuse(request, source, code, now, headers=[("Allow", core.allow)])
             return True
-        request.parsed_uri  # noqa: B018 - raises with 416 or 400
+        if request.parsed_uri.headers:  # raises with 416 or 400, too
+            raise ParseError("Header fields in the Request-URI")  # RFC 3261 section 19.1.1
         if not request.to.tag and merge_key(request) in core.merged:
             core.refuse(request, source, 482, now)
             return True
