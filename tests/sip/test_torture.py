@@ -54,11 +54,12 @@ def test_the_verdict_over_a_stream(torture: Torture) -> None:
     ours, framer = agent(), StreamFramer()
     data = torture.data.replace(b"SIP/2.0/UDP", b"SIP/2.0/TCP", 1)
     seen: list[int] = []
-    try:
+    messages: tuple[bytes, ...] = ()
+    if torture.closes:
+        with pytest.raises(FramingError):
+            framer.feed(data)
+    else:
         messages = framer.feed(data).messages
-    except FramingError as error:
-        assert torture.closes, error
-        messages = ()
     for message in messages:
         seen += answers(ours, message, STREAM)[0]
     if torture.waits:

@@ -5,6 +5,8 @@ user agent without a registrar may answer with; an empty set is silence. ``strea
 says what else may happen over TCP and TLS, where a wrong length ends the connection.
 """
 
+# ruff: noqa: E501
+
 from dataclasses import dataclass
 
 __all__ = ["MESSAGES", "Torture"]
