@@ -66,6 +66,10 @@ from .events import (
     Invited,
     Output,
     Progress,
+    Registered,
+    RegistrationEvent,
+    RegistrationFailed,
+    RegistrationWithdrawn,
     ReInviteAnswered,
     ReInvited,
     Rejected,
@@ -74,10 +78,18 @@ from .events import (
 )
 from .headers import CSeq, NameAddress, Via
 from .hop import Hop
+from .identity import (
+    CallerIdentity,
+    Diverted,
+    caller_identity,
+    diversions,
+    identity_headers,
+)
 from .message import REASONS, Message, Request, Response, parse_message
 from .offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
 from .opus_parameters import OpusParameters
 from .outbound import Invitation
+from .registration import Registration, RegistrationRequest, RegistrationState
 from .sdp import Codec, Direction, MediaDescription, Origin, SessionDescription
 from .session import Session, SessionState
 from .transaction import Timing
@@ -97,6 +109,7 @@ __all__ = [
     "Authorizer",
     "ByeReceived",
     "CSeq",
+    "CallerIdentity",
     "Cancelled",
     "Challenge",
     "Challenger",
@@ -106,6 +119,7 @@ __all__ = [
     "Dialog",
     "DigitReceived",
     "Direction",
+    "Diverted",
     "Event",
     "Hop",
     "Invitation",
@@ -121,6 +135,13 @@ __all__ = [
     "Randomness",
     "ReInviteAnswered",
     "ReInvited",
+    "Registered",
+    "Registration",
+    "RegistrationEvent",
+    "RegistrationFailed",
+    "RegistrationRequest",
+    "RegistrationState",
+    "RegistrationWithdrawn",
     "Rejected",
     "Request",
     "Response",
@@ -138,5 +159,8 @@ __all__ = [
     "UserAgent",
     "Verdict",
     "Via",
+    "caller_identity",
+    "diversions",
+    "identity_headers",
     "parse_message",
 ]

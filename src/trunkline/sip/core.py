@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from trunkline.errors import UsageError
 
 from .errors import ParseError
-from .events import Event, Output, Send, Terminated
+from .events import Event, Output, RegistrationEvent, Send, Terminated
 from .headers import canonical_name
 from .hop import Hop, Transport
 from .message import Headers, Message, Request, Response
@@ -122,7 +122,7 @@ class Core:
         """Put a message on the wire."""
         self.outputs.append(Send(data, destination))
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: Event | RegistrationEvent) -> None:
         """Tell the application."""
         self.outputs.append(event)
 

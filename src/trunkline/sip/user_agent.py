@@ -19,6 +19,7 @@ from .hop import Hop, HopLike, as_hop
 from .inbound import Inbound
 from .message import Headers, Request, Response, parse_message
 from .outbound import Body, Invitation, Outbound
+from .registration import Registering
 from .reinvite import ReInvite
 from .session import Cause, Session, SessionState
 from .transaction import server_key
@@ -52,6 +53,8 @@ class UserAgent:
         self._inbound = Inbound(self._core, self._acknowledgement)
         self._outbound = Outbound(self._core, self._ending)
         self._reinvite = ReInvite(self._core, self._ending, self._acknowledgement)
+        self.registering = Registering(self._core)
+        """Registers with registrars, and keeps it so."""
         self._access = access
         self.on_digest: Callable[[Request, Hop, Verdict, float], None] = lambda *_: None
         """Told what came of each password that was asked for."""

@@ -30,6 +30,7 @@ from trunkline.sip.events import (
     Event,
     Invited,
     Progress,
+    RegistrationEvent,
     ReInviteAnswered,
     ReInvited,
     Send,
@@ -40,6 +41,7 @@ from trunkline.sip.hop import Hop, default_port
 from trunkline.sip.offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
 from trunkline.sip.opus_parameters import OpusParameters
 from trunkline.sip.outbound import Invitation
+from trunkline.sip.registration import Registration, RegistrationRequest
 from trunkline.sip.transaction import Timing
 from trunkline.sip.user_agent import UserAgent
 
@@ -145,6 +147,8 @@ class SipEndpoint:
         )
         self.watchers: list[Watcher] = []
         """Told of every message that is let in or sent."""
+        self.on_registration: Callable[[RegistrationEvent], None] = lambda _: None
+        """Told what becomes of registrations."""
         self._socket = self._bind()
         self.port: int = self._socket.getsockname()[1]
         advertised = options.advertised_host or _reachable(options.host)
@@ -193,6 +197,8 @@ class SipEndpoint:
         """Hang up what is left, give the BYEs a moment, close the socket."""
         for leg in list(self._legs.values()):
             leg.hangup("shutdown")
+        for registration in list(self.agent.registering.registrations):
+            self.withdraw(registration)
         if self._legs:
             self._emptied = asyncio.Event()
             with contextlib.suppress(TimeoutError):
@@ -273,6 +279,19 @@ class SipEndpoint:
         if caller.startswith(("sip:", "sips:", "tel:", "<", '"')):
             return caller
         return f"<sip:{caller or 'trunkline'}@{self.agent.settings.hostport()}>"
+
+    # -- registrations -------------------------------------------------------------------
+
+    def register(self, request: RegistrationRequest) -> Registration:
+        """Register with a registrar, and stay so; `on_registration` is told the rest."""
+        registration = self.agent.registering.begin(request, self.now())
+        self.flush()
+        return registration
+
+    def withdraw(self, registration: Registration) -> None:
+        """Take a registration back."""
+        self.agent.registering.withdraw(registration, self.now())
+        self.flush()
 
     # -- what legs need ------------------------------------------------------------------
 
@@ -376,6 +395,8 @@ class SipEndpoint:
                 output = outputs.popleft()
                 if isinstance(output, Send):
                     self._send(output.data, output.destination)
+                elif isinstance(output, RegistrationEvent):
+                    self.on_registration(output)
                 else:
                     self._report(output)
         finally:
