@@ -115,7 +115,7 @@ def test_a_binding_is_asked_for_and_kept() -> None:
 
 def test_a_challenge_is_answered_and_later_requests_go_in_at_once() -> None:
     challenger = Challenger("carrier", {"4711": Account("secret")}, b"0123456789abcdef")
-    bench = Bench(granted(100))
+    bench = Bench(granted(30))
 
     def answer(request: Request) -> Response | None:
         verdict = challenger.check(
@@ -123,14 +123,16 @@ def test_a_challenge_is_answered_and_later_requests_go_in_at_once() -> None:
         )
         if verdict.outcome != "accepted":
             return request.response(401, to_tag="r", headers=challenger.headers(bench.now))
-        return granted(100)(request)
+        return granted(30)(request)
 
     bench.answer = answer
     registration = bench.register()
     assert registration.is_registered and len(bench.requests) == 2
-    bench.run(90)
+    bench.run(27)
     assert len(bench.requests) == 3  # the nonce is used again, with the next count
     assert "nc=00000002" in (bench.requests[-1].get("authorization") or "")
+    bench.run(300)  # the nonce gets old, and this registrar never says stale
+    assert registration.is_registered and registration.failures == 0
 
 
 def test_a_wrong_password_is_not_tried_over_and_over() -> None:

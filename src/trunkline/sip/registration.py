@@ -14,7 +14,7 @@ from functools import partial
 
 from trunkline.errors import UsageError
 
-from .core import Core, checked_headers
+from .core import ClientTransaction, Core, checked_headers
 from .digest import Authorizer, Credentials
 from .errors import ParseError
 from .events import Registered, RegistrationFailed, RegistrationWithdrawn
@@ -114,7 +114,7 @@ class Registration:
         self._retries = 0
         self._contact = ""
         self._timer: Timer | None = None
-        self._transaction: object = None
+        self._transaction: ClientTransaction | None = None
 
     def __repr__(self) -> str:
         return f"<Registration {self.request.address} {self.state}>"
@@ -161,7 +161,8 @@ class Registering:
 
     def refresh(self, registration: Registration, now: float) -> None:
         """Register again at once: an address has changed, a connection is lost."""
-        if registration.state in (RegistrationState.REGISTERED, RegistrationState.WAITING):
+        state = registration.state
+        if state not in (RegistrationState.WITHDRAWING, RegistrationState.WITHDRAWN):
             self._send(registration, now)
 
     def withdraw(self, registration: Registration, now: float) -> None:
@@ -248,6 +249,7 @@ class Registering:
     def _accepted(self, registration: Registration, response: Response, now: float) -> None:
         registration.code, registration.reason = response.code, response.reason
         registration._retries = 0
+        registration.authorizer.worked()
         if registration.state is RegistrationState.WITHDRAWING:
             self._withdrawn(registration)
             return
@@ -339,6 +341,7 @@ class Registering:
             return
         registration.failures += 1
         registration.target = Uri.parse(registration.request.registrar)
+        registration.authorizer.worked()  # the next try may be asked anew, once
         self._core.counters[f"register-{code}"] += 1
         delay = self._back_off(registration, response)
         expires_at = registration.expires_at
@@ -374,6 +377,9 @@ class Registering:
         if registration._timer is not None:
             registration._timer.cancel()
             registration._timer = None
+        if registration._transaction is not None:
+            registration._transaction.drop()
+            registration._transaction = None
 
     def _withdrawn(self, registration: Registration) -> None:
         self._stop(registration)

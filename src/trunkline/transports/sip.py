@@ -199,7 +199,7 @@ class SipEndpoint:
             leg.hangup("shutdown")
         for registration in list(self.agent.registering.registrations):
             self.withdraw(registration)
-        if self._legs:
+        if self._legs or self.agent.registering.registrations:
             self._emptied = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
@@ -331,7 +331,12 @@ class SipEndpoint:
     def forget(self, leg: SipLeg) -> None:
         """A leg has ended."""
         self._legs.pop(leg.session.id, None)
-        if not self._legs and self._emptied is not None:
+        self._tell_emptied()
+
+    def _tell_emptied(self) -> None:
+        """Let `close` go on when nothing is left to say goodbye to."""
+        busy = self._legs or self.agent.registering.registrations
+        if self._emptied is not None and not busy:
             self._emptied.set()
 
     def _events(self, leg: SipLeg) -> LegEvents:
@@ -397,6 +402,7 @@ class SipEndpoint:
                     self._send(output.data, output.destination)
                 elif isinstance(output, RegistrationEvent):
                     self.on_registration(output)
+                    self._tell_emptied()
                 else:
                     self._report(output)
         finally:
