@@ -38,11 +38,15 @@ if command -v apt-get >/dev/null && { [[ $EUID == 0 ]] || sudo -n true 2>/dev/nu
   echo "Installing what the tests talk to: ${wanted[*]}"
   log=$(mktemp)
   if ! { as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
-         as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
+         as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y \
            --no-install-recommends "${wanted[@]}"; } >"$log" 2>&1 </dev/null; then
     tail -n 5 "$log" >&2
   fi
   rm -f "$log"
+  # The tests start kamailio themselves; as a service it would sit on port 5060.
+  if [[ " ${wanted[*]} " == *" kamailio "* ]] && [[ -d /run/systemd/system ]]; then
+    as_root systemctl disable --now -q kamailio || true
+  fi
 fi
 
 mapfile -t absent < <(missing)
