@@ -52,6 +52,9 @@ REASONS = {
 }  # fmt: skip
 """The reason phrases of RFC 3261 section 21 and its extensions."""
 
+_FIELD = re.compile(r"^([A-Za-z0-9.!%*_+`'~-]+):[ \t]*([^\r\n]*)\r?$", re.MULTILINE)
+"""A header line as everybody writes it; others are taken apart by hand."""
+_BLANKS = " \t"
 _FOLD = re.compile(r"\n[ \t]+")
 _METHOD = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 _SINGLE = ("from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type")
@@ -320,15 +323,17 @@ def parse_message(data: bytes) -> Request | Response:
     Raises ParseError with the status code to answer with, and in its ``message``
     as much of the message as could be read.
     """
-    head, body = _split_body(data)
-    text = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").rstrip("\r")
-    if "\n " in text or "\n\t" in text:
-        text = _FOLD.sub(" ", text)
-    lines = text.split("\n")
-    message, problem = _parse_start(lines[0])
-    if len(lines) > MAX_HEADER_LINES:
-        raise ParseError("Too many header fields")
-    problem = _parse_headers(message, lines, stray_cr="\r" in text) or problem
+    end = data.find(b"\r\n\r\n")
+    start, _, rest = data[:end].decode("utf-8", "surrogateescape").partition("\r\n")
+    fields = _FIELD.findall(rest)
+    body: bytes | None
+    if end > 0 and start and len(fields) == rest.count("\n") + 1 < MAX_HEADER_LINES:
+        # Written as everybody writes it, line for line; anything else takes the longer way.
+        message, problem = _parse_start(start)
+        body = data[end + 4 :]
+        _file(message, fields)
+    else:
+        message, problem, body = _parse_unusual(data)
     try:
         if body is None:
             raise ParseError("Message without an end of headers")
@@ -342,6 +347,19 @@ def parse_message(data: bytes) -> Request | Response:
         error.message = message
         raise
     return message
+
+
+def _parse_unusual(data: bytes) -> tuple[Request | Response, ParseError | None, bytes | None]:
+    """Folded lines, bare line feeds, blanks before colons, and what is wrong."""
+    head, body = _split_body(data)
+    text = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").rstrip("\r")
+    if "\n " in text or "\n\t" in text:
+        text = _FOLD.sub(" ", text)
+    lines = text.split("\n")
+    message, problem = _parse_start(lines[0])
+    if len(lines) > MAX_HEADER_LINES:
+        raise ParseError("Too many header fields")
+    return message, _parse_headers(message, lines[1:]) or problem, body
 
 
 def _split_body(data: bytes) -> tuple[bytes, bytes | None]:
@@ -383,26 +401,36 @@ def _parse_start(line: str) -> tuple[Request | Response, ParseError | None]:
     return request, None
 
 
-def _parse_headers(message: Message, lines: list[str], *, stray_cr: bool) -> ParseError | None:
-    """File every header line; what is wrong with the last bad one."""
+def _parse_headers(message: Message, lines: list[str]) -> ParseError | None:
+    """File the header lines of a message that is not written as usual; what is wrong with it."""
     problem = None
-    index: dict[str, list[str]] = {}
-    headers = message.headers
-    known = CANONICAL.get
-    for line in lines[1:]:
+    fields = []
+    for line in lines:
         name, colon, value = line.partition(":")
-        key = known(name) or canonical_name(name)
-        value = value.strip(" \t")
-        if not colon or not key or (stray_cr and "\r" in value):
+        if not colon or not canonical_name(name) or "\r" in value:
             problem = ParseError("Malformed header line")
-            continue
-        headers.append((name, value))
-        if key in index:
-            index[key].append(value)
         else:
-            index[key] = [value]
-    message._index = index
+            fields.append((name, value.strip(" \t")))
+    _file(message, fields)
     return problem
+
+
+def _file(message: Message, fields: list[tuple[str, str]]) -> None:
+    """Keep the header fields, and find them by name from now on."""
+    index: dict[str, list[str]] = {}
+    known, filed = CANONICAL.get, index.get
+    for position, (name, value) in enumerate(fields):
+        if value[-1:] in _BLANKS and value:
+            value = value.rstrip(" \t")
+            fields[position] = (name, value)
+        key = known(name) or canonical_name(name)
+        values = filed(key)
+        if values is None:
+            index[key] = [value]
+        else:
+            values.append(value)
+    message.headers = fields
+    message._index = index
 
 
 def _check(message: Request | Response) -> None:
