@@ -4,18 +4,19 @@
 set -euo pipefail
 
 declare -A package=(
-  [sipp]=sip-tester [baresip]=baresip-core [flite]=flite [chromium]=chromium
+  [sipp]=sip-tester [baresip]=baresip-core [flite]=flite [chromium]=chromium [kamailio]=kamailio
   [libopus.so.0]=libopus0 [libspandsp.so.2]=libspandsp2 [libspeexdsp.so.1]=libspeexdsp1
 )
 declare -A purpose=(
   [sipp]="calls by sipp" [baresip]="calls by baresip" [flite]="the voices of flite"
-  [chromium]="the pages in a browser" [libopus.so.0]="Opus"
+  [chromium]="the pages in a browser" [kamailio]="registration and a proxy in the way"
+  [libopus.so.0]="Opus"
   [libspandsp.so.2]="G.722 against another" [libspeexdsp.so.1]="Speex's echo canceller"
 )
 
 missing() {
   local program
-  for program in sipp baresip flite chromium; do
+  for program in sipp baresip flite chromium kamailio; do
     command -v "$program" >/dev/null || echo "$program"
   done
   local library
@@ -37,11 +38,15 @@ if command -v apt-get >/dev/null && { [[ $EUID == 0 ]] || sudo -n true 2>/dev/nu
   echo "Installing what the tests talk to: ${wanted[*]}"
   log=$(mktemp)
   if ! { as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
-         as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
+         as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y \
            --no-install-recommends "${wanted[@]}"; } >"$log" 2>&1 </dev/null; then
     tail -n 5 "$log" >&2
   fi
   rm -f "$log"
+  # The tests start kamailio themselves; as a service it would sit on port 5060.
+  if [[ " ${wanted[*]} " == *" kamailio "* ]] && [[ -d /run/systemd/system ]]; then
+    as_root systemctl disable --now -q kamailio || true
+  fi
 fi
 
 mapfile -t absent < <(missing)

@@ -68,13 +68,14 @@ SURFACE: dict[str, str] = {
     """,
     "trunkline.sip": """
         Accepted AccessPolicy Account Acked Admission AudioAgreement AudioCapabilities
-        AudioNegotiation Authorizer ByeReceived CSeq Cancelled Carrier Challenge Challenger Codec
-        Confirmed Credentials Dialog DigitReceived Direction Event Hop Invitation Invited
-        MediaDescription Message NameAddress OpusParameters Origin Output ParseError Progress
-        REASONS
-        Randomness ReInviteAnswered ReInvited Rejected Request Response SdpError Send
-        Session SessionDescription SessionState Settings SipError StateError Terminated
-        Timing Uri UserAgent Verdict Via parse_message
+        AudioNegotiation Authorizer ByeReceived CSeq CallerIdentity Cancelled Carrier Challenge
+        Challenger Codec Confirmed Credentials Dialog DigitReceived Direction Diverted Event Hop
+        Invitation Invited MediaDescription Message NameAddress OpusParameters Origin Output
+        ParseError Progress REASONS Randomness ReInviteAnswered ReInvited Registered
+        Registration RegistrationEvent RegistrationFailed RegistrationRequest RegistrationState
+        RegistrationWithdrawn Rejected Request Response SdpError Send Session SessionDescription
+        SessionState Settings SipError StateError Terminated Timing Uri UserAgent Verdict Via
+        caller_identity diversions identity_headers parse_message
     """,
     "trunkline.speech": """
         Activity ActivityBank Detection Finished Grammar GrammarError LanguageModel Message

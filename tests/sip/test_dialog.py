@@ -8,22 +8,26 @@ from trunkline.sip.message import Request, Response, parse_message
 
 BASE = (
     "Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1\r\n"
-    "From: Al <sip:al@a.example>;tag=aa\r\nTo: <sip:bo@b.example>{tag}\r\n"
+    "From: Al <{caller}>;tag=aa\r\nTo: <sip:bo@b.example>{tag}\r\n"
     "Call-ID: c1\r\nCSeq: 7 INVITE\r\n{rest}\r\n"
 )
 ROUTES = "Record-Route: <sip:p1.example;lr>, <sip:p2.example:5070;lr>\r\n"
 CONTACT = "Contact: <sip:al@192.0.2.9:5080>\r\n"
 
 
-def invite(rest: str = CONTACT) -> Request:
+def invite(rest: str = CONTACT, caller: str = "sip:al@a.example") -> Request:
     message = parse_message(f"INVITE sip:bo@b.example SIP/2.0\r\n{BASE}".format(
-        tag="", rest=rest).encode())  # fmt: skip
+        tag="", rest=rest, caller=caller).encode())  # fmt: skip
     assert isinstance(message, Request)
     return message
 
 
 def ok(rest: str) -> Response:
-    message = parse_message(f"SIP/2.0 200 OK\r\n{BASE}".format(tag=";tag=bb", rest=rest).encode())
+    message = parse_message(
+        f"SIP/2.0 200 OK\r\n{BASE}".format(
+            tag=";tag=bb", rest=rest, caller="sip:al@a.example"
+        ).encode()
+    )
     assert isinstance(message, Response)
     return message
 
@@ -63,7 +67,7 @@ def test_without_routes_requests_go_to_the_contact() -> None:
 
 @pytest.mark.parametrize(
     "rest",
-    ["", "Contact: *\r\n", "Contact: <sip:a>, <sip:b>\r\n", "Contact: <http://x>\r\n",
+    ["Contact: *\r\n", "Contact: <sip:a>, <sip:b>\r\n", "Contact: <http://x>\r\n",
      "Contact: <tel:+1555>\r\n", "Contact: <sip:a b@c>\r\n",
      CONTACT + "Record-Route: <what>\r\n", CONTACT + "Record-Route: <sip:p;lr>," * 2 + " x y\r\n",
      CONTACT + "Record-Route: <sip:p;lr>\r\n" * 65],
@@ -71,6 +75,13 @@ def test_without_routes_requests_go_to_the_contact() -> None:
 def test_an_invite_nothing_can_be_sent_back_to_is_refused(rest: str) -> None:
     with pytest.raises(ParseError):
         Dialog.from_request(invite(rest), "bb")
+
+
+def test_an_invite_without_a_contact_is_answered_to_its_from() -> None:
+    dialog = Dialog.from_request(invite(""), "bb")
+    assert dialog.remote_target == invite("").from_.uri
+    with pytest.raises(ParseError):
+        Dialog.from_request(invite("", caller="tel:+1555"), "bb")
 
 
 def test_a_2xx_without_contact_means_the_address_that_was_called() -> None:

@@ -231,3 +231,16 @@ def test_unusable_challenges_are_passed_over(text: str) -> None:
     with pytest.raises(ParseError):
         Challenge.parse(text)
     assert not authorizer().challenged(challenged(("WWW-Authenticate", text)))
+
+
+def test_a_new_nonce_is_taken_from_who_had_taken_the_answer_before() -> None:
+    """Servers that restart, and some that do not, refuse an old nonce without saying stale."""
+    client = authorizer()
+    ask = 'Digest realm="r", nonce="{}", qop="auth"'
+    assert client.challenged(challenged(("WWW-Authenticate", ask.format("1"))))
+    assert not client.challenged(challenged(("WWW-Authenticate", ask.format("2"))))
+    client.worked()
+    assert client.challenged(challenged(("WWW-Authenticate", ask.format("3"))))
+    assert not client.challenged(challenged(("WWW-Authenticate", ask.format("4"))))
+    ((_, value),) = client.headers("BYE", "sip:b@h")
+    assert 'nonce="3"' in value

@@ -147,13 +147,14 @@ HEAD = (
         # Odd, and good.
         ("OPTIONS sip:b@h SIP/2.0", "X-%s: \x00\x01\r\n", [200]),
         ("OPTIONS sip:b@h sip/2.0", "", [200]),
-        ("OPTIONS sip:sip%3Auser%40x@h;x=%20?a=%0d%0a SIP/2.0", "", [200]),
+        ("OPTIONS sip:sip%3Auser%40x@h;x=%20 SIP/2.0", "", [200]),
+        ("OPTIONS sip:sip%3Auser%40x@h;x=%20?a=%0d%0a SIP/2.0", "", [400]),
         ("OPTIONS sip:[2001:db8::9]:5070 SIP/2.0", "Date: whenever\r\n", [200]),
         ("OPTIONS sip:b@h SIP/2.0", "Accept: \r\nWarning: nonsense\r\nSubject:\r\n", [200]),
         ("OPTIONS sip:b@h SIP/2.0", "Contact: \xe9 <sip:x>;q=9;;;;\r\n", [200]),
         # Bad.
         ("OPTIONS  sip:b@h SIP/2.0", "", [400]),
-        ("OPTIONS sip:b@h SIP/2.0 ", "", []),
+        ("OPTIONS sip:b@h SIP/2.0 ", "", [400]),
         ("OPTIONS sip:b@h", "", []),
         ("OPTIONS sip:b@h HTTP/1.1", "", []),
         ("OPTIONS sip:b@h SIP/2.00", "", [505]),
@@ -165,7 +166,7 @@ HEAD = (
         ("OPTIONS sip:b@h SIP/2.0", "Content-Length: 10\r\n", [400]),
         ("OPTIONS , SIP/2.0", "", [400]),
         ("OPTIONS sip:%@%:% SIP/2.0", "", [400]),
-        ("INVITE sip:b@h SIP/2.0", "", [400]),
+        ("INVITE sip:b@h SIP/2.0", "", [100]),  # RFC 2543 had no Contact
         ("INVITE sip:b@h SIP/2.0", "Contact: <sip:%00@h>,,,\r\nContact: <\r\n", [400]),
         ("INVITE sip:b@h SIP/2.0", "Contact: <sips:>\r\n", [400]),
     ],

@@ -67,6 +67,10 @@ from .events import (
     Invited,
     Output,
     Progress,
+    Registered,
+    RegistrationEvent,
+    RegistrationFailed,
+    RegistrationWithdrawn,
     ReInviteAnswered,
     ReInvited,
     Rejected,
@@ -75,10 +79,18 @@ from .events import (
 )
 from .headers import CSeq, NameAddress, Via
 from .hop import Hop
+from .identity import (
+    CallerIdentity,
+    Diverted,
+    caller_identity,
+    diversions,
+    identity_headers,
+)
 from .message import REASONS, Message, Request, Response, parse_message
 from .offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
 from .opus_parameters import OpusParameters
 from .outbound import Invitation
+from .registration import Registration, RegistrationRequest, RegistrationState
 from .sdp import Codec, Direction, MediaDescription, Origin, SessionDescription
 from .session import Session, SessionState
 from .transaction import Timing
@@ -98,6 +110,7 @@ __all__ = [
     "Authorizer",
     "ByeReceived",
     "CSeq",
+    "CallerIdentity",
     "Cancelled",
     "Carrier",
     "Challenge",
@@ -108,6 +121,7 @@ __all__ = [
     "Dialog",
     "DigitReceived",
     "Direction",
+    "Diverted",
     "Event",
     "Hop",
     "Invitation",
@@ -123,6 +137,13 @@ __all__ = [
     "Randomness",
     "ReInviteAnswered",
     "ReInvited",
+    "Registered",
+    "Registration",
+    "RegistrationEvent",
+    "RegistrationFailed",
+    "RegistrationRequest",
+    "RegistrationState",
+    "RegistrationWithdrawn",
     "Rejected",
     "Request",
     "Response",
@@ -140,5 +161,8 @@ __all__ = [
     "UserAgent",
     "Verdict",
     "Via",
+    "caller_identity",
+    "diversions",
+    "identity_headers",
     "parse_message",
 ]

@@ -17,7 +17,7 @@ from .attempts import Attempts
 from .carrier import Carrier
 from .dead_targets import DeadTargets
 from .errors import ParseError
-from .events import Event, Output, Send, Terminated
+from .events import Event, Output, RegistrationEvent, Send, Terminated
 from .headers import NameAddress, canonical_name
 from .hop import Hop, Transport, is_address
 from .message import Headers, Message, Request, Response, parse_message
@@ -47,6 +47,7 @@ LARGEST_DATAGRAM = 1300
 SDP_TYPE = "application/sdp"
 ClientTransaction = InviteClientTransaction | NonInviteClientTransaction
 ServerTransaction = InviteServerTransaction | NonInviteServerTransaction
+ClientRequest = ClientTransaction | Attempts
 
 
 class Randomness(Protocol):
@@ -158,7 +159,7 @@ class Core:
 
         self.carrier.locate(destination, request.call_id, located)
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: Event | RegistrationEvent) -> None:
         """Tell the application."""
         self.outputs.append(event)
 
@@ -264,7 +265,7 @@ class Core:
         *,
         no_response_seconds: float | None = None,
         on_next: Callable[[], None] | None = None,
-    ) -> ClientTransaction | Attempts:
+    ) -> ClientRequest:
         """Begin a client transaction, or several, one after the other.
 
         The request gets its Via here, unless it has one: a CANCEL has its INVITE's. A name is
@@ -532,6 +533,15 @@ def read_description(message: Message) -> SessionDescription | None:
     if "handling=optional" in (message.get("content-disposition") or "").replace(" ", "").lower():
         return None  # RFC 3261 section 20.11
     raise ParseError("Unsupported Media Type", 415)
+
+
+def accepts(request: Request, kind: str) -> bool:
+    """Whether a request's Accept allows a type; without one it does (RFC 3261 20.1)."""
+    if not request.all("accept"):
+        return True
+    family = kind.partition("/")[0] + "/*"
+    wanted = (value.partition(";")[0].strip().lower() for value in request.values("accept"))
+    return any(value in (kind, family, "*/*") for value in wanted)
 
 
 def _part_of_type(message: Message, kind: str) -> bytes | None:

@@ -56,13 +56,18 @@ class Dialog:
         Raises ParseError when the request has no usable Contact or Record-Route.
         """
         routes = _routes(request)
+        # RFC 2543 asked for no Contact: such a caller is at the address in its From.
+        if not request.all("contact") and _can_be_sent_to(request.from_):
+            target = request.from_.uri
+        else:
+            target = _target(request)
         return cls(
             call_id=request.call_id,
             local_tag=local_tag,
             remote_tag=request.from_.tag,
             local_uri=_untagged(request.to),
             remote_uri=_untagged(request.from_),
-            remote_target=_target(request),
+            remote_target=target,
             route_set=routes,
             local_seq=0,
             remote_seq=request.cseq.number,

@@ -147,13 +147,19 @@ class Authorizer:
         self._cnonce = cnonce
         self._met: dict[tuple[str, str], Challenge] = {}
         self._counts: dict[str, int] = {}
+        self._proven: set[tuple[str, str]] = set()
+
+    def worked(self) -> None:
+        """A request with these answers was taken: what refuses them later is a new nonce."""
+        self._proven.update(self._met)
 
     def challenged(self, response: Message) -> bool:
         """Take in a 401 or 407; whether trying again makes sense.
 
         Of several challenges for one realm the first we can answer counts
         (RFC 3261 section 22.3). A realm that refused an answer is not asked again,
-        unless it says that only the nonce was stale.
+        unless it says that only the nonce was stale, or had taken the answer before:
+        servers that restart, and some that do not, forget to say stale.
         """
         fresh = False
         seen: set[tuple[str, str]] = set()
@@ -168,10 +174,11 @@ class Authorizer:
                     continue
                 seen.add(key)
                 known = self._met.get(key)
-                tried = known is not None and not challenge.stale
+                tried = known is not None and not challenge.stale and key not in self._proven
                 if tried or (known is not None and known.nonce == challenge.nonce):
                     continue
                 self._met[key] = challenge
+                self._proven.discard(key)
                 fresh = True
         return fresh
 

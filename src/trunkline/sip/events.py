@@ -1,12 +1,15 @@
 """What a user agent has to say: datagrams to send and events to act on."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from .hop import Hop
 from .message import Request, Response
 from .sdp import SessionDescription
 from .session import Session
+
+if TYPE_CHECKING:
+    from .registration import Registration
 
 __all__ = [
     "Accepted",
@@ -21,6 +24,10 @@ __all__ = [
     "Progress",
     "ReInviteAnswered",
     "ReInvited",
+    "Registered",
+    "RegistrationEvent",
+    "RegistrationFailed",
+    "RegistrationWithdrawn",
     "Rejected",
     "Send",
     "Terminated",
@@ -159,6 +166,33 @@ class Terminated:
     """The SIP status, where one did it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A registrar has taken our binding; refreshes are not reported again."""
+
+    registration: "Registration"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationFailed:
+    """A registrar refused, or is not there. It is tried again at ``next_at``."""
+
+    registration: "Registration"
+    code: int
+    """The status; 408 when nothing answered, 503 when nothing could be sent."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationWithdrawn:
+    """A registration is over, as we wanted. Its last event."""
+
+    registration: "Registration"
+
+
+RegistrationEvent = Registered | RegistrationFailed | RegistrationWithdrawn
+"""What is about no session."""
+
 Event = (
     Invited
     | Cancelled
@@ -173,4 +207,4 @@ Event = (
     | ByeReceived
     | Terminated
 )
-Output = Send | Event
+Output = Send | Event | RegistrationEvent

@@ -4,10 +4,10 @@ from functools import partial
 
 from .acknowledgement import Acknowledgement
 from .admission import Admission
-from .core import SDP_TYPE, Core, checked_headers, read_description
+from .core import SDP_TYPE, Core, accepts, checked_headers, read_description
 from .dialog import Dialog
 from .ending import reason_word
-from .errors import StateError
+from .errors import ParseError, StateError
 from .events import Cancelled, Invited
 from .hop import Hop
 from .message import Headers, Request, Response
@@ -32,6 +32,8 @@ class Inbound:
         """A new call. Raises ParseError for one that has to be refused."""
         core = self._core
         offer = read_description(request)
+        if not accepts(request, SDP_TYPE):
+            raise ParseError("Not Acceptable", 406)
         tag = core.token()
         dialog = Dialog.from_request(request, tag)
         transaction = core.serve(request, source)

@@ -52,6 +52,9 @@ REASONS = {
 }  # fmt: skip
 """The reason phrases of RFC 3261 section 21 and its extensions."""
 
+_FIELD = re.compile(r"^([A-Za-z0-9.!%*_+`'~-]+):[ \t]*([^\r\n]*)\r?$", re.MULTILINE)
+"""A header line as everybody writes it; others are taken apart by hand."""
+_BLANKS = " \t"
 _FOLD = re.compile(r"\n[ \t]+")
 _METHOD = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 _SINGLE = ("from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type")
@@ -336,6 +339,34 @@ def parse_message(data: bytes) -> Request | Response:
     Raises ParseError with the status code to answer with, and in its ``message``
     as much of the message as could be read.
     """
+    end = data.find(b"\r\n\r\n")
+    start, _, rest = data[:end].decode("utf-8", "surrogateescape").partition("\r\n")
+    fields = _FIELD.findall(rest)
+    body: bytes | None
+    if end > 0 and start and len(fields) == rest.count("\n") + 1 < MAX_HEADER_LINES:
+        # Written as everybody writes it, line for line; anything else takes the longer way.
+        message, problem = _parse_start(start)
+        body = data[end + 4 :]
+        _file(message, fields)
+    else:
+        message, problem, body = _parse_unusual(data)
+    try:
+        if body is None:
+            raise ParseError("Message without an end of headers")
+        message.body = body
+        if problem is not None and problem.code == 505:
+            raise problem  # another version's header fields are not ours to judge
+        _check(message)
+        if problem is not None:
+            raise problem
+    except ParseError as error:
+        error.message = message
+        raise
+    return message
+
+
+def _parse_unusual(data: bytes) -> tuple[Request | Response, ParseError | None, bytes | None]:
+    """Folded lines, bare line feeds, blanks before colons, and what is wrong."""
     head, body = _split_body(data)
     text = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").rstrip("\r")
     if "\n " in text or "\n\t" in text:
@@ -344,18 +375,7 @@ def parse_message(data: bytes) -> Request | Response:
     message, problem = _parse_start(lines[0])
     if len(lines) > MAX_HEADER_LINES:
         raise ParseError("Too many header fields")
-    problem = _parse_headers(message, lines, stray_cr="\r" in text) or problem
-    try:
-        if body is None:
-            raise ParseError("Message without an end of headers")
-        message.body = body
-        _check(message)
-        if problem is not None:
-            raise problem
-    except ParseError as error:
-        error.message = message
-        raise
-    return message
+    return message, _parse_headers(message, lines[1:]) or problem, body
 
 
 def _split_body(data: bytes) -> tuple[bytes, bytes | None]:
@@ -383,37 +403,50 @@ def _parse_start(line: str) -> tuple[Request | Response, ParseError | None]:
         return Response(int(code), " ".join(parts[2:])), None
     if len(parts) < 3 or not _METHOD.fullmatch(parts[0]):
         raise ParseError("Not a SIP message")
+    while len(parts) > 3 and not parts[-1]:
+        parts.pop()  # it will be answered, with what it then has too few or too many of
+        line = ""
     version = parts[-1].upper()
     if not version.startswith("SIP/"):
         raise ParseError("Not a SIP message")
     request = Request(parts[0], " ".join(parts[1:-1]))
     if version != "SIP/2.0":
         return request, ParseError("Version Not Supported", 505)
-    if len(parts) != 3 or not parts[1] or parts[1].startswith("<"):
+    if len(parts) != 3 or not line or not parts[1] or parts[1].startswith("<"):
         return request, ParseError("Malformed Request-URI")
     return request, None
 
 
-def _parse_headers(message: Message, lines: list[str], *, stray_cr: bool) -> ParseError | None:
-    """File every header line; what is wrong with the last bad one."""
+def _parse_headers(message: Message, lines: list[str]) -> ParseError | None:
+    """File the header lines of a message that is not written as usual; what is wrong with it."""
     problem = None
-    index: dict[str, list[str]] = {}
-    headers = message.headers
-    known = CANONICAL.get
-    for line in lines[1:]:
+    fields = []
+    for line in lines:
         name, colon, value = line.partition(":")
-        key = known(name) or canonical_name(name)
-        value = value.strip(" \t")
-        if not colon or not key or (stray_cr and "\r" in value):
+        if not colon or not canonical_name(name) or "\r" in value:
             problem = ParseError("Malformed header line")
-            continue
-        headers.append((name, value))
-        if key in index:
-            index[key].append(value)
         else:
-            index[key] = [value]
-    message._index = index
+            fields.append((name, value.strip(" \t")))
+    _file(message, fields)
     return problem
+
+
+def _file(message: Message, fields: list[tuple[str, str]]) -> None:
+    """Keep the header fields, and find them by name from now on."""
+    index: dict[str, list[str]] = {}
+    known, filed = CANONICAL.get, index.get
+    for position, (name, value) in enumerate(fields):
+        if value[-1:] in _BLANKS and value:
+            value = value.rstrip(" \t")
+            fields[position] = (name, value)
+        key = known(name) or canonical_name(name)
+        values = filed(key)
+        if values is None:
+            index[key] = [value]
+        else:
+            values.append(value)
+    message.headers = fields
+    message._index = index
 
 
 def _check(message: Request | Response) -> None:
@@ -425,7 +458,10 @@ def _check(message: Request | Response) -> None:
     for name in _SINGLE:
         if name in index and len(index[name]) > 1:
             raise ParseError(f"Several {name} headers")
-    message._via = Via.parse(split_values(index["via"][0])[0])
+    vias = split_values(index["via"][0])
+    if "" in vias:
+        raise ParseError("Malformed Via")
+    message._via = Via.parse(vias[0])
     message._from = NameAddress.parse(index["from"][0])
     message._to = NameAddress.parse(index["to"][0])
     message._cseq = CSeq.parse(index["cseq"][0])
@@ -435,6 +471,9 @@ def _check(message: Request | Response) -> None:
     if isinstance(message, Request):
         if method != message.method:
             raise ParseError("CSeq method does not match")
+        for value in index.get("contact", ()):
+            if "?" in value and "<" not in value:  # RFC 3261 section 20.10
+                raise ParseError("Malformed Contact")
         hops = index.get("max-forwards")
         if hops is not None and _number(hops[0], "max-forwards") > 255:
             raise ParseError("Malformed max-forwards header")

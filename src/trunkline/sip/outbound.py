@@ -196,6 +196,8 @@ class Outbound:
         internals.dialog = fork.dialog
         internals.early_dialogs.clear()
         session.move(Cause.ANSWERED)
+        if internals.authorizer is not None:
+            internals.authorizer.worked()
         description = self._description(session, response)
         if session.request.body or description is None:
             self._send_ack(session, fork, b"", now)

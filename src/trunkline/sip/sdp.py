@@ -4,13 +4,16 @@ A description is kept as it was read, line for line, so that an answer can mirro
 what an offer said. What to offer and answer is decided in `offer_answer`.
 """
 
+import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import pairwise
+from typing import NamedTuple
 
 from .errors import SdpError
 
 __all__ = ["Codec", "Direction", "MediaDescription", "Origin", "SessionDescription"]
+
+_LINE = re.compile(r"^([^\r\n])=([^\r\n]*)\r?$", re.MULTILINE)
 
 Attributes = tuple[tuple[str, str | None], ...]
 
@@ -20,6 +23,9 @@ MAX_LINES = 1024
 # RFC 3551 section 6: what a payload type means without an rtpmap.
 _STATIC = {"0": "PCMU/8000", "3": "GSM/8000", "8": "PCMA/8000", "9": "G722/8000",
            "13": "CN/8000", "18": "G729/8000"}  # fmt: skip
+
+
+_TYPES = {str(number): number for number in range(128)}
 
 
 class Direction(StrEnum):
@@ -53,8 +59,7 @@ class Direction(StrEnum):
         return Direction.of(sends=self.receives, receives=self.sends)
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
+class Codec(NamedTuple):
     """One payload format of a media line."""
 
     name: str
@@ -114,37 +119,37 @@ class MediaDescription:
     @property
     def codecs(self) -> tuple[Codec, ...]:
         """The payload formats in order of preference; unreadable ones left out."""
-        mapped = {**_STATIC, **self._by_type("rtpmap")}
-        parameters = self._by_type("fmtp")
+        mapped, parameters = self._by_type()
         codecs = []
         for payload_type in self.formats:
-            name, _, rest = mapped.get(payload_type, "").partition("/")
+            said = mapped.get(payload_type) or _STATIC.get(payload_type, "")
+            name, _, rest = said.partition("/")
             rate, _, channels = rest.partition("/")
-            if name and _small_number(payload_type, 127) and _small_number(rate, 10**6):
+            number, rate_hz = _TYPES.get(payload_type), _number(rate, 10**6)
+            if name and number is not None and rate_hz is not None:
+                many = _number(channels, 255) if channels else 1
+                given = parameters.get(payload_type, "")
                 codecs.append(
-                    Codec(
-                        name.upper(),
-                        int(payload_type),
-                        int(rate),
-                        parameters.get(payload_type, ""),
-                        int(channels) if _small_number(channels, 255) else 1,
-                    )
+                    Codec(name.upper(), number, rate_hz, given, 1 if many is None else many)
                 )
         return tuple(codecs)
 
-    def _by_type(self, name: str) -> dict[str, str]:
-        found: dict[str, str] = {}
+    def _by_type(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The rtpmap and the fmtp lines, the first of each, by payload type."""
+        mapped: dict[str, str] = {}
+        parameters: dict[str, str] = {}
         for key, value in self.attributes:
-            if key == name and value:
+            if value and key in ("rtpmap", "fmtp"):
                 payload_type, _, text = value.partition(" ")
+                found = mapped if key == "rtpmap" else parameters
                 found.setdefault(payload_type, text.strip())
-        return found
+        return mapped, parameters
 
     @property
     def ptime_ms(self) -> int | None:
         """Milliseconds of audio in a packet the describer wants, if said and sane."""
         text = (self.attribute("ptime") or "").strip()
-        return int(text) if _small_number(text, 500) and int(text) > 0 else None
+        return _number(text, 500) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,22 +175,39 @@ class SessionDescription:
         lines = _lines(data)
         if not lines or lines[0][0] != "v" or lines[0][1].strip() != "0":
             raise SdpError("Malformed SDP: no version")
-        starts = [position for position, (key, _) in enumerate(lines) if key == "m"]
-        head = lines[: starts[0]] if starts else lines
-        connection, attributes, other = _parse_section(head[1:], "iuepbzkr")
-        single = dict(head)
-        if "o" not in single:
+        sections: list[_Section] = []
+        section = head = _Section("")
+        origin, name, timing = "", "-", []
+        for key, value in lines:
+            if key == "a":
+                title, colon, text = value.partition(":")
+                section.attributes.append((title.strip(), text if colon else None))
+            elif key == "m":
+                section = _Section(value)
+                sections.append(section)
+            elif key == "c":
+                section.connection = section.connection or _parse_connection(value)
+            elif section is not head:
+                if key in "ibk":
+                    section.other.append((key, value))
+            elif key == "o":
+                origin = value
+            elif key == "s":
+                name = value or "-"
+            elif key == "t":
+                timing.append(value)
+            elif key in "iuepbzkr":
+                head.other.append((key, value))
+        if not origin:
             raise SdpError("Malformed SDP: no origin")
         return cls(
-            origin=_parse_origin(single["o"]),
-            media=tuple(
-                _parse_media(lines[start:end]) for start, end in pairwise([*starts, len(lines)])
-            ),
-            connection=connection,
-            attributes=attributes,
-            name=single.get("s") or "-",
-            other=other,
-            timing=tuple(value for key, value in head if key == "t") or ("0 0",),
+            _parse_origin(origin),
+            tuple([_parse_media(section) for section in sections]),
+            head.connection,
+            tuple(head.attributes),
+            name,
+            tuple(head.other),
+            tuple(timing) or ("0 0",),
         )
 
     def direction(self, media: MediaDescription) -> Direction:
@@ -235,9 +257,14 @@ class SessionDescription:
 
 
 def _lines(data: bytes) -> list[tuple[str, str]]:
-    raw = data.decode("utf-8", "surrogateescape").split("\n")
-    if len(raw) > MAX_LINES:
+    whole = data.decode("utf-8", "surrogateescape")
+    count = whole.count("\n") + (not whole.endswith("\n"))
+    if count > MAX_LINES:
         raise SdpError("Malformed SDP: too many lines")
+    lines: list[tuple[str, str]] = _LINE.findall(whole)
+    if len(lines) == count:
+        return lines
+    raw = whole.split("\n")
     lines = []
     for text in raw:
         text = text.rstrip("\r")
@@ -248,23 +275,16 @@ def _lines(data: bytes) -> list[tuple[str, str]]:
     return lines
 
 
-def _parse_section(
-    lines: list[tuple[str, str]], kept: str
-) -> tuple[str | None, Attributes, tuple[tuple[str, str], ...]]:
-    """Address, attributes and ``kept`` lines of one section."""
-    connection = None
-    attributes: list[tuple[str, str | None]] = []
-    other = []
-    for line in lines:
-        key, value = line
-        if key == "a":
-            name, colon, text = value.partition(":")
-            attributes.append((name.strip(), text if colon else None))
-        elif key == "c":
-            connection = connection or _parse_connection(value)
-        elif key in kept:
-            other.append(line)
-    return connection, tuple(attributes), tuple(other)
+class _Section:
+    """What has been read of a media line, or of what comes before the first."""
+
+    __slots__ = ("attributes", "connection", "line", "other")
+
+    def __init__(self, line: str) -> None:
+        self.line = line
+        self.connection: str | None = None
+        self.attributes: list[tuple[str, str | None]] = []
+        self.other: list[tuple[str, str]] = []
 
 
 def _parse_origin(text: str) -> Origin:
@@ -285,28 +305,31 @@ def _parse_connection(text: str) -> str:
     return parts[2].partition("/")[0]
 
 
-def _parse_media(section: list[tuple[str, str]]) -> MediaDescription:
-    parts = section[0][1].split()
+def _parse_media(section: _Section) -> MediaDescription:
+    parts = section.line.split()
     if len(parts) < 4:
         raise SdpError("Malformed SDP media line")
     port, slash, count = parts[1].partition("/")
-    if not _small_number(port, 65535) or (slash and not _small_number(count, 255)):
+    where, many = _number(port, 65535), _number(count, 255) if slash else 1
+    if where is None or many is None:
         raise SdpError("Malformed SDP media line")
-    connection, attributes, other = _parse_section(section[1:], "ibk")
     return MediaDescription(
-        kind=parts[0],
-        port=int(port),
-        protocol=parts[2],
-        formats=tuple(parts[3:]),
-        connection=connection,
-        attributes=attributes,
-        other=other,
-        port_count=int(count) if slash else 1,
+        parts[0],
+        where,
+        parts[2],
+        tuple(parts[3:]),
+        section.connection,
+        tuple(section.attributes),
+        tuple(section.other),
+        many,
     )
 
 
-def _small_number(text: str, limit: int) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= 7 and int(text) <= limit
+def _number(text: str, limit: int) -> int | None:
+    """A decimal number that is not above ``limit``, or None."""
+    if len(text) <= 7 and text.isascii() and text.isdecimal() and (number := int(text)) <= limit:
+        return number
+    return None
 
 
 def _network(address: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from .admission import AccessPolicy
 from .core import Randomness, Settings
 from .errors import ParseError
-from .events import Event, Send
+from .events import Event, RegistrationEvent, Send
 from .message import Response, parse_message
 from .user_agent import UserAgent
 
@@ -31,7 +31,7 @@ ANSWER = OFFER.replace(b"30000", b"40000").replace(b"0 8 101", b"0 101")
 HOLD = OFFER.replace(b"a=sendrecv", b"a=sendonly").replace(b"o=- 1 1", b"o=- 1 2")
 
 E = TypeVar("E")
-Listener = Callable[["Peer", Event], None]
+Listener = Callable[["Peer", Any], None]
 Filter = Callable[[bytes, str, str], bool]
 
 
@@ -140,7 +140,7 @@ class Peer:
         self.agent = agent
         self.on_event = on_event
         """Called with each event as it comes."""
-        self.events: list[Event] = []
+        self.events: list[Event | RegistrationEvent] = []
         """Everything reported so far."""
 
     @property

@@ -20,6 +20,7 @@ from .hop import Hop, HopLike, as_hop
 from .inbound import Inbound
 from .message import Headers, Request, Response, parse_message
 from .outbound import Body, Invitation, Outbound
+from .registration import Registering
 from .reinvite import ReInvite
 from .session import Cause, Session, SessionState
 from .transaction import server_key
@@ -57,6 +58,8 @@ class UserAgent:
         self._inbound = Inbound(self._core, self._acknowledgement)
         self._outbound = Outbound(self._core, self._ending)
         self._reinvite = ReInvite(self._core, self._ending, self._acknowledgement)
+        self.registering = Registering(self._core)
+        """Registers with registrars, and keeps it so."""
         self._access = access
         self.on_digest: Callable[[Request, Hop, Verdict, float], None] = lambda *_: None
         """Told what came of each password that was asked for."""
@@ -298,7 +301,8 @@ class UserAgent:
         message = error.message
         self.on_malformed(source, now)
         if isinstance(message, Request) and message.method != "ACK" and message.all("via"):
-            core.answer_statelessly(message, source, error.code, error.reason)
+            headers = [("Accept", SDP_TYPE)] if error.code == 415 else []
+            core.answer_statelessly(message, source, error.code, error.reason, headers)
         else:
             core.counters["malformed"] += 1
 
@@ -341,7 +345,8 @@ class UserAgent:
             code = 405 if request.method in _KNOWN else 501
             core.refuse(request, source, code, now, headers=[("Allow", core.allow)])
             return True
-        request.parsed_uri  # noqa: B018 - raises with 416 or 400
+        if request.parsed_uri.headers:  # raises with 416 or 400, too
+            raise ParseError("Header fields in the Request-URI")  # RFC 3261 section 19.1.1
         if not request.to.tag and merge_key(request) in core.merged:
             core.refuse(request, source, 482, now)
             return True

@@ -143,8 +143,28 @@ class MediaThread:
         return future
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`call`, awaited on the application's loop."""
-        return await asyncio.wrap_future(self.call(function, *args, **kwargs))
+        """`call`, awaited on the application's loop.
+
+        The answer comes back in the batch with the events, so that the application is
+        woken once for all of them.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self.app_loop:
+            return await asyncio.wrap_future(self.call(function, *args, **kwargs))
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def work() -> None:
+            if answer.cancelled():
+                return
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+                self.to_app.put(_refuse, answer, error)
+            else:
+                self.to_app.put(_answer, answer, result)
+
+        self.to_media.post(work)
+        return await answer
 
     async def run_async(self, work: Callable[[], Awaitable[T]]) -> T:
         """Await something on the media loop from the application's loop."""
@@ -178,6 +198,16 @@ class MediaThread:
         if self.watchdog is not None:
             self.watchdog.check(time.monotonic())
         self.loop.call_later(WATCH_SECONDS, self._watch_application)
+
+
+def _answer(future: asyncio.Future[T], result: T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _refuse(future: asyncio.Future[T], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

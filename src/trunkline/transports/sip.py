@@ -26,6 +26,7 @@ from trunkline.sip.events import (
     Event,
     Invited,
     Progress,
+    RegistrationEvent,
     ReInviteAnswered,
     ReInvited,
     Send,
@@ -33,6 +34,7 @@ from trunkline.sip.events import (
 )
 from trunkline.sip.hop import Hop
 from trunkline.sip.offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
+from trunkline.sip.registration import Registration, RegistrationRequest
 from trunkline.sip.transaction import Timing
 from trunkline.sip.user_agent import UserAgent
 
@@ -113,6 +115,8 @@ class SipEndpoint:
         """The UDP port."""
         self.ports = self._carrier.ports
         """The ports of TCP and TLS, where there are any."""
+        self.on_registration: Callable[[RegistrationEvent], None] = lambda _: None
+        """Told what becomes of registrations."""
         advertised = options.advertised_host or _reachable(options.host)
         self._media_address = options.advertised_host or _reachable(options.media_host)
         self._media_everywhere = not options.advertised_host and options.media_host in EVERYWHERE
@@ -160,7 +164,9 @@ class SipEndpoint:
         """Hang up what is left, give the BYEs a moment, close the sockets."""
         for leg in list(self._legs.values()):
             leg.hangup("shutdown")
-        if self._legs:
+        for registration in list(self.agent.registering.registrations):
+            self.withdraw(registration)
+        if self._legs or self.agent.registering.registrations:
             self._emptied = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
@@ -222,6 +228,19 @@ class SipEndpoint:
             return caller
         return f"<sip:{caller or 'trunkline'}@{self.agent.settings.hostport()}>"
 
+    # -- registrations -------------------------------------------------------------------
+
+    def register(self, request: RegistrationRequest) -> Registration:
+        """Register with a registrar, and stay so; `on_registration` is told the rest."""
+        registration = self.agent.registering.begin(request, self.now())
+        self.flush()
+        return registration
+
+    def withdraw(self, registration: Registration) -> None:
+        """Take a registration back."""
+        self.agent.registering.withdraw(registration, self.now())
+        self.flush()
+
     # -- what legs need ------------------------------------------------------------------
 
     def make_stream(
@@ -263,7 +282,12 @@ class SipEndpoint:
     def forget(self, leg: SipLeg) -> None:
         """A leg has ended."""
         self._legs.pop(leg.session.id, None)
-        if not self._legs and self._emptied is not None:
+        self._tell_emptied()
+
+    def _tell_emptied(self) -> None:
+        """Let `close` go on when nothing is left to say goodbye to."""
+        busy = self._legs or self.agent.registering.registrations
+        if self._emptied is not None and not busy:
             self._emptied.set()
 
     def _events(self, leg: SipLeg) -> LegEvents:
@@ -322,6 +346,9 @@ class SipEndpoint:
                 output = outputs.popleft()
                 if isinstance(output, Send):
                     self._send(output.data, output.destination)
+                elif isinstance(output, RegistrationEvent):
+                    self.on_registration(output)
+                    self._tell_emptied()
                 else:
                     self._report(output)
         finally:
