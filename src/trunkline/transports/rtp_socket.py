@@ -171,6 +171,11 @@ class RtpSocket:
         """Send a packet to the far end; raises `OSError`."""
 
     @property
+    def far(self) -> Address | None:
+        """Where packets are sent; None before `aim`."""
+        return self._far
+
+    @property
     def connected(self) -> bool:
         """Whether the kernel sorts out what the far end sends."""
         return self._twin is not None

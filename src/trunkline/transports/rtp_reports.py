@@ -1,0 +1,105 @@
+"""RTCP of one leg's stream: its socket, where reports go, and what they say."""
+
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from trunkline.media.rtcp_session import ReceptionCounters, RtcpSession
+
+from .rtp_latch import RtpLatch
+from .rtp_policy import MediaPolicy
+from .rtp_socket import MAX_DATAGRAM, Address
+
+__all__ = ["RtpReports"]
+
+NTP_EPOCH = 2_208_988_800
+"""Seconds from 1900, where NTP begins, to 1970, where Unix does."""
+
+
+class RtpReports:
+    """Reports out and in; ``on_report`` is told of each one that came."""
+
+    __slots__ = (
+        "_counters",
+        "_latch",
+        "_on_error",
+        "_on_report",
+        "_policy",
+        "_socket",
+        "heard_at",
+        "remote",
+        "session",
+    )
+
+    def __init__(
+        self,
+        bound: socket.socket,
+        latch: RtpLatch,
+        policy: MediaPolicy,
+        counters: Counter[str],
+        on_report: Callable[[RtcpSession], None],
+        on_error: Callable[[OSError], None],
+    ) -> None:
+        self._socket = bound
+        self._latch = latch
+        self._policy = policy
+        self._counters = counters
+        self._on_report = on_report
+        self._on_error = on_error
+        self.session: RtcpSession | None = None
+        self.remote: Address | None = None
+        """Where reports go; None: nowhere."""
+        self.heard_at: float | None = None
+        """When the last one came."""
+
+    def aim(self, media: Address, rtcp: Address | None) -> None:
+        """Follow a session description: RFC 3605's address, or the port above the media's."""
+        reports = rtcp or (media[0], media[1] + 1)
+        allowed = 0 < reports[1] <= 65535 and self._policy.allows(reports[0])
+        self.remote = reports if allowed else None
+
+    def read(self, now: float) -> None:
+        """A datagram on the port of reports."""
+        try:
+            data, source = self._socket.recvfrom(MAX_DATAGRAM)
+        except OSError:
+            return
+        latched = self._latch.source
+        if latched is not None and source[0] != latched[0]:
+            self._counters["foreign RTCP"] += 1
+            return
+        if self._policy.allows(source[0]):
+            self.remote = source
+            self.receive(data, now)
+
+    def receive(self, data: bytes, now: float) -> None:
+        """One report of the far end, on whichever port."""
+        if self.session is None:
+            return
+        self.heard_at = now
+        self.session.receive(data, now)
+        self._on_report(self.session)
+
+    def second(self, now: float, reception: Callable[[], ReceptionCounters | None]) -> None:
+        """Report, if it is time."""
+        if self.session is not None and now >= self.session.next_timeout():
+            self._send(self.session.report(now, _ntp(), reception()))
+
+    def leave(self) -> None:
+        """Say goodbye."""
+        if self.session is not None:
+            self._send(self.session.bye())
+
+    def _send(self, data: bytes) -> None:
+        if not data or self.remote is None or not self.remote[1]:
+            return
+        try:
+            self._socket.sendto(data, self.remote)
+        except OSError as error:
+            self._on_error(error)
+
+
+def _ntp() -> int:
+    """The wall clock as a 64-bit NTP time (RFC 3550 section 4)."""
+    return int((time.time() + NTP_EPOCH) * (1 << 32))
