@@ -13,9 +13,10 @@ from trunkline.media.g711 import Law
 from trunkline.media.lane import JitterInlet, Lane
 from trunkline.media.rtcp_session import ReceptionCounters, RtcpSession
 from trunkline.media.rtp import is_rtcp, parse_fast
+from trunkline.media.srtp import SrtpReceiver, SrtpSender
 
 from .chain_figures import chain_figures
-from .rtp_format import StreamFormat
+from .rtp_format import StreamFormat, StreamKeys
 from .rtp_latch import RtpLatch
 from .rtp_out import RtpOut
 from .rtp_policy import MediaPolicy
@@ -26,19 +27,18 @@ __all__ = ["MediaPolicy", "RtpStream", "StreamFormat"]
 
 LONGEST_ROUND_TRIP_MS = 2000
 """A longer one is a peer that does not say how long it kept our report."""
+DYNAMIC = 96
+"""The first payload type that means what was agreed."""
+EVENT_BYTES = 4
 
 
 class RtpStream:
-    """One leg's RTP and RTCP: an `Outlet` for its lane, and its packets' reader.
+    """One leg's RTP and RTCP: what its lane sends, and its packets' reader.
 
-    Symmetric RTP (RFC 4961): what we send goes where packets come from, once a
-    first valid one has come; until then to the address of the session
-    description. The source is kept from then on: packets from elsewhere are
-    counted and dropped, so that nobody can take over a call by sending to its
-    port. The address of the session description wins all the same: whoever was
-    quicker than the far end loses the call to it with the far end's first packet. A
-    new session description may name a new address, which opens the latch; so does the
-    stream itself, going on from elsewhere with its SSRC after a silence.
+    Symmetric RTP (RFC 4961): what we send goes where packets come from, once valid ones
+    have come; until then to the address of the session description. `RtpLatch` has the
+    rules by which nobody can take over a call by sending to its port. With keys agreed
+    (SRTP) nothing is sent, heard or latched to that was not encrypted with them.
     """
 
     __slots__ = (
@@ -49,6 +49,8 @@ class RtpStream:
         "_far_ssrc",
         "_format",
         "_jitter",
+        "_keep_alive_seconds",
+        "_kept_alive_at",
         "_last_packet",
         "_latch",
         "_on_digit",
@@ -58,12 +60,14 @@ class RtpStream:
         "_policy",
         "_poller",
         "_ports",
+        "_receiver",
         "_receiving",
         "_reports",
         "_rng",
         "_row",
         "_socket",
         "_sockets",
+        "_srtp",
         "_timeout",
         "_watched",
         "counters",
@@ -87,6 +91,7 @@ class RtpStream:
         on_timeout: Callable[[float], None],
         timeout_seconds: float = 30.0,
         far_buffer_ms: int = 60,
+        keep_alive_seconds: float = 0.0,
     ) -> None:
         self.id = id
         self._engine = engine
@@ -99,6 +104,8 @@ class RtpStream:
         self._on_timeout = on_timeout
         self._timeout = timeout_seconds
         self._far_buffer_ms = far_buffer_ms
+        self._keep_alive_seconds = keep_alive_seconds
+        self._kept_alive_at = 0.0
         self.counters: Counter[str] = Counter()
         """Datagrams not played and packets not sent, by reason."""
         self._sockets = ports.open()
@@ -109,8 +116,17 @@ class RtpStream:
         )
         self._out = RtpOut(self._socket, rng, self.counters, self.second)
         self._reports = RtpReports(
-            self._sockets[1], self._latch, policy, self.counters, self._reported, self._not_sent
+            self._sockets[1],
+            self._socket,
+            self._latch,
+            policy,
+            self.counters,
+            self._reported,
+            self._not_sent,
+            lambda: self._far_ssrc,
         )
+        self._srtp: SrtpSender | None = None
+        self._receiver: SrtpReceiver | None = None
         self._format: StreamFormat | None = None
         self._dtmf_in = DtmfReceiver()
         self._last_packet: float | None = None
@@ -132,7 +148,10 @@ class RtpStream:
 
         A caller who holds us may play music or nothing, whatever the direction says.
         """
-        return self._out.sending and self.receiving and not self.deaf
+        if not (self._out.sending and self.receiving) or self.deaf:
+            return False
+        # Who sends comfort noise may send nothing more until there is something to hear.
+        return self.lane is None or not self.lane.active or not self._jitter.rests(self._row)
 
     @property
     def outlet(self) -> RtpOut:
@@ -162,9 +181,10 @@ class RtpStream:
         now: float,
         *,
         rtcp: Address | None = None,
+        peer: str = "",
     ) -> Lane:
         """Begin sending and receiving; raises `UsageError` where policy forbids."""
-        self.update(format, remote, rtcp=rtcp)
+        self.update(format, remote, rtcp=rtcp, peer=peer)
         self._row = self._jitter.open(format.law)
         self._receiving = format.law
         self.lane = Lane(
@@ -188,26 +208,55 @@ class RtpStream:
         return self.lane
 
     def update(
-        self, format: StreamFormat, remote: Address | None, *, rtcp: Address | None = None
+        self,
+        format: StreamFormat,
+        remote: Address | None,
+        *,
+        rtcp: Address | None = None,
+        peer: str = "",
     ) -> None:
         """Follow a new session description; raises `UsageError` where policy forbids.
 
         ``remote`` is None while they cannot be sent to (the old hold, 0.0.0.0): what
         was known of them stays, because they may come back to it. ``rtcp`` is where
-        reports go if not to the port above (RFC 3605).
+        reports go if not to the port above (RFC 3605). ``peer`` is where their signalling
+        comes from, by which `MediaPolicy` judges.
         """
-        if remote is not None and not self._policy.allows(remote[0]):
+        before, moved = self._format, False
+        reachable = remote is None or self._policy.allows(remote[0], peer)
+        if remote is not None and not reachable and not self._policy.awaits(remote[0], peer):
             raise UsageError(f"media may not be sent to {remote[0]}")
+        self._latch.peer = peer
         if remote is not None and self._latch.announce(remote):
-            self._out.aimed = bool(remote[1])
+            moved = before is not None
+            self._out.aimed = reachable and bool(remote[1])
             self._socket.aim(remote)
             self._reports.aim(remote, rtcp)
-        before, self._format = self._format, format
+        self._format = format
+        self._reports.share(format.rtcp_mux)
+        if before is None or before.keys != format.keys or moved:
+            self._secure(format.keys, moved=moved)
         if self._out.follow(format) and self._reports.session is not None:
             self._reports.session.rate_hz = format.clock_hz
         if before is None or before.dtmf_clock_hz != format.dtmf_clock_hz:
             self._dtmf_in = DtmfReceiver(format.dtmf_clock_hz)
             self._out.each_tick = None
+
+    def _secure(self, keys: StreamKeys | None, *, moved: bool) -> None:
+        """Encrypt from now on with these keys; a context is kept as long as its key is."""
+        if keys is None:
+            self._srtp = self._receiver = None
+            self._socket.hear(self._hear_far)
+        else:
+            if self._srtp is None or self._srtp.key != keys.ours:
+                self._srtp = SrtpSender(keys.ours)
+            if self._receiver is None:
+                self._receiver = SrtpReceiver(keys.theirs)
+            else:
+                self._receiver.change(keys.theirs, moved=moved)
+            self._socket.hear(self._hear_sealed)
+        self._out.encrypt(self._srtp)
+        self._reports.sender, self._reports.receiver = self._srtp, self._receiver
 
     def watch(self, now: float) -> None:
         """From now on, silence for longer than the timeout is told.
@@ -235,7 +284,12 @@ class RtpStream:
 
     def _hear_any(self, data: bytes, source: Address, now: float) -> None:
         """A datagram whose source is still to be judged."""
-        latch = self._latch
+        latch, sealed = self._latch, self._receiver is not None
+        if sealed:
+            clear = self._unseal(data)
+            if clear is None:
+                return
+            data = clear
         known = source == latch.source
         if not known and not latch.judge(
             source,
@@ -244,12 +298,26 @@ class RtpStream:
             now,
             far_ssrc=self._far_ssrc,
             last_packet=self._last_packet,
+            authentic=sealed,
         ):
             return
         self._hear_far(data, now)
         if not known and source == latch.source:
             self._out.aimed = True
             self._socket.connect(source, now)
+
+    def _hear_sealed(self, data: bytes, now: float) -> None:
+        """A datagram of the far end, encrypted."""
+        clear = self._unseal(data)
+        if clear is not None:
+            self._hear_far(clear, now)
+
+    def _unseal(self, data: bytes) -> bytes | None:
+        """What is in a packet; None for what was not made with the key, or came again."""
+        receiver = self._receiver
+        if receiver is None:
+            return None
+        return receiver.unprotect_rtcp(data) if is_rtcp(data) else receiver.unprotect(data)
 
     def _hear_far(self, data: bytes, now: float) -> None:
         """A datagram of the far end."""
@@ -285,14 +353,35 @@ class RtpStream:
             self._jitter.put_coded(self._row, sequence, timestamp, ssrc, marker, payload, now)
         elif payload_type in (format.dtmf_receive_type, format.dtmf_payload_type):
             self._jitter.put_other(self._row, sequence, ssrc, now)
-            self._out.each_tick = self._release_key
-            for digit in self._dtmf_in.receive(payload, timestamp, ssrc, marker, now):
-                self._on_digit(digit.digit, digit.duration_ms, now)
+            self._hear_event(payload, timestamp, ssrc, marker, now)
         elif is_rtcp(data):
             self._reports.receive(data, now)
+        elif payload_type in format.noise_types:
+            self._far_ssrc = ssrc
+            if self.deaf:
+                self._jitter.put_other(self._row, sequence, ssrc, now)
+            else:
+                self._jitter.put_noise(self._row, sequence, ssrc, payload, now)
         else:
             self._jitter.put_other(self._row, sequence, ssrc, now)
-            self.counters["payload type"] += 1
+            if payload_type >= DYNAMIC and len(payload) == EVENT_BYTES and not self._takes_events:
+                # Some press keys as events without having agreed to: nothing else is so short.
+                self._hear_event(payload, timestamp, ssrc, marker, now)
+            else:
+                self.counters["payload type"] += 1
+
+    @property
+    def _takes_events(self) -> bool:
+        format = self._format
+        return format is not None and format.dtmf_receive_type is not None
+
+    def _hear_event(
+        self, payload: bytes, timestamp: int, ssrc: int, marker: bool, now: float
+    ) -> None:
+        """One packet of a key that is pressed."""
+        self._out.each_tick = self._release_key
+        for digit in self._dtmf_in.receive(payload, timestamp, ssrc, marker, now):
+            self._on_digit(digit.digit, digit.duration_ms, now)
 
     def _release_key(self, now: float) -> None:
         """Report a digit whose end was lost, a moment after its last packet."""
@@ -327,6 +416,10 @@ class RtpStream:
     def second(self, now: float) -> None:
         """Reports, and the media timeout."""
         self._reports.second(now, self._reception)
+        every = self._keep_alive_seconds
+        if every and not self._out.sending and now - self._kept_alive_at >= every:
+            self._kept_alive_at = now
+            self._out.keep_alive(now)
         heard_at = self._reports.heard_at
         last = max(self._last_packet or self._opened_at, heard_at or self._opened_at)
         if self._watched and self._timeout and now - last > self._timeout:
@@ -348,6 +441,9 @@ class RtpStream:
                 value = getattr(self._reports.session, name)
                 if value is not None:
                     found[name] = float(value)
+        if self._receiver is not None:
+            found["srtp_tampered"] = float(self._receiver.tampered)
+            found["srtp_replayed"] = float(self._receiver.replayed)
         found |= {f"datagrams_{reason}": float(n) for reason, n in self.counters.items()}
         return found
 

@@ -5,10 +5,23 @@ from dataclasses import dataclass, field
 
 from trunkline.media.codec import Codec
 from trunkline.media.g711 import Law
+from trunkline.media.srtp import SrtpKey
 
-__all__ = ["G711_CLOCK_HZ", "StreamFormat"]
+__all__ = ["G711_CLOCK_HZ", "StreamFormat", "StreamKeys"]
 
 G711_CLOCK_HZ = 8000
+STATIC_NOISE = 13
+"""Comfort noise at 8000 Hz (RFC 3551 section 6): understood also where it was not agreed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamKeys:
+    """What a stream is encrypted with."""
+
+    ours: SrtpKey
+    """What we send."""
+    theirs: SrtpKey
+    """What comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +44,14 @@ class StreamFormat:
     """What else may arrive, by payload type, at the engine's rate."""
     dtmf_clock_hz: int = 8000
     """The clock of telephone-event."""
+    noise_payload_type: int | None = None
+    """The payload type of comfort noise that we send in silence; None: we send silence."""
+    noise_types: frozenset[int] = frozenset({STATIC_NOISE})
+    """The payload types of comfort noise that may arrive."""
+    keys: StreamKeys | None = None
+    """What both directions are encrypted with (SRTP); None: nothing is."""
+    rtcp_mux: bool = False
+    """Reports are on the port of the audio (RFC 5761)."""
 
     @property
     def clock_hz(self) -> int:
@@ -40,5 +61,12 @@ class StreamFormat:
     def announces(self, payload_type: int) -> bool:
         """Whether a packet of this payload type may come."""
         events = (self.dtmf_payload_type, self.dtmf_receive_type)
-        types = (*self.receive, *self.receive_codecs, *events)
+        types = (*self.receive, *self.receive_codecs, *events, *self.noise_types)
         return payload_type in types
+
+    @property
+    def unused_type(self) -> int:
+        """A payload type that means nothing here (RFC 6263 section 4.6)."""
+        used = {self.payload_type, self.noise_payload_type}
+        free = (n for n in range(127, 95, -1) if n not in used and not self.announces(n))
+        return next(free, 127)

@@ -10,9 +10,11 @@ import numpy as np
 
 from trunkline.errors import UsageError
 from trunkline.media.codec import Encoder
+from trunkline.media.comfort_noise import NoiseDescription
 from trunkline.media.frames import FRAMES_PER_SECOND
 from trunkline.media.g711 import Law
 from trunkline.media.rtp import RtpSender
+from trunkline.media.srtp import SrtpSender
 
 from .rtp_format import G711_CLOCK_HZ, StreamFormat
 from .rtp_keys import KeysOut
@@ -21,6 +23,10 @@ from .rtp_socket import RtpSocket
 __all__ = ["RtpOut"]
 
 TICK_SECONDS = 0.020
+NOISE_SECONDS = 0.5
+"""How often comfort noise is described again: one such packet may be lost."""
+NOISE = bytes(NoiseDescription(-70))
+"""A quiet room's."""
 
 
 class RtpOut:
@@ -32,9 +38,13 @@ class RtpOut:
         "_format",
         "_keys",
         "_last_sent",
+        "_noise_due",
+        "_noise_type",
         "_paused",
         "_sending",
         "_socket",
+        "_srtp",
+        "_transmit",
         "_units",
         "aimed",
         "busy",
@@ -66,6 +76,10 @@ class RtpOut:
         self._last_sent: float | None = None
         self._paused = True
         self._sending = True
+        self._noise_type: int | None = None
+        self._noise_due = 0.0
+        self._srtp: SrtpSender | None = None
+        self._transmit: Callable[[bytes], None] = self._send
         self.encoding: Law | None = Law.ULAW
         self.aimed = False
         """Whether there is anywhere to send to."""
@@ -94,6 +108,7 @@ class RtpOut:
         before, self._format = self._format, format
         self.sender.payload_type = format.payload_type
         self.encoding = format.law if format.codec is None else None
+        self._noise_type = format.noise_payload_type
         if before is not None and before.codec == format.codec:
             return False
         encoder = None if format.codec is None else format.codec.encoder()
@@ -101,6 +116,29 @@ class RtpOut:
         self._encoder = encoder
         self._units = format.clock_hz // FRAMES_PER_SECOND
         return True
+
+    def encrypt(self, srtp: SrtpSender | None) -> None:
+        """Encrypt what is sent from now on; None: send it as it is."""
+        if srtp is not None and not self.sender.packets:
+            # So far from a wrap that who misses the first packets still knows there was
+            # none (RFC 3711 section 3.3.1).
+            self.sender.sequence &= 0x7FFF
+        self._srtp = srtp
+        self._transmit = self._send if srtp is None else self._send_sealed
+
+    def keep_alive(self, now: float) -> None:
+        """A packet that says nothing, while nothing is sent, for a NAT (RFC 6263)."""
+        if self._format is None or not self.aimed:
+            return
+        sender = self.sender
+        if self._last_sent is not None and now > self._last_sent:
+            sender.skip(round((now - self._last_sent) / TICK_SECONDS) * self._units)
+        self._last_sent = now
+        if self._noise_type is not None:
+            packet = sender.next_at(sender.timestamp, NOISE, self._noise_type)
+        else:
+            packet = sender.next_at(sender.timestamp, b"", self._format.unused_type)
+        self._transmit(packet)
 
     def close(self) -> None:
         """Free the encoder."""
@@ -131,6 +169,9 @@ class RtpOut:
         if self._last_sent is not None and now - self._last_sent > 0.030:
             sender.skip(self._units * (round((now - self._last_sent) / TICK_SECONDS) - 1))
         self._last_sent = now
+        if silence and self._noise_type is not None:
+            self._send_noise(self._noise_type, now)
+            return
         if self._encoder is not None:
             payload = self._encoder.encode(np.frombuffer(payload, "<i2"))
             if not payload:  # discontinuous transmission: time goes on
@@ -138,7 +179,16 @@ class RtpOut:
                 self._paused = True
                 return
         marker, self._paused = self._paused, False
-        self._send(sender.next(payload, self._units, marker))
+        self._transmit(sender.next(payload, self._units, marker))
+
+    def _send_noise(self, payload_type: int, now: float) -> None:
+        """Comfort noise in place of silence: at its beginning, and now and then (RFC 3389)."""
+        if not self._paused or now >= self._noise_due:
+            self._noise_due = now + NOISE_SECONDS
+            sender = self.sender
+            self._transmit(sender.next_at(sender.timestamp, NOISE, payload_type))
+        self.sender.skip(self._units)
+        self._paused = True
 
     def mark(self, generation: int, samples: int) -> None:
         """RTP has no marks."""
@@ -156,6 +206,14 @@ class RtpOut:
         except OSError as error:
             self.not_sent(error)
             self._send_again(packet, error)
+
+    def _send_sealed(self, packet: bytes) -> None:
+        assert self._srtp is not None
+        sealed = self._srtp.protect(packet)
+        if isinstance(sealed, int):
+            self._counters["not encrypted"] += 1
+            return
+        self._send(sealed)
 
     def _send_again(self, packet: bytes, error: OSError) -> None:
         """A connected socket tells of an earlier packet's refusal instead of sending this one."""
@@ -190,7 +248,7 @@ class RtpOut:
             return
         packet = self._keys.packet(format.dtmf_payload_type, self._units)
         if packet is not None:
-            self._send(packet)
+            self._transmit(packet)
         self._last_sent = now
         if self._keys.pressing is None:
             self._settle_busy()

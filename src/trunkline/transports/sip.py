@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from trunkline.errors import UsageError
+from trunkline.errors import MissingDependencyError, UsageError
 from trunkline.media.codec import Codec
 from trunkline.media.engine import Engine
 from trunkline.sip.core import Settings
@@ -40,6 +40,7 @@ from trunkline.sip.hop import Hop, default_port
 from trunkline.sip.offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
 from trunkline.sip.opus_parameters import OpusParameters
 from trunkline.sip.outbound import Invitation
+from trunkline.sip.session import Session
 from trunkline.sip.transaction import Timing
 from trunkline.sip.user_agent import UserAgent
 
@@ -49,6 +50,7 @@ from .rtp import MediaPolicy, RtpStream
 from .rtp_socket import RtpPoller, RtpPorts
 from .sip_gate import AddressGate, SipGate, is_literal
 from .sip_leg import LAWS, SipLeg
+from .sip_media import MediaOptions, SipMedia
 
 __all__ = ["MakeCodec", "SipEndpoint", "SipOptions"]
 
@@ -106,6 +108,8 @@ class SipOptions:
     username: str = ""
     """Who we are to a far end that asks."""
     password: str = ""
+    media: MediaOptions = field(default_factory=MediaOptions)
+    """Of RTP, beside its addresses and ports."""
 
 
 class SipEndpoint:
@@ -148,10 +152,12 @@ class SipEndpoint:
         self._socket = self._bind()
         self.port: int = self._socket.getsockname()[1]
         advertised = options.advertised_host or _reachable(options.host)
-        self._media_address = options.advertised_host or _reachable(options.media_host)
-        self._policy = MediaPolicy(
+        media_address = options.advertised_host or _reachable(options.media_host)
+        policy = MediaPolicy(
             loopback_only=_is_loopback(options.media_host),
             version=6 if ":" in options.media_host else 4,
+            allowed=options.media.allowed,
+            denied=options.media.denied,
         )
         self.agent = UserAgent(
             Settings(
@@ -166,7 +172,7 @@ class SipEndpoint:
         )
         self.agent.on_digest = self._gate.on_digest
         self.agent.on_malformed = self._gate.on_malformed
-        self._capabilities = AudioCapabilities(
+        capabilities = AudioCapabilities(
             codecs=options.codecs,
             # More than the engine's rate would be bits for nothing.
             opus=replace(
@@ -174,6 +180,11 @@ class SipEndpoint:
                 max_playback_rate_hz=min(options.opus.max_playback_rate_hz, engine.rate_hz),
             ),
         )
+        self.media = SipMedia(
+            options.media, capabilities, media_address, policy, self._rng.getrandbits
+        )
+        """What calls may agree on; ``media.trunk_srtp`` says what of SRTP on a trunk."""
+        self.sends_noise = options.media.comfort_noise
         self._legs: dict[str, SipLeg] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -231,13 +242,13 @@ class SipEndpoint:
             lambda digit, duration_ms, at: holder[0].digit(digit, duration_ms, at),
             lambda at: holder[0].media_timed_out(at),
         )
-        negotiation = self.make_negotiation(stream.port)
         node = self._options
         username, password = options.username, options.password
         if not username:
             username, password = node.username, node.password
         credentials = (Credentials(username, password),) if username else ()
         try:
+            negotiation = self.media.outbound(stream.port, options)
             session = self.agent.invite(
                 Invitation(
                     target=target,
@@ -252,7 +263,7 @@ class SipEndpoint:
                 ),
                 now,
             )
-        except UsageError:
+        except (UsageError, MissingDependencyError):
             stream.close(now)
             raise
         leg = SipLeg(
@@ -288,18 +299,22 @@ class SipEndpoint:
             engine=self._engine,
             poller=self._poller,
             ports=self._ports,
-            policy=self._policy,
+            policy=self.media.policy,
             rng=self._rng,
             on_digit=on_digit,
             on_timeout=on_timeout,
             timeout_seconds=self._options.timeout_seconds,
             far_buffer_ms=self._options.far_buffer_ms,
+            keep_alive_seconds=self._options.media.keep_alive_seconds,
         )
 
-    def make_negotiation(self, port: int) -> AudioNegotiation:
-        """A session description of ours."""
-        session_id = self._rng.getrandbits(62)
-        return AudioNegotiation(self._capabilities, self._media_address, port, session_id)
+    def make_negotiation(self, port: int, trunk: str = "") -> AudioNegotiation:
+        """A session description of ours, for a call that came in on a trunk."""
+        return self.media.inbound(port, trunk)
+
+    def keys_are_seen(self, session: Session) -> None:
+        """Keys of SRTP have been agreed."""
+        self.media.keys_are_seen(session)
 
     def make_codec(self, name: str, agreement: AudioAgreement) -> Codec:
         """A codec that is not G.711, at the engine's rate, for what was agreed."""
