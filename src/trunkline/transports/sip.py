@@ -149,8 +149,6 @@ class SipEndpoint:
         )
         self.watchers: list[Watcher] = []
         """Told of every message that is let in or sent."""
-        self._socket = self._bind()
-        self.port: int = self._socket.getsockname()[1]
         advertised = options.advertised_host or _reachable(options.host)
         media_address = options.advertised_host or _reachable(options.media_host)
         policy = MediaPolicy(
@@ -159,19 +157,6 @@ class SipEndpoint:
             allowed=options.media.allowed,
             denied=options.media.denied,
         )
-        self.agent = UserAgent(
-            Settings(
-                host=advertised,
-                port=self.port,
-                user_agent=options.user_agent,
-                timing=Timing(t1=options.t1_ms / 1000),
-                follow_source=True,
-            ),
-            self._rng,
-            self._gate.admit,
-        )
-        self.agent.on_digest = self._gate.on_digest
-        self.agent.on_malformed = self._gate.on_malformed
         capabilities = AudioCapabilities(
             codecs=options.codecs,
             # More than the engine's rate would be bits for nothing.
@@ -185,6 +170,21 @@ class SipEndpoint:
         )
         """What calls may agree on; ``media.trunk_srtp`` says what of SRTP on a trunk."""
         self.sends_noise = options.media.comfort_noise
+        self._socket = self._bind()
+        self.port: int = self._socket.getsockname()[1]
+        self.agent = UserAgent(
+            Settings(
+                host=advertised,
+                port=self.port,
+                user_agent=options.user_agent,
+                timing=Timing(t1=options.t1_ms / 1000),
+                follow_source=True,
+            ),
+            self._rng,
+            self._gate.admit,
+        )
+        self.agent.on_digest = self._gate.on_digest
+        self.agent.on_malformed = self._gate.on_malformed
         self._legs: dict[str, SipLeg] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
