@@ -13,14 +13,17 @@ every call has echo cancellation and noise suppression, and the callers talk (th
     python benchmarks/streaming.py --calls 300 --seconds 60
     python benchmarks/streaming.py --search --seconds 60
     python benchmarks/streaming.py --bare
+    python benchmarks/streaming.py --srtp
 
-With ``--bare`` the switchboard is measured beside the least that could be in its place:
-a socket and a WebSocket for each call, and what comes from one handed to the other by
+With ``--srtp`` every call is encrypted (AES_CM_128_HMAC_SHA1_80, keys in SDP), and the same
+number of calls is measured without, in turns; the callers encrypt and decrypt too. With
+``--bare`` the switchboard is measured beside the least that could be in its place: a socket and a WebSocket for each call, and what comes from one handed to the other by
 two callbacks. No SIP, no jitter buffer, no RTCP, no clock: what such a machine can do.
 """
 
 import argparse
 import asyncio
+import base64
 import json
 import os
 import random
@@ -37,6 +40,7 @@ from _harness import load, realtime
 from _machine import cpu_seconds, describe, resident_bytes, system_seconds
 
 FRAME_SECONDS = 0.020
+SUITE = "AES_CM_128_HMAC_SHA1_80"
 
 
 # -- the bots ---------------------------------------------------------------------------
@@ -68,7 +72,9 @@ def run_bots(ordinary: bool) -> None:
 # -- the switchboard -----------------------------------------------------------------------
 
 
-def run_switchboard(bot_port: int, dialect: str, calls: int, ordinary: bool, chain: bool) -> None:
+def run_switchboard(
+    bot_port: int, dialect: str, calls: int, ordinary: bool, chain: bool, srtp: bool
+) -> None:
     """A node whose only app streams; obeys words on standard input."""
     if not ordinary:
         realtime(os.SCHED_RR, 10, core=0)
@@ -85,7 +91,11 @@ def run_switchboard(bot_port: int, dialect: str, calls: int, ordinary: bool, cha
     folder = Path(tempfile.mkdtemp(prefix="trunkline-bench-"))
     settings = Settings(
         sip=Sip(port=0),
-        media=Media(first_port=20_000, last_port=20_000 + 2 * calls + 200),
+        media=Media(
+            first_port=20_000,
+            last_port=20_000 + 2 * calls + 200,
+            srtp="required" if srtp else "off",
+        ),
         streams=Streams(enabled=False),
         records=Records(path=folder / "calls.db"),
         audio=Audio(relay_echo=echo, relay_noise=noise),
@@ -219,15 +229,22 @@ class Caller:
         self.frames = [bytes(random.choices(range(256), k=160))]
         """What it sends, over and over."""
         self.to_tag = ""
+        self.key = b""
+        """What it encrypts with; empty: it does not."""
+        self.seal = self.open = None
 
     def request(self, method: str, cseq: int, sip_port: int, own_port: int) -> bytes:
         """One request of this caller's dialog."""
         body = ""
         if method == "INVITE":
+            profile = "RTP/SAVP" if self.key else "RTP/AVP"
             body = (
                 f"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-                f"m=audio {self.port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+                f"m=audio {self.port} {profile} 0\r\na=rtpmap:0 PCMU/8000\r\n"
             )
+            if self.key:
+                inline = base64.b64encode(self.key).decode()
+                body += f"a=crypto:1 {SUITE} inline:{inline}\r\n"
         to_tag = f";tag={self.to_tag}" if self.to_tag else ""
         branch = f"z9hG4bK{self.number}-{cseq}-{method}"
         kind = "Content-Type: application/sdp\r\n" if body else ""
@@ -241,7 +258,18 @@ class Caller:
         ).encode()
 
 
-def place_calls(calls: int, sip_port: int) -> tuple[socket.socket, list[Caller]]:
+def encrypt(caller: Caller, answer: str) -> None:
+    """Speak SRTP with the two keys."""
+    from trunkline.media.srtp import SrtpKey, SrtpReceiver, SrtpSender
+
+    inline = answer.partition("inline:")[2].split()[0].partition("|")[0]
+    caller.seal = SrtpSender(SrtpKey(SUITE, caller.key)).protect
+    caller.open = SrtpReceiver(SrtpKey(SUITE, base64.b64decode(inline))).unprotect
+
+
+def place_calls(
+    calls: int, sip_port: int, srtp: bool = False
+) -> tuple[socket.socket, list[Caller]]:
     """Set up every call, one after the other."""
     sip = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sip.bind(("127.0.0.1", 0))
@@ -250,6 +278,8 @@ def place_calls(calls: int, sip_port: int) -> tuple[socket.socket, list[Caller]]
     callers = []
     for number in range(calls):
         caller = Caller(number)
+        if srtp:
+            caller.key, caller.sequence = os.urandom(30), caller.sequence & 0x7FFF
         sip.sendto(caller.request("INVITE", 1, sip_port, own), ("127.0.0.1", sip_port))
         while True:
             text = sip.recv(4096).decode()
@@ -260,6 +290,8 @@ def place_calls(calls: int, sip_port: int) -> tuple[socket.socket, list[Caller]]
         caller.to_tag = to.partition(";tag=")[2]
         media = next(line for line in lines if line.startswith("m=audio"))
         caller.rtp.connect(("127.0.0.1", int(media.split()[1])))
+        if srtp:
+            encrypt(caller, text)
         sip.sendto(caller.request("ACK", 1, sip_port, own), ("127.0.0.1", sip_port))
         callers.append(caller)
     return sip, callers
@@ -293,14 +325,13 @@ def stream_audio(callers: list[Caller], seconds: float) -> None:
             caller.sequence = caller.sequence + 1 & 0xFFFF
             caller.timestamp = caller.timestamp + 160 & 0xFFFFFFFF
             payload = caller.frames[caller.sent % len(caller.frames)]
-            caller.rtp.send(
-                header(0x80, 0, caller.sequence, caller.timestamp, caller.ssrc) + payload
-            )
+            packet = header(0x80, 0, caller.sequence, caller.timestamp, caller.ssrc) + payload
+            caller.rtp.send(packet if caller.seal is None else caller.seal(packet))
             caller.sent += 1
             try:
                 while True:
-                    caller.rtp.recv(2048)
-                    caller.received += 1
+                    packet = caller.rtp.recv(2048)
+                    caller.received += caller.open is None or caller.open(packet) is not None
             except BlockingIOError:
                 pass
         tick += 1
@@ -321,7 +352,13 @@ def child(*words: object, pipe: bool = False) -> subprocess.Popen:
     )
 
 
-def run(calls: int, seconds: float, options: argparse.Namespace, warm: float = 5.0) -> dict:
+def run(
+    calls: int,
+    seconds: float,
+    options: argparse.Namespace,
+    warm: float = 5.0,
+    srtp: bool = False,
+) -> dict:
     """Measure one number of calls."""
     ordinary = options.ordinary
     bots = child("bots", int(ordinary))
@@ -330,10 +367,11 @@ def run(calls: int, seconds: float, options: argparse.Namespace, warm: float = 5
         bot_port = int(bots.stdout.readline())
         switchboard = child(
             *("switchboard", bot_port, options.dialect, calls, int(ordinary), int(options.chain)),
+            int(srtp),
             pipe=True,
         )
         sip_port = int(switchboard.stdout.readline())
-        _, callers = place_calls(calls, sip_port)
+        _, callers = place_calls(calls, sip_port, srtp)
         if options.chain:
             talk(callers)
         stream_audio(callers, warm)
@@ -415,6 +453,19 @@ def compare(options: argparse.Namespace, rounds: int = 3) -> None:
     print(f"median {sorted(ratios)[rounds // 2]:.2f} times what bare sockets take")
 
 
+def compare_srtp(options: argparse.Namespace, rounds: int = 3) -> None:
+    """Calls in the clear and encrypted, one after the other, a few times."""
+    shares, calls, seconds = [], options.calls, options.seconds / rounds
+    for _ in range(rounds):
+        clear = run(calls, seconds, options)
+        show(calls, clear)
+        sealed = run(calls, seconds, options, srtp=True)
+        show(calls, sealed)
+        shares.append(clear["cpu_ms_per_call_second"] / sealed["cpu_ms_per_call_second"])
+        print(f"encrypted: {shares[-1]:.2f} of the calls a core", flush=True)
+    print(f"median {sorted(shares)[rounds // 2]:.2f} of the density without SRTP")
+
+
 def held(found: dict, calls: int) -> bool:
     """No missed deadline, punctual, and every call still there."""
     return found["missed"] == 0 and found["p99_ms"] <= 10 and found["calls"] == calls
@@ -426,8 +477,8 @@ def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] == "bare":
         return run_bare(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1")
     if len(sys.argv) > 1 and sys.argv[1] == "switchboard":
-        port, dialect, calls, ordinary, chain = sys.argv[2:7]
-        return run_switchboard(int(port), dialect, int(calls), ordinary == "1", chain == "1")
+        port, dialect, calls, *flags = sys.argv[2:8]
+        return run_switchboard(int(port), dialect, int(calls), *(flag == "1" for flag in flags))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=60.0)
@@ -435,6 +486,7 @@ def main() -> None:
     parser.add_argument("--search", action="store_true", help="find the most calls that hold")
     parser.add_argument("--chain", action="store_true", help="echo and noise out of every call")
     parser.add_argument("--bare", action="store_true", help="beside bare sockets, in turns")
+    parser.add_argument("--srtp", action="store_true", help="beside calls that are not, in turns")
     parser.add_argument(
         "--ordinary", action="store_true", help="no real-time class, no core of its own"
     )
@@ -448,6 +500,8 @@ def main() -> None:
         print(f"callers: {realtime(os.SCHED_FIFO, 20, core=1)}; switchboard on core 0, bots on 1")
     if options.bare:
         return compare(options)
+    if options.srtp:
+        return compare_srtp(options)
     if not options.search:
         found = run(options.calls, options.seconds, options)
         return show(options.calls, found)

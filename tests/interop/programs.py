@@ -149,6 +149,7 @@ class Baresip:
         transport: str = "udp",
         certificate: Path | None = None,
         authority: Path | None = None,
+        encryption: str = "",
     ) -> None:
         self.folder = folder
         self.port = free_sip_port()
@@ -178,6 +179,7 @@ module_path {self.MODULE_PATH}
 module g711.so
 {f"module {codec.partition('/')[0].lower()}.so" if codec else ""}
 module ausine.so
+{"module srtp.so" if encryption else ""}
 module sndfile.so
 module ctrl_tcp.so
 module_tmp account.so
@@ -188,7 +190,8 @@ snd_path {folder}
         )
         (folder / "accounts").write_text(
             f"<sip:bare@127.0.0.1:{self.port};transport={transport}>;regint=0;answermode={answer};"
-            f"audio_codecs={codec or 'PCMU/8000/1,PCMA/8000/1'};ptime=20\n"
+            f"audio_codecs={codec or 'PCMU/8000/1,PCMA/8000/1'};ptime=20"
+            f"{f';mediaenc={encryption}' if encryption else ''}\n"
         )
         (folder / "contacts").write_text("")
 

@@ -30,6 +30,7 @@ def test_every_key_carries_its_unit() -> None:
         "agent.turns.threshold",
         "audio.echo_filter_length",
         "audio.noise_reduction_strength",
+        "media.max_calls",
         "media.opus.bitrate",
         "media.opus.complexity",
         "sip.max_connections",

@@ -337,7 +337,7 @@ def test_a_wideband_call_is_answered_in_its_codec_and_at_its_clocks() -> None:
         answer = await world.expect("SIP/2.0 200")
         assert "a=rtpmap:9 G722/8000" in answer and "a=rtpmap:0 PCMU" not in answer
         stream = world.legs[0]._stream
-        assert stream is not None and stream.encoding is None
+        assert stream is not None and stream.outlet.encoding is None
         assert stream._format is not None and stream._format.receive == {}
         assert stream._format.codec == stream._format.receive_codecs[9] == NARROW_G722
         world.send("ACK", 1)

@@ -43,6 +43,7 @@ from .jitter_gaps import Gaps
 from .jitter_intake import Intake
 from .jitter_state import NEVER, NOTHING, Count, JitterRows, JitterSettings
 from .reserve import NODE_ROWS
+from .row_noise import RowNoise
 from .rtcp_session import ReceptionCounters
 from .sample_ring import HOLE
 from .stretching import Stretcher
@@ -175,6 +176,7 @@ class JitterBank:
         self._stretcher = Stretcher(self._state, self._middle, self.settings.far_ms * per_ms)
         self._hopeless = (self.settings.max_ms + self.settings.far_ms) * per_ms
         self._comfort = Comfort(rate_hz)
+        self._noise = RowNoise(rate_hz)
         self._patience = int(self.settings.patience_ms * per_ms)
 
     def __len__(self) -> int:
@@ -190,12 +192,14 @@ class JitterBank:
         """Give a row back; raises `UsageError` if it is not open."""
         self._settled(row)
         self._intake.forget(row)
+        self._noise.forget(row)
         self._state.close(row)
 
     def reset(self, row: int) -> None:
         """Begin anew on an open row, statistics included."""
         self._settled(row)
         self._intake.forget(row)
+        self._noise.forget(row)
         coded = self._state.coded.get(row)
         self._state.reset(row, Law(int(self._state.law[row])))
         if coded is not None:
@@ -306,6 +310,16 @@ class JitterBank:
         that audio now missing is not late.
         """
         self.put(row, sequence, 0, ssrc, False, b"", now)
+
+    def put_noise(self, row: int, sequence: int, ssrc: int, payload: bytes, now: float) -> None:
+        """A packet of comfort noise (RFC 3389): the row plays it while it waits for audio."""
+        self.put_other(row, sequence, ssrc, now)
+        self._noise.describe(row, payload)
+
+    def rests(self, row: int) -> bool:
+        """Whether the far end said that it pauses, so that no packet is missing."""
+        self._settled(row)
+        return bool(self._state.resting[row])
 
     def _absorb(self) -> None:
         if self._pending:
@@ -467,6 +481,9 @@ class JitterBank:
             pcm[gaps] = block
         if self._state.coded:
             self._comfort_each(pcm, rows)
+        if self._noise:
+            for index in (~self._state.playing[rows]).nonzero()[0].tolist():
+                self._noise.fill(pcm[index], rows.item(index))
         return Taken(pcm, kind)
 
     def _comfort_each(self, pcm: _Block, rows: _Rows) -> None:

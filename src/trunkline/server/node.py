@@ -28,6 +28,7 @@ from trunkline.transports.rtp_socket import RtpPoller, RtpPorts
 from trunkline.transports.sip import SipEndpoint, SipOptions
 from trunkline.transports.sip_carrier import Listening
 from trunkline.transports.sip_connection import StreamLimits
+from trunkline.transports.sip_media import MediaOptions
 from trunkline.transports.sip_tls import TlsProfile
 from trunkline.transports.twilio import TwilioServer
 from trunkline.transports.websocket_server import WebSocketServer
@@ -248,10 +249,18 @@ class Node:
                 far_buffer_ms=rtp.far_buffer_ms,
                 username=self.settings.outbound.username,
                 password=self.settings.outbound.password.reveal(),
+                media=MediaOptions(
+                    srtp=rtp.srtp,
+                    rtcp_mux=rtp.rtcp_mux,
+                    comfort_noise=rtp.comfort_noise,
+                    keep_alive_seconds=rtp.keep_alive_seconds,
+                    allowed=rtp.allowed_networks,
+                    denied=rtp.denied_networks,
+                ),
             ),
             loop=media.loop,
             engine=media.engine,
-            ports=RtpPorts(rtp.host, rtp.first_port, rtp.last_port, rng),
+            ports=RtpPorts(rtp.host, rtp.first_port, rtp.last_port, rng, most=rtp.max_calls),
             poller=poller,
             receiver=self.board.receive,
             codecs=codecs,

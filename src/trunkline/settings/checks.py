@@ -76,6 +76,19 @@ def _media(settings: Settings) -> Iterator[str]:
         yield f"media.first_port is {media.first_port}: RTP takes even ports"
     if media.last_port < media.first_port + 1:
         yield f"media.last_port is {media.last_port}: less than two ports from media.first_port"
+    pairs = len(range(media.first_port + media.first_port % 2, media.last_port, 2))
+    if media.max_calls > pairs:
+        yield (
+            f"media.max_calls is {media.max_calls}, but media.first_port to media.last_port"
+            f" ({media.first_port} to {media.last_port}) hold {pairs} calls of two ports each."
+            " Widen them"
+        )
+    for name in ("allowed_networks", "denied_networks"):
+        for text in getattr(media, name):
+            try:
+                ip_network(text, strict=False)
+            except ValueError:
+                yield f"media.{name}: {text!r} is no network, as in 203.0.113.0/24"
     if not media.jitter_min_ms <= media.jitter_start_ms <= media.jitter_max_ms:
         yield "media.jitter_start_ms must lie between jitter_min_ms and jitter_max_ms"
     if not media.codecs:

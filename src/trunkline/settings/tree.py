@@ -158,6 +158,28 @@ class Media(Struct, frozen=True, kw_only=True):
     heard at an interruption is what was sent less half the round trip and this."""
     timeout_seconds: Seconds = 30.0
     """Hang up when no packet has come for this long; 0 never does. A held call waits."""
+    max_calls: Annotated[int, Meta(ge=0, le=32_000)] = 0
+    """How many calls by SIP there may be at once; more get 503. The ports must hold them. 0 is as
+    many as the ports do."""
+    srtp: Literal["off", "optional", "required"] = "off"
+    """Encryption of calls in, and of calls out that name no trunk, by keys in SDP (SDES):
+    "optional" takes it where it is offered and offers it itself in RTP/AVP, "required" refuses
+    anything else with 488. Needs the package pylibsrtp. Keys are as secret as the signalling is:
+    use it over TLS."""
+    rtcp_mux: Literal["off", "accept", "offer"] = "accept"
+    """Reports on the port of the audio (RFC 5761) instead of the next one."""
+    comfort_noise: bool = False
+    """Offer comfort noise (RFC 3389), and send it to who takes it in place of silence. Theirs
+    is heard always."""
+    keep_alive_seconds: Seconds = 0.0
+    """Send a packet that says nothing so often while a caller holds us, so that the caller's NAT
+    does not forget us; 15 is usual. 0 sends nothing."""
+    allowed_networks: tuple[str, ...] = ()
+    """The only networks audio may be sent to, as in ["203.0.113.0/24"]. Empty is every public
+    address, and private ones for calls whose signalling comes from one; on a node that listens on
+    loopback nothing but loopback, whatever this says."""
+    denied_networks: tuple[str, ...] = ()
+    """Networks audio may never be sent to."""
     opus: Opus = Opus()
 
 

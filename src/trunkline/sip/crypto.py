@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 
 from .errors import SdpError
 
-__all__ = ["SUITES", "CryptoLine", "CryptoSuite", "choose_crypto"]
+__all__ = ["SUITES", "CryptoLine", "CryptoSuite", "blank_keys", "choose_crypto"]
 
 _TAG = re.compile(r"[0-9]{1,9}")
 _LIFETIME = re.compile(r"(2\^)?([0-9]{1,15})")
 _MKI = re.compile(r"([0-9]{1,10}):([0-9]{1,3})")
+_INLINE = re.compile(rb"(inline:)[^|;\s]+", re.IGNORECASE)
 _MOST_PACKETS = 48  # RFC 3711 section 9.2: 2^48 SRTP packets under one master key
 _LONGEST_MKI_BYTES = 128
 
@@ -120,6 +121,13 @@ def choose_crypto(offered: Iterable[str], allowed: Iterable[str]) -> CryptoLine 
     return None
 
 
+def blank_keys(message: bytes) -> bytes:
+    """A SIP message as it may be shown or kept: without the keys of SRTP in it."""
+    if b"inline:" not in message.lower():
+        return message
+    return _INLINE.sub(rb"\1***", message)
+
+
 def _secret(text: str, suite: CryptoSuite) -> bytes:
     try:
         # Some peers leave the padding out.
@@ -139,7 +147,8 @@ def _limits(parts: list[str]) -> tuple[int | None, int | None, int]:
     for number, part in enumerate(parts):
         if found := _MKI.fullmatch(part):
             length = int(found[2])
-            if not 1 <= length <= _LONGEST_MKI_BYTES or number != len(parts) - 1:
+            fits = 1 <= length <= _LONGEST_MKI_BYTES and int(found[1]) < 1 << 8 * length
+            if not fits or number != len(parts) - 1:
                 raise SdpError("a master key identifier has 1 to 128 bytes and comes last")
             return lifetime, int(found[1]), length
         found = _LIFETIME.fullmatch(part)

@@ -6,7 +6,7 @@ change, and says in an `AudioAgreement` what the media side has to do. A step th
 comes to nothing is undone by `AudioNegotiation.rollback`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -14,12 +14,15 @@ from .audio_formats import FORMATS, PayloadTypes, format_name
 from .errors import SdpError, StateError
 from .opus_parameters import OpusParameters
 from .sdp import Codec, Direction, MediaDescription, Origin, SessionDescription
+from .secure_media import CryptoPair, Sdes, SrtpMode
 
 __all__ = ["AudioAgreement", "AudioCapabilities", "AudioNegotiation"]
 
 Address = tuple[str, int]
 """Host and port, of media."""
 
+_NOISE_TYPES = {8000: 13, 16_000: 105}
+"""Comfort noise has the clock of the audio beside it (RFC 3389 section 4); Opus has its own."""
 _EVENT_TYPES = {16_000: 98, 48_000: 110}
 """Telephone events have the clock of the audio beside them (RFC 4733 section 2.1)."""
 
@@ -42,6 +45,14 @@ class AudioCapabilities:
         default_factory=lambda: OpusParameters(use_inband_fec=True, min_ptime_ms=10)
     )
     """How we want to receive Opus."""
+    srtp: SrtpMode = "off"
+    """SDES: not at all, where they want it (and offered in RTP/AVP), or nothing else."""
+    srtp_suites: tuple[str, ...] = ("AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32")
+    """What is offered and accepted, the most wanted first; of `crypto.SUITES`."""
+    rtcp_mux: Literal["off", "accept", "offer"] = "accept"
+    """Reports on the port of the audio (RFC 5761)."""
+    comfort_noise: bool = False
+    """Offer comfort noise (RFC 3389); it is always accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,14 @@ class AudioAgreement:
     """Clock of the digits; that of the audio, unless they only take 8000."""
     opus: OpusParameters | None = None
     """How they want to receive Opus, where that is the codec."""
+    crypto: CryptoPair | None = None
+    """The keys of SRTP; None: nothing is encrypted."""
+    rtcp_mux: bool = False
+    """Reports come and go on the port of the audio."""
+    comfort_noise: int | None = None
+    """Payload type to send comfort noise as; None: they do not take it."""
+    receive_comfort_noise: int | None = None
+    """Payload type comfort noise arrives as, beside the static 13."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +100,7 @@ class _Standing:
     agreement: AudioAgreement | None
     slot: int
     numbers: Mapping[str, int]
+    sdes: Sdes
 
 
 class AudioNegotiation:
@@ -97,7 +117,12 @@ class AudioNegotiation:
         address: str,
         port: int,
         session_id: int,
+        *,
+        random_bytes: Callable[[int], bytes] | None = None,
     ) -> None:
+        """``random_bytes``: of the system's secure randomness, where SRTP may be agreed."""
+        if random_bytes is None and capabilities.srtp != "off":
+            raise StateError("keys of SRTP need a source of randomness")
         unknown = set(capabilities.codecs) - set(FORMATS)
         if unknown or not capabilities.codecs:
             raise StateError(f"cannot offer {sorted(unknown) or 'no codec at all'}")
@@ -105,11 +130,13 @@ class AudioNegotiation:
         self._address = address
         self._port = port
         self._session_id = str(session_id)
+        self._sdes = Sdes(capabilities.srtp, capabilities.srtp_suites, random_bytes or bytes)
         self._clocks = sorted({FORMATS[name].clock_hz for name in capabilities.codecs} | {8000})
         events = {8000: capabilities.telephone_event_type, **_EVENT_TYPES}
         self._types = PayloadTypes(
             [(name, FORMATS[name].payload_type) for name in capabilities.codecs]
             + [(_event_name(clock), events[clock]) for clock in self._clocks]
+            + [(_noise_name(clock), number) for clock, number in _NOISE_TYPES.items()]
         )
         self._slot = 0
         self._before: _Standing | None = None  # the last step, as long as it can be undone
@@ -139,13 +166,19 @@ class AudioNegotiation:
             self.agreement = before.agreement
             self._slot = before.slot
             self._types.restore(before.numbers)
+            self._sdes.restore(before.sdes)
 
     def _begin(self) -> None:
         """A new step, from what holds."""
         if self._open:
             self.rollback()
         self._before = _Standing(
-            self.local, self.remote, self.agreement, self._slot, self._types.numbers
+            self.local,
+            self.remote,
+            self.agreement,
+            self._slot,
+            self._types.numbers,
+            self._sdes.state(),
         )
 
     def offer(self, direction: Direction = Direction.SENDRECV) -> SessionDescription:
@@ -158,7 +191,9 @@ class AudioNegotiation:
             names.sort(key=lambda name: name != self.agreement.codec)  # type: ignore[union-attr]
         codecs = [(name, self._types[name]) for name in names]
         events = [(clock, self._types[_event_name(clock)]) for clock in self._offered_clocks()]
-        ours = self._audio_line(codecs, events, "RTP/AVP", direction)
+        noises = self._offered_noises(names)
+        extra = self._extra(self._sdes.offer(first=self.agreement is None), self._mux_to_offer())
+        ours = self._audio_line(codecs, events, noises, extra, direction)
         if media:
             media[self._slot] = ours
         else:
@@ -195,11 +230,17 @@ class AudioNegotiation:
             events = [(event.rate_hz, event.payload_type)] if event else []
             if event:
                 self._types.claim(_event_name(event.rate_hz), event.payload_type)
+            noise = _noise_codec(line, codec)
+            noises = [(noise.rate_hz, noise.payload_type)] if noise else []
+            if noise:
+                self._types.claim(_noise_name(noise.rate_hz), noise.payload_type)
             chosen = [(name, codec.payload_type)]
-            media[slot] = self._audio_line(chosen, events, line.protocol, agreed)
+            keys = self._sdes.answer(line, moved=self._has_moved(offer, line))
+            mux = line.attribute("rtcp-mux") is not None and self._capabilities.rtcp_mux != "off"
+            media[slot] = self._audio_line(chosen, events, noises, self._extra(keys, mux), agreed)
             self._slot = slot
             receive = {codec.payload_type: name}
-            self.agreement = self._agree(offer, line, codec, receive, agreed)
+            self.agreement = self._agree(offer, line, codec, receive, agreed, mux=mux, noise=True)
         self.remote = offer
         return self._say(tuple(media))
 
@@ -234,7 +275,16 @@ class AudioNegotiation:
             sends=offered_direction.sends and wanted.receives,
             receives=offered_direction.receives and wanted.sends,
         )
-        self.agreement = self._agree(answer, line, codec, offered, direction)
+        self._sdes.accept(line)
+        self.agreement = self._agree(
+            answer,
+            line,
+            codec,
+            offered,
+            direction,
+            mux=ours.attribute("rtcp-mux") is not None,
+            noise=_noise_codec(ours, codec) is not None,
+        )
         return self._taken(answer)
 
     def _taken(self, answer: SessionDescription) -> AudioAgreement:
@@ -251,10 +301,16 @@ class AudioNegotiation:
         codec: Codec,
         receive: Mapping[int, str],
         direction: Direction,
+        *,
+        mux: bool,
+        noise: bool,
     ) -> AudioAgreement:
         host = remote.address(line)
         sendable = bool(host) and host not in ("0.0.0.0", "::")
         event = self._event_codec(line, codec.rate_hz)
+        # What either of us said alone does not hold.
+        mux = line.attribute("rtcp-mux") is not None and mux
+        cn = _noise_codec(line, codec) if noise else None
         return AudioAgreement(
             codec=format_name(codec) or codec.name,
             payload_type=codec.payload_type,
@@ -267,7 +323,30 @@ class AudioNegotiation:
             direction=direction,
             telephone_event_hz=event.rate_hz if event else 8000,
             opus=OpusParameters.parse(codec.parameters) if codec.name == "OPUS" else None,
+            crypto=self._sdes.pair,
+            rtcp_mux=mux,
+            comfort_noise=cn.payload_type if cn else None,
+            receive_comfort_noise=self._types[_noise_name(cn.rate_hz)] if cn else None,
         )
+
+    def _has_moved(self, offer: SessionDescription, line: MediaDescription) -> bool:
+        """Whether they want their audio elsewhere than before."""
+        there = self.agreement.remote if self.agreement else None
+        here = (offer.address(line) or "", line.port)
+        return there is not None and here != there and here[0] not in ("0.0.0.0", "::")
+
+    def _mux_to_offer(self) -> bool:
+        """What is agreed stays; before that, by what we can do."""
+        if self.agreement is not None:
+            return self.agreement.rtcp_mux
+        return self._capabilities.rtcp_mux == "offer"
+
+    def _offered_noises(self, names: list[str]) -> list[tuple[int, int]]:
+        """Comfort noise at the clocks of codecs that have none of their own."""
+        if not self._capabilities.comfort_noise:
+            return []
+        clocks = {FORMATS[name].clock_hz for name in names if name != "OPUS"}
+        return [(c, self._types[_noise_name(c)]) for c in _NOISE_TYPES if c in clocks]
 
     def _offered_clocks(self) -> list[int]:
         """Clocks of the telephone events that we offer, the usual one first."""
@@ -283,11 +362,19 @@ class AudioNegotiation:
 
     def _choose(self, offer: SessionDescription) -> int | None:
         """Which of their lines we take: the first we can."""
+        found, best = None, 0
         for slot, line in enumerate(offer.media):
-            usable = line.kind == "audio" and line.port and line.protocol == "RTP/AVP"
-            if usable and offer.address(line) and self._choose_codec(line):
-                return slot
-        return None
+            if line.kind == "audio" and line.port and offer.address(line):
+                value = self._sdes.takes(line)
+                if value > best and self._choose_codec(line):  # the first of the best
+                    found, best = slot, value
+        return found
+
+    @staticmethod
+    def _extra(keys: list[str], mux: bool) -> list[tuple[str, str | None]]:
+        """Attributes of the transport."""
+        attributes: list[tuple[str, str | None]] = [("crypto", key) for key in keys]
+        return [*attributes, ("rtcp-mux", None)] if mux else attributes
 
     def _choose_codec(self, line: MediaDescription) -> Codec | None:
         ours = self._capabilities.codecs
@@ -300,10 +387,11 @@ class AudioNegotiation:
         self,
         codecs: list[tuple[str, int]],
         events: list[tuple[int, int]],
-        protocol: str,
+        noises: list[tuple[int, int]],
+        extra: list[tuple[str, str | None]],
         direction: Direction,
     ) -> MediaDescription:
-        """Our m-line, of (name, payload type) and of (clock, payload type) for digits."""
+        """Our m-line, of (name, payload type), and (clock, payload type) for digits and noise."""
         attributes: list[tuple[str, str | None]] = []
         for name, number in codecs:
             attributes.append(("rtpmap", f"{number} {FORMATS[name].rtpmap}"))
@@ -313,11 +401,12 @@ class AudioNegotiation:
         for clock, number in events:
             attributes.append(("rtpmap", f"{number} telephone-event/{clock}"))
             attributes.append(("fmtp", f"{number} 0-16"))
-        formats = [str(number) for _, number in (*codecs, *events)]
+        attributes += [("rtpmap", f"{number} CN/{clock}") for clock, number in noises]
+        formats = [str(number) for _, number in (*codecs, *events, *noises)]
         attributes.append(("ptime", str(self._capabilities.ptime_ms)))
-        attributes.append((direction.value, None))
+        attributes += [*extra, (direction.value, None)]
         return MediaDescription(
-            "audio", self._port, protocol, tuple(formats), attributes=tuple(attributes)
+            "audio", self._port, self._sdes.protocol, tuple(formats), attributes=tuple(attributes)
         )
 
     def _say(self, media: tuple[MediaDescription, ...]) -> SessionDescription:
@@ -340,6 +429,18 @@ def _refused(line: MediaDescription) -> MediaDescription:
 
 def _event_name(clock_hz: int) -> str:
     return f"telephone-event/{clock_hz}"
+
+
+def _noise_name(clock_hz: int) -> str:
+    return f"CN/{clock_hz}"
+
+
+def _noise_codec(line: MediaDescription, codec: Codec) -> Codec | None:
+    """Their comfort noise for a codec; None for one that has noise of its own."""
+    if codec.name == "OPUS":
+        return None
+    noises = [each for each in line.codecs if each.name == "CN"]
+    return next((each for each in noises if each.rate_hz == codec.rate_hz), None)
 
 
 def _rtcp_address(line: MediaDescription, host: str) -> Address:

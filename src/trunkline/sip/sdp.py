@@ -116,6 +116,10 @@ class MediaDescription:
                 return value or ""
         return None
 
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every attribute of that name that has a value."""
+        return tuple(value for key, value in self.attributes if key == name and value)
+
     @property
     def codecs(self) -> tuple[Codec, ...]:
         """The payload formats in order of preference; unreadable ones left out."""

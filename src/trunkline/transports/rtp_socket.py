@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 Address = tuple[str, int]
 MAX_DATAGRAM = 2048
 READS_PER_WAKE = 512
+REST_SECONDS = 5.0
+"""A pair that was given back is not given out again for so long, if there is another: what is
+still on its way to the last call must not come to the next."""
 DRAINED = 1024
 """More datagrams than a socket's default buffer holds (208 KiB, some 280 small ones)."""
 
@@ -35,10 +38,17 @@ class NoFreePortError(UsageError):
 
 
 class RtpPorts:
-    """Gives out pairs of UDP sockets: an even port for RTP, the next for RTCP."""
+    """Gives out pairs of UDP sockets: an even port for RTP, the next for RTCP.
 
-    def __init__(self, host: str, first: int, last: int, rng: random.Random) -> None:
+    ``most``: how many at once, if that is less than there is room for.
+    """
+
+    def __init__(
+        self, host: str, first: int, last: int, rng: random.Random, *, most: int = 0
+    ) -> None:
         self.host = host
+        self._most = most
+        self._given_back: dict[int, float] = {}
         self._pairs = list(range(first + first % 2, last, 2))
         if not self._pairs:
             raise UsageError(f"no pair of ports between {first} and {last}")
@@ -53,12 +63,20 @@ class RtpPorts:
 
     def open(self) -> tuple[socket.socket, socket.socket]:
         """Two bound, non-blocking sockets; raises `NoFreePortError`."""
+        if self._most and self.open_pairs >= self._most:
+            raise NoFreePortError(f"{self._most} calls are all there may be (media.max_calls)")
+        resting: list[int] = []
+        now = time.monotonic()
         for _ in range(len(self._pairs)):
             port = self._pairs[self._next]
             self._next = (self._next + 1) % len(self._pairs)
-            sockets = self._bind(port)
-            if sockets is not None:
-                self.open_pairs += 1
+            if now - self._given_back.get(port, -REST_SECONDS) < REST_SECONDS:
+                resting.append(port)
+            elif (sockets := self._take(port)) is not None:
+                return sockets
+        # None is rested: the one that has rested longest is better than no call.
+        for port in sorted(resting, key=self._given_back.__getitem__):
+            if (sockets := self._take(port)) is not None:
                 return sockets
         raise NoFreePortError(
             f"all {len(self._pairs)} RTP port pairs are in use; widen media.first_port to last_port"
@@ -66,9 +84,17 @@ class RtpPorts:
 
     def close(self, sockets: tuple[socket.socket, socket.socket]) -> None:
         """Give a pair back."""
+        self._given_back[sockets[0].getsockname()[1]] = time.monotonic()
         for one in sockets:
             one.close()
         self.open_pairs -= 1
+
+    def _take(self, port: int) -> tuple[socket.socket, socket.socket] | None:
+        sockets = self._bind(port)
+        if sockets is not None:
+            self.open_pairs += 1
+            self._given_back.pop(port, None)
+        return sockets
 
     def _bind(self, port: int) -> tuple[socket.socket, socket.socket] | None:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
@@ -171,9 +197,18 @@ class RtpSocket:
         """Send a packet to the far end; raises `OSError`."""
 
     @property
+    def far(self) -> Address | None:
+        """Where packets are sent; None before `aim`."""
+        return self._far
+
+    @property
     def connected(self) -> bool:
         """Whether the kernel sorts out what the far end sends."""
         return self._twin is not None
+
+    def hear(self, on_far: Callable[[bytes, float], None]) -> None:
+        """Give what the far end sends to another reader."""
+        self._on_far = on_far
 
     def open(self) -> None:
         """Begin to read."""

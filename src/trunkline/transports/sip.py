@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from trunkline.errors import UsageError
+from trunkline.errors import MissingDependencyError, UsageError
 from trunkline.media.codec import Codec
 from trunkline.media.engine import Engine
 from trunkline.sip.core import Settings
@@ -35,6 +35,7 @@ from trunkline.sip.events import (
 from trunkline.sip.hop import Hop
 from trunkline.sip.offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
 from trunkline.sip.registration import Registration, RegistrationRequest
+from trunkline.sip.session import Session
 from trunkline.sip.transaction import Timing
 from trunkline.sip.user_agent import UserAgent
 
@@ -46,6 +47,7 @@ from .sip_carrier import EVERYWHERE, SipCarrier, way_out
 from .sip_dialling import first_host, invitation
 from .sip_gate import AddressGate, SipGate, is_literal
 from .sip_leg import LAWS, SipLeg
+from .sip_media import SipMedia
 from .sip_options import SipOptions
 from .sip_streams import Ears
 from .sip_tls import TlsProfile
@@ -120,10 +122,25 @@ class SipEndpoint:
         advertised = options.advertised_host or _reachable(options.host)
         self._media_address = options.advertised_host or _reachable(options.media_host)
         self._media_everywhere = not options.advertised_host and options.media_host in EVERYWHERE
-        self._policy = MediaPolicy(
+        self._policy = policy = MediaPolicy(
             loopback_only=_is_loopback(options.media_host),
             version=6 if ":" in options.media_host else 4,
+            allowed=options.media.allowed,
+            denied=options.media.denied,
         )
+        capabilities = AudioCapabilities(
+            codecs=options.codecs,
+            # More than the engine's rate would be bits for nothing.
+            opus=replace(
+                options.opus,
+                max_playback_rate_hz=min(options.opus.max_playback_rate_hz, engine.rate_hz),
+            ),
+        )
+        self.media = SipMedia(
+            options.media, capabilities, self._media_address_for, policy, self._rng.getrandbits
+        )
+        """What calls may agree on; ``media.trunk_srtp`` says what of SRTP on a trunk."""
+        self.sends_noise = options.media.comfort_noise
         self.agent = UserAgent(
             Settings(
                 host=advertised,
@@ -140,14 +157,6 @@ class SipEndpoint:
         )
         self.agent.on_digest = self._gate.on_digest
         self.agent.on_malformed = self._gate.on_malformed
-        self._capabilities = AudioCapabilities(
-            codecs=options.codecs,
-            # More than the engine's rate would be bits for nothing.
-            opus=replace(
-                options.opus,
-                max_playback_rate_hz=min(options.opus.max_playback_rate_hz, engine.rate_hz),
-            ),
-        )
         self._legs: dict[str, SipLeg] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -204,9 +213,9 @@ class SipEndpoint:
         )
         try:
             sent = invitation(target, self._caller(caller), headers, options, self._options)
-            negotiation = self.make_negotiation(stream.port, first_host(sent))
+            negotiation = self.media.outbound(stream.port, options, first_host(sent))
             session = self.agent.invite(replace(sent, sdp=negotiation.offer()), now)
-        except UsageError:
+        except (UsageError, MissingDependencyError):
             stream.close(now)
             raise
         leg = SipLeg(
@@ -255,21 +264,29 @@ class SipEndpoint:
             engine=self._engine,
             poller=self._poller,
             ports=self._ports,
-            policy=self._policy,
+            policy=self.media.policy,
             rng=self._rng,
             on_digit=on_digit,
             on_timeout=on_timeout,
             timeout_seconds=self._options.timeout_seconds,
             far_buffer_ms=self._options.far_buffer_ms,
+            keep_alive_seconds=self._options.media.keep_alive_seconds,
         )
 
-    def make_negotiation(self, port: int, toward: str = "") -> AudioNegotiation:
-        """A session description of ours, for a far end whose signalling is at that host."""
-        session_id = self._rng.getrandbits(62)
+    def make_negotiation(self, port: int, trunk: str = "", toward: str = "") -> AudioNegotiation:
+        """A session description of ours, for a call that came in on a trunk, from a host."""
+        return self.media.inbound(port, trunk, toward)
+
+    def _media_address_for(self, toward: str) -> str:
+        """What a far end whose signalling is at that host is told about our media."""
         address = self._media_address
         if self._media_everywhere and is_literal(toward):
             address = way_out(toward) or address
-        return AudioNegotiation(self._capabilities, address, port, session_id)
+        return address
+
+    def keys_are_seen(self, session: Session) -> None:
+        """Keys of SRTP have been agreed."""
+        self.media.keys_are_seen(session)
 
     def make_codec(self, name: str, agreement: AudioAgreement) -> Codec:
         """A codec that is not G.711, at the engine's rate, for what was agreed."""

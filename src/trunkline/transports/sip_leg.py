@@ -9,10 +9,12 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
-from trunkline.errors import UsageError
+from trunkline.errors import MissingDependencyError, UsageError
 from trunkline.media.codec import Codec
 from trunkline.media.g711 import Law
 from trunkline.media.lane import Lane
+from trunkline.media.srtp import SrtpKey
+from trunkline.sip.crypto import CryptoLine
 from trunkline.sip.errors import ParseError, SdpError
 from trunkline.sip.offer_answer import AudioAgreement, AudioNegotiation
 from trunkline.sip.sdp import Direction as MediaDirection
@@ -36,6 +38,7 @@ from .leg import (
 )
 from .leg_events import LegEvents
 from .rtp import RtpStream, StreamFormat
+from .rtp_format import STATIC_NOISE, StreamKeys
 from .rtp_socket import NoFreePortError
 
 __all__ = ["SipLeg", "Switch"]
@@ -49,6 +52,8 @@ class Switch(Protocol):
     """What a leg needs of the endpoint it belongs to."""
 
     agent: UserAgent
+    sends_noise: bool
+    """Whether we send comfort noise in silence to who takes it."""
 
     def make_stream(
         self,
@@ -58,8 +63,11 @@ class Switch(Protocol):
     ) -> RtpStream:
         """RTP ports for a leg; raises `NoFreePortError`."""
 
-    def make_negotiation(self, port: int, toward: str = "") -> AudioNegotiation:
-        """A session description of ours, for a far end whose signalling is at that host."""
+    def make_negotiation(self, port: int, trunk: str = "", toward: str = "") -> AudioNegotiation:
+        """A session description of ours, for a call that came in on a trunk, from a host."""
+
+    def keys_are_seen(self, session: Session) -> None:
+        """Keys of SRTP have been agreed: say so if everybody on the way could read them."""
 
     def make_codec(self, name: str, agreement: AudioAgreement) -> Codec:
         """A codec that is not G.711, at the engine's rate, for what was agreed."""
@@ -337,7 +345,8 @@ class SipLeg:
     def _describe(self) -> AudioNegotiation:
         self._stream = self._switch.make_stream(self.id, self.digit, self.media_timed_out)
         source = self.session.source
-        return self._switch.make_negotiation(self._stream.port, source.host if source else "")
+        toward = source.host if source else ""
+        return self._switch.make_negotiation(self._stream.port, self.session.trunk, toward)
 
     def _prepare_answer(self) -> SessionDescription | None:
         """Our answer to their offer (or our offer, if they made none), with media open.
@@ -350,7 +359,7 @@ class SipLeg:
                 return negotiation.offer()
             answer = negotiation.answer(self._offer)
             self._follow(negotiation.agreement, self._wanted)
-        except NoFreePortError as error:
+        except (NoFreePortError, MissingDependencyError) as error:
             log.error("leg %s refused: %s", self.id, error)
             self.reject(503)
         except (SdpError, UsageError) as error:
@@ -403,10 +412,13 @@ class SipLeg:
             return
         format = self._format(agreement)
         now, expected = self._switch.now(), stream.expecting
+        rtcp, peer = agreement.remote_rtcp, _far_host(self.session)
         if stream.lane is None:
-            stream.open(format, agreement.remote, now, rtcp=agreement.remote_rtcp)
+            stream.open(format, agreement.remote, now, rtcp=rtcp, peer=peer)
         else:
-            stream.update(format, agreement.remote, rtcp=agreement.remote_rtcp)
+            stream.update(format, agreement.remote, rtcp=rtcp, peer=peer)
+        if agreement.crypto is not None:
+            self._switch.keys_are_seen(self.session)
         stream.sending = agreement.direction.sends and agreement.remote is not None
         stream.receiving = agreement.direction.receives
         stream.deaf = not ours.receives
@@ -424,6 +436,7 @@ class SipLeg:
         receive = agreement.receive
         others = {name for name in (agreement.codec, *receive.values()) if name not in LAWS}
         codecs = {name: self._switch.make_codec(name, agreement) for name in others}
+        pair, noise = agreement.crypto, agreement.receive_comfort_noise
         return StreamFormat(
             law=LAWS.get(agreement.codec, Law.ULAW),
             payload_type=agreement.payload_type,
@@ -435,6 +448,10 @@ class SipLeg:
                 number: codecs[name] for number, name in receive.items() if name in codecs
             },
             dtmf_clock_hz=agreement.telephone_event_hz,
+            noise_payload_type=agreement.comfort_noise if self._switch.sends_noise else None,
+            noise_types=frozenset({STATIC_NOISE, noise if noise is not None else STATIC_NOISE}),
+            keys=StreamKeys(_key(pair.local), _key(pair.remote)) if pair else None,
+            rtcp_mux=agreement.rtcp_mux,
         )
 
     def media_timed_out(self, now: float) -> None:
@@ -445,6 +462,12 @@ class SipLeg:
             return
         log.info("leg %s: no packet for too long", self.id)
         self.hangup("media-timeout")
+
+
+def _key(line: CryptoLine) -> SrtpKey:
+    """What a crypto line says, as the stream wants it."""
+    mki = b"" if line.mki is None else line.mki.to_bytes(line.mki_bytes, "big")
+    return SrtpKey(line.suite.name, line.secret, mki)
 
 
 def _called(session: Session) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from trunkline.sip.opus_parameters import OpusParameters
 
 from .sip_carrier import Listening
+from .sip_media import MediaOptions
 from .sip_tls import TlsProfile
 
 __all__ = ["SipOptions"]
@@ -48,3 +49,5 @@ class SipOptions:
     username: str = ""
     """Who we are to a far end that asks."""
     password: str = ""
+    media: MediaOptions = field(default_factory=MediaOptions)
+    """Of RTP, beside its addresses and ports."""
