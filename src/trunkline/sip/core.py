@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from trunkline.errors import UsageError
 
+from .dialog import Dialog
 from .errors import ParseError
 from .events import Event, Output, Send, Terminated
 from .headers import canonical_name
@@ -75,6 +76,12 @@ class Settings:
     there is no route set: for peers behind a NAT."""
     ring_limit_seconds: float | None = 180.0
     """An inbound call nobody answers is refused with 480 after this long."""
+    reliable: Literal["off", "supported", "required"] = "supported"
+    """Reliable provisional responses (RFC 3262): never, with who knows them, or only."""
+    session_expires_seconds: int = 0
+    """The session timer we ask for (RFC 4028); 0: only those of the others."""
+    min_se_seconds: int = 90
+    """The shortest session timer we take; a shorter one is answered 422."""
     max_transactions: int = 50_000
     """Above this a new request gets 503 and Retry-After: memory against a flood."""
 
@@ -233,13 +240,16 @@ class Core:
         reason: str = "",
         headers: Headers = (),
         tag: str = "",
+        body: bytes = b"",
     ) -> None:
-        """Answer a request without a body."""
+        """Answer a request; the body is a session description."""
+        described = [("Content-Type", SDP_TYPE)] if body else []
         response = transaction.request.response(
             code,
             reason,
             to_tag=tag or (self.token() if code > 100 else ""),
-            headers=[*self._agent["Server"], *headers],
+            headers=[*self._agent["Server"], *headers, *described],
+            body=body,
         )
         transaction.respond(response, now)
 
@@ -282,27 +292,29 @@ class Core:
 
     def server_headers(self, transport: Transport) -> list[tuple[str, str]]:
         """Of a response, over that transport, that makes or changes a dialog."""
-        return [*self._dialog_headers(transport), *self._agent["Server"]]
+        return [*self.dialog_headers(transport), *self._agent["Server"]]
 
     def client_headers(self, transport: Transport) -> list[tuple[str, str]]:
         """Of a request, over that transport, that makes or changes a dialog."""
-        return [*self._dialog_headers(transport), *self._agent["User-Agent"]]
+        return [*self.dialog_headers(transport), *self._agent["User-Agent"]]
 
-    def _dialog_headers(self, transport: Transport) -> list[tuple[str, str]]:
+    def dialog_headers(self, transport: Transport) -> list[tuple[str, str]]:
+        """Contact and what we can do, over that transport."""
         return [
             ("Contact", self.settings.contact(transport)),
             ("Allow", self.allow),
             ("Supported", ", ".join(self.supported)),
         ]
 
-    def destination(self, session: Session) -> Hop:
-        """Where a request in the session's dialog goes."""
+    def destination(self, session: Session, dialog: Dialog | None = None) -> Hop:
+        """Where a request in the session's dialog goes, or in an early one of it."""
         internals = session._internals
-        assert internals.dialog is not None
+        dialog = dialog or internals.dialog
+        assert dialog is not None
         source = internals.source
-        if self.settings.follow_source and source and not internals.dialog.route_set:
+        if self.settings.follow_source and source and not dialog.route_set:
             return source
-        return internals.dialog.next_hop._replace(profile=internals.profile)
+        return dialog.next_hop._replace(profile=internals.profile)
 
     # Sessions.
 
@@ -342,6 +354,9 @@ class Core:
         for invite in (internals.server_invite, internals.server_reinvite):
             if invite is not None and not invite.is_answered:
                 self.respond(invite, 487, now, tag=internals.local_tag)
+        change, internals.server_change = internals.server_change, None
+        if change is not None and not change.is_answered:
+            self.respond(change, 481, now, tag=internals.local_tag)
         for request in (internals.client_invite, internals.client_reinvite):
             if request is not None and request.state in (State.CALLING, State.PROCEEDING):
                 request.drop()
@@ -355,7 +370,12 @@ class Core:
         """Say that a session is over, once."""
         if not session._internals.told_end:
             session._internals.told_end = True
-            self.emit(Terminated(session, reason, by, code))
+            self.emit(Terminated(session, reason, by, code, session._internals.cause))
+
+
+def accept_headers(code: int) -> list[tuple[str, str]]:
+    """What a refusal has to say about what would be taken (RFC 3261 section 21.4.13)."""
+    return [("Accept", SDP_TYPE), ("Accept-Encoding", "identity")] if code == 415 else []
 
 
 def merge_key(request: Request) -> TransactionKey:
