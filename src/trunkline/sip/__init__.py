@@ -62,10 +62,12 @@ from .events import (
     Cancelled,
     Confirmed,
     DigitReceived,
+    EarlyAnswered,
     Event,
     Invited,
     Output,
     Progress,
+    Redirected,
     ReInviteAnswered,
     ReInvited,
     Rejected,
@@ -78,6 +80,7 @@ from .message import REASONS, Message, Request, Response, parse_message
 from .offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
 from .opus_parameters import OpusParameters
 from .outbound import Invitation
+from .reason import Reason
 from .sdp import Codec, Direction, MediaDescription, Origin, SessionDescription
 from .session import Session, SessionState
 from .transaction import Timing
@@ -106,6 +109,7 @@ __all__ = [
     "Dialog",
     "DigitReceived",
     "Direction",
+    "EarlyAnswered",
     "Event",
     "Hop",
     "Invitation",
@@ -121,6 +125,8 @@ __all__ = [
     "Randomness",
     "ReInviteAnswered",
     "ReInvited",
+    "Reason",
+    "Redirected",
     "Rejected",
     "Request",
     "Response",

@@ -19,6 +19,7 @@ from .events import Event, Output, Send, Terminated
 from .headers import canonical_name
 from .hop import Hop, Transport
 from .message import Headers, Message, Request, Response
+from .refusals import Refusals
 from .sdp import SessionDescription
 from .session import Cause, Session
 from .timers import TimerQueue
@@ -114,6 +115,10 @@ class Core:
         """What we take part in: Allow. Parts add theirs when they are made."""
         self.supported: list[str] = []
         """The extensions we know, by option tag: Supported, and what Require may name."""
+        self.refusals = Refusals(settings.max_transactions)
+        """INVITEs that were refused a short while ago."""
+        self.now = 0.0
+        """The time of the message or timer that is being looked at."""
         self.source: Hop | None = None
         """Where the message that is being looked at came from."""
         self._rng = rng
@@ -163,6 +168,8 @@ class Core:
             merged = merge_key(transaction.request)
             if self.merged.get(merged) == key:
                 del self.merged[merged]
+                if isinstance(transaction, InviteServerTransaction):
+                    self.refusals.note(merged, transaction.last_code, self.now)
 
     def reply_address(self, request: Request, source: Hop) -> Hop:
         """Where a response goes (RFC 3261 section 18.2.2, RFC 3581 section 4)."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 from trunkline.errors import UsageError
 
@@ -235,7 +236,13 @@ class Outbound:
         elif session.state is SessionState.CANCELLING:  # it crossed our CANCEL
             internals.dialog = fork.dialog
             self._send_ack(session, fork, b"", now)
-            self._ending.hang_up(session, now, reason=internals.end_reason, code=internals.end_code)
+            self._ending.hang_up(
+                session,
+                now,
+                reason=internals.end_reason,
+                by=internals.end_by,
+                code=internals.end_code,
+            )
         else:
             self._core.counters["fork-dropped"] += 1
             self._send_ack(session, fork, b"", now)
@@ -323,7 +330,9 @@ class Outbound:
         internals = session._internals
         internals.cause = response.get("reason") or ""
         if session.state is SessionState.CANCELLING:
-            self._core.terminate(session, now, internals.end_reason, "us", response.code)
+            self._core.terminate(
+                session, now, internals.end_reason, internals.end_by, response.code
+            )
         elif session.state is SessionState.CALLING:
             code = response.code if response.code >= 300 else 502
             self._core.emit(Rejected(session, code, response.reason, response))
@@ -331,7 +340,8 @@ class Outbound:
 
     def _on_failure(self, session: Session, code: int, now: float) -> None:
         if session.state is SessionState.CANCELLING:
-            self._core.terminate(session, now, session._internals.end_reason, "us", code)
+            internals = session._internals
+            self._core.terminate(session, now, internals.end_reason, internals.end_by, code)
         elif session.state is SessionState.CALLING and not self._try_again(
             session, code, None, now
         ):
@@ -344,21 +354,29 @@ class Outbound:
     def _no_answer(self, session: Session, now: float) -> None:
         self.cancel(session, "no-answer", None, now)
 
-    def cancel(self, session: Session, reason: str, code: int | None, now: float) -> None:
+    def cancel(
+        self,
+        session: Session,
+        reason: str,
+        code: int | None,
+        now: float,
+        *,
+        by: Literal["us", "them"] = "us",
+    ) -> None:
         """Give up a call that is not answered; legal more than once."""
         internals = session._internals
         first = session.state is SessionState.CALLING
         session.move(Cause.HUNG_UP)
         if not first:
             return
-        internals.end_reason, internals.end_code = reason, code
+        internals.end_reason, internals.end_code, internals.end_by = reason, code, by
         internals.stop_timer("no-answer")
         if internals.got_provisional:
             self._send_cancel(session, now)
         else:
             # CANCEL waits for a response (section 9.1), half a minute if nobody is there;
             # the application need not.
-            self._core.tell_end(session, reason, "us", code)
+            self._core.tell_end(session, reason, by, code)
 
     def _send_cancel(self, session: Session, now: float) -> None:
         internals = session._internals
@@ -383,7 +401,9 @@ class Outbound:
         if internals.client_invite is not None:
             internals.client_invite.drop()
         if session.state is SessionState.CANCELLING:
-            self._core.terminate(session, now, internals.end_reason, "us", internals.end_code)
+            self._core.terminate(
+                session, now, internals.end_reason, internals.end_by, internals.end_code
+            )
 
 
 def cancellation(invite: Request, more: Headers = ()) -> Request:

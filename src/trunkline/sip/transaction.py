@@ -393,6 +393,11 @@ class _ServerTransaction(Transaction):
         """Whether a final response is out."""
         return self.state not in (State.TRYING, State.PROCEEDING)
 
+    @property
+    def last_code(self) -> int:
+        """The status of the last response; 0 before the first."""
+        return int(self._last[8:11] or 0)
+
     def _report_timeout(self, message: Any, now: float) -> None:
         if self._on_failure is not None:
             self._on_failure(408, now)
@@ -477,7 +482,9 @@ class NonInviteServerTransaction(_ServerTransaction):
     __slots__ = ()
 
     def _start_timer_j(self, message: Any, now: float) -> None:
-        self._forget_after(0.0 if self.reliable else self._layer.timing.patience, now)
+        # It waits for the peer's repetitions, whose T1 may be longer than ours: as with D,
+        # no less than 64 times the usual one.
+        self._forget_after(0.0 if self.reliable else max(32.0, self._layer.timing.patience), now)
 
 
 def client_key(response: Response) -> TransactionKey:

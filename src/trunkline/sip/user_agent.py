@@ -127,6 +127,7 @@ class UserAgent:
 
     def tick(self, now: float) -> None:
         """Let the timers that are due do their work."""
+        self._core.now = now
         self._core.timers.run(now)
 
     # Commands for calls that come in.
@@ -283,6 +284,7 @@ class UserAgent:
         """Take a datagram. Never raises because of what is in it."""
         core = self._core
         source = core.source = as_hop(source)
+        core.now = now
         if not data.strip(b"\r\n\0"):
             core.counters["keep-alive"] += 1
             if data == b"\r\n\r\n":  # RFC 5626 section 4.4.1
@@ -351,14 +353,24 @@ class UserAgent:
             core.refuse(request, source, code, now, headers=[("Allow", core.allow)])
             return True
         request.parsed_uri  # noqa: B018 - raises with 416 or 400
-        if not request.to.tag and merge_key(request) in core.merged:
-            core.refuse(request, source, 482, now)
+        if not request.to.tag and self._is_echo(request, source, now):
             return True
         unknown = [tag for tag in request.values("require") if tag not in core.supported]
         if unknown:
             core.refuse(request, source, 420, now, headers=[("Unsupported", ", ".join(unknown))])
             return True
         return False
+
+    def _is_echo(self, request: Request, source: Hop, now: float) -> bool:
+        """The same request on another path (section 8.2.2.2), or one refused before."""
+        core, key = self._core, merge_key(request)
+        if key in core.merged:
+            core.refuse(request, source, 482, now)
+            return True
+        code = core.refusals.code_of(key, now)
+        if code:
+            core.refuse(request, source, code, now)
+        return bool(code)
 
     def _receive_cancel(self, request: Request, source: Hop, now: float) -> None:
         """RFC 3261 section 9.2."""
@@ -429,6 +441,12 @@ class UserAgent:
             handler(session, request, source, now)
 
     def _receive_bye(self, session: Session, request: Request, source: Hop, now: float) -> None:
+        if session.state in (SessionState.CALLING, SessionState.CANCELLING):
+            # It has overtaken their answer, or ends an early dialog of several.
+            session._internals.cause = request.get("reason") or ""
+            self._core.respond(self._core.serve(request, source), 200, now)
+            self._outbound.cancel(session, "hangup", None, now, by="them")
+            return
         self._ending.receive_bye(session, self._core.serve(request, source), request, now)
 
     def _answer_options(self, request: Request, source: Hop, now: float) -> None:
