@@ -181,11 +181,10 @@ class Node:
             running.sip = await media.run(self._open_sip, media)
         if self._talk is not None:
             running.talk = TalkService(settings.http, media, self.board.receive, self._talk)
-        outbound = settings.outbound
         self.board.connect(
             media,
             outgoing=running.sip,
-            policy=OutboundPolicy(outbound.allowed_prefixes, outbound.allow_loopback),
+            policy=self._policy(),
             listeners=(
                 self._keeper,
                 *([running.talk] if running.talk is not None else ()),
@@ -207,6 +206,10 @@ class Node:
             running.streams.port if running.streams else 0,
             talk.port if talk is not None else 0,
         )
+
+    def _policy(self) -> OutboundPolicy:
+        outbound = self.settings.outbound
+        return OutboundPolicy(outbound.allowed_prefixes, outbound.allow_loopback)
 
     def _open_sip(self, media: MediaThread) -> SipEndpoint:
         """Bind SIP and RTP; on the media thread."""
@@ -231,6 +234,9 @@ class Node:
                 far_buffer_ms=rtp.far_buffer_ms,
                 username=self.settings.outbound.username,
                 password=self.settings.outbound.password.reveal(),
+                reliable=sip.reliable,
+                session_expires_seconds=sip.session_expires_seconds,
+                min_se_seconds=sip.min_se_seconds,
             ),
             loop=media.loop,
             engine=media.engine,
@@ -240,6 +246,9 @@ class Node:
             codecs=codecs,
             rng=rng,
         )
+
+        if self.settings.outbound.follow_redirects:
+            endpoint.may_redirect = self._policy().allows
 
         async def close_poller() -> None:
             poller.close()

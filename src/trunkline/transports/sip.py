@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from trunkline.errors import UsageError
 from trunkline.media.codec import Codec
@@ -27,9 +28,11 @@ from trunkline.sip.events import (
     Acked,
     Confirmed,
     DigitReceived,
+    EarlyAnswered,
     Event,
     Invited,
     Progress,
+    Redirected,
     ReInviteAnswered,
     ReInvited,
     Send,
@@ -106,6 +109,12 @@ class SipOptions:
     username: str = ""
     """Who we are to a far end that asks."""
     password: str = ""
+    reliable: Literal["off", "supported", "required"] = "supported"
+    """Reliable provisional responses (RFC 3262)."""
+    session_expires_seconds: int = 0
+    """The session timer to ask for (RFC 4028); 0 asks for none."""
+    min_se_seconds: int = 90
+    """The shortest session timer that is taken."""
 
 
 class SipEndpoint:
@@ -145,6 +154,8 @@ class SipEndpoint:
         )
         self.watchers: list[Watcher] = []
         """Told of every message that is let in or sent."""
+        self.may_redirect: Callable[[str], bool] | None = None
+        """Whether a call out may follow a 3xx to that URI; None: it follows none."""
         self._socket = self._bind()
         self.port: int = self._socket.getsockname()[1]
         advertised = options.advertised_host or _reachable(options.host)
@@ -160,6 +171,9 @@ class SipEndpoint:
                 user_agent=options.user_agent,
                 timing=Timing(t1=options.t1_ms / 1000),
                 follow_source=True,
+                reliable=options.reliable,
+                session_expires_seconds=options.session_expires_seconds,
+                min_se_seconds=options.min_se_seconds,
             ),
             self._rng,
             self._gate.admit,
@@ -242,13 +256,15 @@ class SipEndpoint:
                 Invitation(
                     target=target,
                     from_=self._caller(caller),
-                    sdp=negotiation.offer(),
+                    sdp=None if options.late_offer else negotiation.offer(),
                     headers=tuple(headers.items()),
                     credentials=credentials,
                     destination=_hop(options) if options.server else None,
                     route=options.routes,
                     trunk=options.trunk,
                     no_answer_seconds=(options.no_answer_seconds or node.no_answer_seconds or None),
+                    session_expires_seconds=options.session_expires_seconds,
+                    may_redirect=self.may_redirect,
                 ),
                 now,
             )
@@ -441,8 +457,12 @@ class SipEndpoint:
             return
         now = self.now()
         match event:
-            case Progress(_, code, _, answer):
-                leg.progressed(code, answer)
+            case Progress(_, code, _, answer, offer):
+                leg.progressed(code, answer, offer)
+            case EarlyAnswered(_, answer):
+                leg.early_answered(answer)
+            case Redirected(_, code, target):
+                log.info("leg %s: sent on to %s with %d", leg.id, target, code)
             case Accepted(_, answer, offer):
                 leg.accepted(answer, offer)
             case Acked(_, answer):
@@ -455,8 +475,8 @@ class SipEndpoint:
                 leg.reinvite_answered(code, reason, answer)
             case DigitReceived(_, digit, duration_ms):
                 leg.digit(digit, duration_ms, now)
-            case Terminated(_, reason, by, code):
-                leg.terminated(reason, by, code)
+            case Terminated(_, reason, by, code, cause):
+                leg.terminated(reason, by, code, cause)
             case _:
                 pass  # Cancelled, ByeReceived, Rejected: Terminated says it all
 
