@@ -69,11 +69,12 @@ SURFACE: dict[str, str] = {
     "trunkline.sip": """
         Accepted AccessPolicy Account Acked Admission AudioAgreement AudioCapabilities
         AudioNegotiation Authorizer ByeReceived CSeq Cancelled Challenge Challenger Codec
-        Confirmed Credentials Dialog DigitReceived Direction Event Hop Invitation Invited
+        Confirmed Credentials Dialog DigitReceived Direction EarlyAnswered Event Hop Invitation
+        Invited
         MediaDescription Message NameAddress OpusParameters Origin Output ParseError Progress
         REASONS
-        Randomness ReInviteAnswered ReInvited Rejected Request Response SdpError Send
-        Session SessionDescription SessionState Settings SipError StateError Terminated
+        Randomness ReInviteAnswered ReInvited Reason Redirected Rejected Request Response SdpError
+        Send Session SessionDescription SessionState Settings SipError StateError Terminated
         Timing Uri UserAgent Verdict Via parse_message
     """,
     "trunkline.speech": """
@@ -86,7 +87,8 @@ SURFACE: dict[str, str] = {
     "trunkline.transports": """
         Answered BrowserServer Digit Direction EarlyMedia Ended Held HoldChanged
         HoldableLeg Leg LegEvent
-        LegObserver LegReceiver MediaThread Party Resumed Ringing SipEndpoint SipOptions
+        LegObserver LegReceiver MediaThread Party RedirectableLeg Resumed Ringing SipEndpoint
+        SipOptions
         TwilioServer WaitingBuffer WaitingChain WebSocketServer
     """,
     "trunkline.wire": """

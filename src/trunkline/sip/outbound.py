@@ -12,7 +12,7 @@ from .dialog import Dialog
 from .digest import Authorizer, Credentials
 from .ending import Ending, reason_word
 from .errors import ParseError, StateError
-from .events import Accepted, Confirmed, Progress, Rejected
+from .events import Accepted, Confirmed, Progress, ReInviteAnswered, Rejected
 from .headers import NameAddress, canonical_name
 from .hop import Hop, HopLike, as_hop
 from .message import Headers, Message, Request, Response
@@ -268,6 +268,7 @@ class Outbound:
         internals.early_offer = None
         internals.note_allow(response)
         session.move(Cause.ANSWERED)
+        self._forget_update(session, fork)
         agreed = tag in internals.changed or (not session.request.body and tag in internals.settled)
         description = None if agreed else self._description(session, response)
         self._timer.answered(session, response, now)
@@ -278,6 +279,15 @@ class Outbound:
         else:
             internals.unanswered_offer = fork
             self._core.emit(Accepted(session, None, description))
+
+    def _forget_update(self, session: Session, winner: Fork) -> None:
+        """What was proposed to a branch that lost is settled: it will not be."""
+        internals, update = session._internals, session._internals.update
+        if update is not None and update.dialog is not winner.dialog:
+            internals.update = None
+            internals.stop_timer("update")
+            if update.offer is not None:
+                self._core.emit(ReInviteAnswered(session, 481, "Another branch answered", None))
 
     def acknowledge(self, session: Session, body: bytes, now: float) -> bool:
         """Send the ACK with our answer; see `UserAgent.acknowledge`."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         LegObserver,
         LegReceiver,
         Party,
+        RedirectableLeg,
         Resumed,
         Ringing,
     )
@@ -48,6 +49,7 @@ else:
                 "LegObserver",
                 "LegReceiver",
                 "Party",
+                "RedirectableLeg",
                 "Resumed",
                 "Ringing",
             ),
@@ -76,6 +78,7 @@ __all__ = [
     "LegReceiver",
     "MediaThread",
     "Party",
+    "RedirectableLeg",
     "Resumed",
     "Ringing",
     "SipEndpoint",
