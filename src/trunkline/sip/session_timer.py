@@ -58,7 +58,7 @@ class SessionTimer:
         if interval.seconds:  # who refreshes goes on to
             role = ";refresher=uac" if interval.we_refresh else ";refresher=uas"
         fields = [("Session-Expires", f"{seconds}{role}")]
-        if interval.least_seconds > SHORTEST_INTERVAL:
+        if interval.least_seconds != SHORTEST_INTERVAL:
             fields.append(("Min-SE", str(interval.least_seconds)))
         return fields
 
