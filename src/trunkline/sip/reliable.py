@@ -23,7 +23,11 @@ Failure = Callable[[Session, float], None]
 
 def is_supported(request: Request) -> bool:
     """Whether who sent it acknowledges provisional responses."""
-    return OPTION in request.values("supported") or OPTION in request.values("require")
+    return any(
+        OPTION in request.values(name)
+        for name in ("supported", "require")
+        if request.get(name) is not None
+    )
 
 
 class Reliable:

@@ -200,7 +200,7 @@ class Internals:
         """Remember what they take."""
         allow = message.get("allow")
         if allow is not None:
-            self.allowed = ", ".join(message.values("allow")).upper()
+            self.allowed = ", ".join(message.all("allow")).upper()
 
 
 class Session:

@@ -88,8 +88,10 @@ class SessionTimer:
 
     def refusal(self, request: Request) -> Fields:
         """The Min-SE of a 422, where they ask for too short an interval (section 9)."""
-        seconds = seconds_of(request.get("session-expires"))
-        least = self._core.settings.min_se_seconds
+        value = request.get("session-expires")
+        if value is None:
+            return []
+        seconds, least = seconds_of(value), self._core.settings.min_se_seconds
         if seconds is None or seconds >= least or OPTION not in request.values("supported"):
             return []  # a proxy that asks for who cannot refresh gets what it asks
         return [("Min-SE", str(least))]
@@ -98,6 +100,8 @@ class SessionTimer:
         """Agree to what an INVITE or UPDATE of theirs asks; for our 2xx (section 9)."""
         interval = session._internals.interval
         value = request.get("session-expires")
+        if value is None and not interval.wanted_seconds and not interval.seconds:
+            return []  # as in nearly every call
         asked, knows = seconds_of(value), OPTION in request.values("supported")
         least = max(seconds_of(request.get("min-se")) or 0, interval.least_seconds)
         seconds = max(interval.wanted_seconds, least) if interval.wanted_seconds else 0
