@@ -143,7 +143,15 @@ class MediaDescription:
     @property
     def ptime_ms(self) -> int | None:
         """Milliseconds of audio in a packet the describer wants, if said and sane."""
-        text = (self.attribute("ptime") or "").strip()
+        return self._milliseconds("ptime")
+
+    @property
+    def maxptime_ms(self) -> int | None:
+        """The most the describer takes in a packet, if said and sane."""
+        return self._milliseconds("maxptime")
+
+    def _milliseconds(self, name: str) -> int | None:
+        text = (self.attribute(name) or "").strip()
         return int(text) if _small_number(text, 500) and int(text) > 0 else None
 
 

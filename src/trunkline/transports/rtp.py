@@ -19,6 +19,7 @@ from trunkline.media.engine import Engine
 from trunkline.media.frames import FRAMES_PER_SECOND
 from trunkline.media.g711 import Law
 from trunkline.media.lane import JitterInlet, Lane
+from trunkline.media.packet_time import PacketTime
 from trunkline.media.rtcp_session import ReceptionCounters, RtcpSession
 from trunkline.media.rtp import RtpSender, is_rtcp, parse_fast
 
@@ -86,6 +87,8 @@ class StreamFormat:
     """What else may arrive, by payload type, at the engine's rate."""
     dtmf_clock_hz: int = 8000
     """The clock of telephone-event."""
+    packet_ms: int = 20
+    """What the far end wants in a packet, where our codec can be cut that way."""
 
     @property
     def clock_hz(self) -> int:
@@ -124,17 +127,9 @@ class RtpStream:
         "_jitter",
         "_key_down",
         "_keys",
-        "_last_packet",
-        "_last_report",
-        "_last_sent",
-        "_latched",
-        "_on_digit",
-        "_on_timeout",
-        "_opened_at",
-        "_paused",
-        "_policy",
-        "_poller",
-        "_ports",
+        "_last_packet", "_last_report", "_last_sent", "_latched",
+        "_on_digit", "_on_timeout", "_opened_at",
+        "_packing", "_paused", "_policy", "_poller", "_ports",
         "_receiving",
         "_remote",
         "_remote_rtcp",
@@ -156,7 +151,7 @@ class RtpStream:
         "lane",
         "port",
         "receiving",
-    )
+    )  # fmt: skip
 
     lead_frames = 0
     continuous = True
@@ -209,6 +204,7 @@ class RtpStream:
         self._last_report: float | None = None
         self._far_ssrc: int | None = None
         self._last_sent: float | None = None
+        self._packing: PacketTime | None = None  # only where packets are not of 20 ms
         self._paused = True
         self._opened_at = 0.0
         self._closed = False
@@ -303,7 +299,7 @@ class RtpStream:
             self._remote_rtcp = reports if allowed else None
         before, self._format = self._format, format
         self._sender.payload_type = format.payload_type
-        if before is None or before.codec != format.codec:
+        if before is None or (before.codec, before.packet_ms) != (format.codec, format.packet_ms):
             self._change_codec(format)
         if before is None or before.dtmf_clock_hz != format.dtmf_clock_hz:
             self._dtmf_in = DtmfReceiver(format.dtmf_clock_hz)
@@ -316,6 +312,8 @@ class RtpStream:
         self._close_encoder()
         self._encoder = encoder
         self._units = format.clock_hz // FRAMES_PER_SECOND
+        self._flush()
+        self._packing = PacketTime(format.packet_ms) if format.packet_ms != 20 else None
         if self._rtcp is not None:
             self._rtcp.rate_hz = format.clock_hz
 
@@ -458,16 +456,19 @@ class RtpStream:
         if self._key_down:
             self._release_key(now)
         if self._keys.pressing is not None and self._sending:
+            self._flush()
             self._send_digit(now)
             return
         remote = self._remote
         if not self._sending or remote is None or not remote[1] or not payload:
+            self._flush()
             self._paused = True
             return
         sender = self._sender
         # Time that passed without packets (a hold, a stalled process) is counted
         # by the timestamp; after a pause the marker says so too (RFC 3551 4.1).
         if self._last_sent is not None and now - self._last_sent > 0.030:
+            self._flush()
             sender.skip(self._units * (round((now - self._last_sent) / TICK_SECONDS) - 1))
         self._last_sent = now
         if self._encoder is not None:
@@ -477,7 +478,17 @@ class RtpStream:
                 self._paused = True
                 return
         marker, self._paused = self._paused, False
-        self._send(sender.next(payload, self._units, marker))
+        if self._packing is None:
+            self._send(sender.next(payload, self._units, marker))
+            return
+        for chunk in self._packing.push(payload, self._units, marker):
+            self._send(sender.next(*chunk))
+
+    def _flush(self) -> None:
+        """Send what waits for a longer packet to be full: audio pauses."""
+        packing = self._packing
+        for chunk in packing.flush() if packing is not None and self._sending else ():
+            self._send(self._sender.next(*chunk))
 
     def _send(self, packet: bytes) -> None:
         try:
@@ -487,7 +498,7 @@ class RtpStream:
             self._send_again(packet, error)
 
     def _send_again(self, packet: bytes, error: OSError) -> None:
-        """A connected socket tells of an earlier packet's refusal instead of sending this one."""
+        """A connected socket tells of an earlier packet's refusal instead."""
         if error.errno == errno.ECONNREFUSED:
             with contextlib.suppress(OSError):
                 self._socket.send(packet)

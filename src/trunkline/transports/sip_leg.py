@@ -13,6 +13,7 @@ from trunkline.errors import UsageError
 from trunkline.media.codec import Codec
 from trunkline.media.g711 import Law
 from trunkline.media.lane import Lane
+from trunkline.media.packet_time import packet_ms
 from trunkline.sip.errors import ParseError, SdpError
 from trunkline.sip.message import Headers
 from trunkline.sip.offer_answer import AudioAgreement, AudioNegotiation
@@ -468,6 +469,10 @@ class SipLeg:
                 number: codecs[name] for number, name in receive.items() if name in codecs
             },
             dtmf_clock_hz=agreement.telephone_event_hz,
+            # A packet of Opus cannot be cut; those of the others can, at any sample.
+            packet_ms=20
+            if agreement.codec == "OPUS"
+            else packet_ms(agreement.ptime_ms, agreement.maxptime_ms),
         )
 
     def media_timed_out(self, now: float) -> None:
