@@ -69,13 +69,14 @@ SURFACE: dict[str, str] = {
     "trunkline.sip": """
         Accepted AccessPolicy Account Acked Admission AudioAgreement AudioCapabilities
         AudioNegotiation Authorizer ByeReceived CSeq CallerIdentity Cancelled Carrier Challenge
-        Challenger Codec Confirmed Credentials Dialog DigitReceived Direction Diverted Event Hop
-        Invitation Invited MediaDescription Message NameAddress OpusParameters Origin Output
-        ParseError Progress REASONS Randomness ReInviteAnswered ReInvited Registered
-        Registration RegistrationEvent RegistrationFailed RegistrationRequest RegistrationState
-        RegistrationWithdrawn Rejected Request Response SdpError Send Session SessionDescription
-        SessionState Settings SipError StateError Terminated Timing Uri UserAgent Verdict Via
-        caller_identity diversions identity_headers parse_message
+        Challenger Codec Confirmed Credentials Dialog DigitReceived Direction Diverted
+        EarlyAnswered Event Hop Invitation Invited MediaDescription Message NameAddress
+        OpusParameters Origin Output ParseError Progress REASONS Randomness ReInviteAnswered
+        ReInvited Reason Redirected Registered Registration RegistrationEvent RegistrationFailed
+        RegistrationRequest RegistrationState RegistrationWithdrawn Rejected Request Response
+        SdpError Send Session SessionDescription SessionState Settings SipError StateError
+        Terminated Timing Uri UserAgent Verdict Via caller_identity diversions identity_headers
+        parse_message
     """,
     "trunkline.speech": """
         Activity ActivityBank Detection Finished Grammar GrammarError LanguageModel Message
@@ -85,10 +86,10 @@ SURFACE: dict[str, str] = {
         UnknownEngine UnknownWords Usage WakeWord create names register
     """,
     "trunkline.transports": """
-        Answered BrowserServer Digit Direction EarlyMedia Ended Held HoldChanged
-        HoldableLeg Leg LegEvent
-        LegObserver LegReceiver Listening MediaThread Party Resumed Ringing SipEndpoint
-        SipOptions StreamLimits TlsProfile TwilioServer WaitingBuffer WaitingChain WebSocketServer
+        Answered BrowserServer Digit Direction EarlyMedia Ended Held HoldChanged HoldableLeg Leg
+        LegEvent LegObserver LegReceiver Listening MediaThread Party RedirectableLeg Resumed
+        Ringing SipEndpoint SipOptions StreamLimits TlsProfile TwilioServer WaitingBuffer
+        WaitingChain WebSocketServer
     """,
     "trunkline.wire": """
         Clear Cleared Command Connected Dtmf Event Hangup Mark MarkReached Media SendDtmf

@@ -466,3 +466,36 @@ def test_echo_is_an_app_like_any_other() -> None:
     board = Switchboard()
     assert board.answer("9*")(echo) is echo
     assert board.find("99") is not None and board.find("1") is None
+
+
+@pytest.mark.parametrize(("asked", "ms"), [(10, 10), (30, 30), (40, 40), (60, 60), (25, 20)])
+def test_packets_are_as_long_as_the_far_end_asks_and_of_any_length_when_they_come(
+    start: Start, asked: int, ms: int
+) -> None:
+    node = start()
+    frames = noise(60)
+    joined = b"".join(frames)
+    size = 8 * ms
+    with Peer(node.sip_port) as peer, MediaPort() as media:
+        call = Dialled(peer)
+        answer = call.answered(sdp(media.port, formats="0", extra=f"a=ptime:{asked}\r\n"))
+        parts = [joined[at : at + size] for at in range(0, len(joined), size)]
+        schedule = [
+            (index * ms / 1000, rtp(index, index * size, part, marker=index == 0))
+            for index, part in enumerate(parts)
+        ]
+        media.play(answer.media, schedule).join(10)
+        until(lambda: len(media.received) * ms >= 1500)
+        assert call.bye().code == 200
+        node.assert_clean()
+    received = media.received[:-1]  # the last one may be short: the call ended
+    assert {len(packet.payload) for packet in received} == {size}
+    steps = {
+        (later.timestamp - former.timestamp) & 0xFFFFFFFF
+        for former, later in itertools.pairwise(received)
+    }
+    assert size in steps and all(step % 80 == 0 for step in steps)
+    assert not gaps(received)
+    heard = b"".join(packet.payload for packet in received)
+    found = sum(frame in heard for frame in frames)
+    assert_explained(len(frames) - found, node.records()[0].quality)

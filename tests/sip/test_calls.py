@@ -54,7 +54,8 @@ def pair(
     bob: Callable[[Peer, Event], None] | None = agreeable, seed: int = 1, **options: float
 ) -> tuple[VirtualNetwork, Peer, Peer]:
     network = VirtualNetwork(random.Random(seed), **options)
-    return network, network.peer(ALICE, on_event=agreeable), network.peer(BOB, on_event=bob)
+    alice = network.peer(ALICE, on_event=agreeable)
+    return network, alice, network.peer(BOB, on_event=bob)
 
 
 def up(**options: float) -> tuple[VirtualNetwork, Peer, Peer, Session, Session]:
@@ -195,7 +196,8 @@ def test_ringing_too_long_is_cancelled_by_the_caller() -> None:
 
 
 def test_ringing_too_long_is_refused_by_the_called_and_refreshed_until_then() -> None:
-    network, alice, bob = pair(None)
+    network = VirtualNetwork(random.Random(1))
+    alice, bob = network.peer(ALICE), network.peer(BOB, settings={"reliable": "off"})
     alice.agent.invite(call(), network.now)
     network.run(1)
     bob.agent.ring(bob.of(Invited)[0].session, network.now)
@@ -294,8 +296,8 @@ def test_a_call_is_cancelled_while_it_rings() -> None:
     network.run(1)
     assert alice.agent.cancel(session, network.now)
     network.run(1)
-    assert network.said(ALICE) == ["INVITE", "CANCEL", "ACK"]
-    assert network.said(BOB)[2:] == ["200 CANCEL", "487 INVITE"]
+    assert network.said(ALICE) == ["INVITE", "PRACK", "CANCEL", "ACK"]
+    assert network.said(BOB)[3:] == ["200 CANCEL", "487 INVITE"]
     assert bob.of(Cancelled)
     assert ends(alice) == [("cancelled", "us", 487)]
     assert ends(bob) == [("cancelled", "them", 487)]
@@ -433,7 +435,7 @@ def test_a_challenge_is_answered_with_the_next_number_in_the_same_call(
     (invited,) = bob.of(Invited)
     assert invited.session.username == "alice"
     assert invited.request.cseq.number == 2
-    assert network.said(ALICE) == ["INVITE", "ACK", "INVITE", "ACK"]
+    assert network.said(ALICE) == ["INVITE", "ACK", "INVITE", "PRACK", "ACK"]
     (session,) = alice.agent.sessions.values()
     alice.agent.end(session, network.now)
     quiet(network)
@@ -566,7 +568,7 @@ def test_commands_that_make_no_sense_raise() -> None:
     with pytest.raises(StateError):
         alice.agent.acknowledge(ours, ANSWER, network.now)
     with pytest.raises(StateError):
-        alice.agent.reinvite(ours, None, network.now)
+        alice.agent.update(ours, None, network.now)
     alice.agent.reinvite(ours, HOLD, network.now)
     with pytest.raises(StateError):
         alice.agent.reinvite(ours, OFFER, network.now)

@@ -47,11 +47,13 @@ def test_an_offerers_own_event_number_ptime_and_rtcp_port_count() -> None:
     negotiation = ours()
     answer = negotiation.answer(
         theirs("m=audio 9 RTP/AVP 0 96", "a=rtpmap:96 telephone-event/8000", "a=ptime:30",
+               "a=maxptime:60",
                "a=rtcp:53020 IN IP4 192.0.2.10")
     )  # fmt: skip
     agreement = negotiation.agreement
     assert agreement is not None
     assert (agreement.telephone_event, agreement.ptime_ms) == (96, 30)
+    assert agreement.maxptime_ms == 60
     assert agreement.remote_rtcp == ("192.0.2.10", 53020)
     assert answer.media[0].formats == ("0", "96")
     assert "96" in negotiation.offer().media[0].formats  # and stays so

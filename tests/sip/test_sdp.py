@@ -89,8 +89,9 @@ def test_a_malformed_description_is_answered_400(data: bytes) -> None:
 
 @pytest.mark.parametrize("value", ["", "x", "-20", "0", "99999999999"])
 def test_a_silly_ptime_is_no_ptime(value: str) -> None:
-    line = MediaDescription("audio", 1, "RTP/AVP", ("0",), attributes=(("ptime", value),))
-    assert line.ptime_ms is None
+    attributes = (("ptime", value), ("maxptime", value))
+    line = MediaDescription("audio", 1, "RTP/AVP", ("0",), attributes=attributes)
+    assert line.ptime_ms is line.maxptime_ms is None
 
 
 def test_unreadable_codecs_are_left_out() -> None:

@@ -330,6 +330,7 @@ def test_an_ack_and_a_cancel_find_their_invite_by_its_branch() -> None:
     assert server_key(request("ACK")) == server_key(invite)
     assert server_key(request("CANCEL"), "INVITE") == server_key(invite)
     assert server_key(request("CANCEL")) != server_key(invite)
+    assert server_key(invite, transport="TCP") != server_key(invite)
     assert server_key(request("INVITE", branch="z9hG4bKy")) != server_key(invite)
     other = bytes(invite).replace(b"Call-ID: ", b"Call-ID: another-")
     assert server_key(parse_message(other)) != server_key(invite)  # type: ignore[arg-type]

@@ -32,6 +32,7 @@ from trunkline.transports.leg import (
     HoldChanged,
     Leg,
     LegEvent,
+    RedirectableLeg,
     Resumed,
     Ringing,
 )
@@ -244,6 +245,20 @@ class Call(CallLine):
         if self.is_answered or self.direction == "outbound":
             raise UsageError(f"{self!r} cannot be refused; hangup() ends it")
         await self.media.run(self._leg.reject, code, reason)
+        await self._ended.wait()
+
+    async def redirect(self, *targets: str, code: int = 302) -> None:
+        """Send an inbound caller who is not answered elsewhere: SIP URIs, the best first.
+
+        Raises `UsageError` for a call that is up, or that we placed, or whose transport
+        cannot, and for what is no address.
+        """
+        leg = self._leg
+        if self.is_answered or self.direction == "outbound":
+            raise UsageError(f"{self!r} cannot be sent elsewhere")
+        if not isinstance(leg, RedirectableLeg):
+            raise UsageError(f"a call over {leg.transport} cannot be sent elsewhere")
+        await self.media.run(leg.redirect, targets, code)
         await self._ended.wait()
 
     async def hangup(self, reason: str = "hangup") -> None:

@@ -207,6 +207,7 @@ class Keeper:
                 reason=end.reason,
                 by=end.by,
                 code=end.code,
+                end_detail=end.detail,
                 ended_at=_wall_time(call, end.at),
                 quality=call.statistics,
                 turns=tuple(turns.turns),

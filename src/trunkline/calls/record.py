@@ -67,6 +67,8 @@ class CallRecord:
     """us or them."""
     end_code: int | None = None
     """The SIP status or WebSocket close code, where there is one."""
+    end_detail: str = ""
+    """What the far end said about it: its Reason header (Q.850), a WebSocket's words."""
     sip_call_id: str = ""
     """The Call-ID header, to find the call in a trace or at the trunk's side."""
     recording: str = ""

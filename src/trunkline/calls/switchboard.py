@@ -82,6 +82,14 @@ class OutboundPolicy:
     allow_loopback: bool = True
     """Addresses on this machine may be called in any case."""
 
+    def allows(self, target: str) -> bool:
+        """Whether a target may be called."""
+        try:
+            self.check(target)
+        except OutboundDeniedError:
+            return False
+        return True
+
     def check(self, target: str) -> None:
         """Raise `OutboundDeniedError` when a target may not be called."""
         address = target.split(":", 1)[1] if target.startswith(SCHEMES) else target

@@ -159,6 +159,7 @@ def _facts(record: CallRecord) -> list[tuple[str, Text]]:
         ("answered", Text(_since(record, record.answered_at))),
         ("ended", Text(_since(record, record.ended_at))),
         ("end", _end(record)),
+        ("end detail", text(record.end_detail)),
         ("SIP Call-ID", text(record.sip_call_id)),
         ("recording", text(record.recording)),
         ("node", text(record.node)),

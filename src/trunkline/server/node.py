@@ -190,11 +190,10 @@ class Node:
             running.sip = await media.run(self._open_sip, media)
         if self._talk is not None:
             running.talk = TalkService(settings.http, media, self.board.receive, self._talk)
-        outbound = settings.outbound
         self.board.connect(
             media,
             outgoing=running.sip,
-            policy=OutboundPolicy(outbound.allowed_prefixes, outbound.allow_loopback),
+            policy=self._policy(),
             listeners=(
                 self._keeper,
                 *([running.talk] if running.talk is not None else ()),
@@ -218,6 +217,10 @@ class Node:
             sip_tcp=running.sip.ports.get("TCP", 0) if running.sip else 0,
             sip_tls=running.sip.ports.get("TLS", 0) if running.sip else 0,
         )
+
+    def _policy(self) -> OutboundPolicy:
+        outbound = self.settings.outbound
+        return OutboundPolicy(outbound.allowed_prefixes, outbound.allow_loopback)
 
     def _open_sip(self, media: MediaThread) -> SipEndpoint:
         """Bind SIP and RTP; on the media thread."""
@@ -257,6 +260,9 @@ class Node:
                     allowed=rtp.allowed_networks,
                     denied=rtp.denied_networks,
                 ),
+                reliable=sip.reliable,
+                session_expires_seconds=sip.session_expires_seconds,
+                min_se_seconds=sip.min_se_seconds,
             ),
             loop=media.loop,
             engine=media.engine,
@@ -266,6 +272,9 @@ class Node:
             codecs=codecs,
             rng=rng,
         )
+
+        if self.settings.outbound.follow_redirects:
+            endpoint.may_redirect = self._policy().allows
 
         async def close_poller() -> None:
             poller.close()

@@ -108,6 +108,14 @@ class Sip(Struct, frozen=True, kw_only=True):
     """What the User-Agent and Server headers say."""
     t1_ms: Annotated[int, Meta(ge=10, le=10_000)] = 500
     """RFC 3261's T1, the estimate of a round trip that retransmissions are timed by."""
+    reliable: Literal["off", "supported", "required"] = "supported"
+    """Provisional responses that are acknowledged (RFC 3262, 100rel): "supported" with who
+    knows them, "required" with nobody else, "off" never."""
+    session_expires_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 0
+    """Session timers (RFC 4028) to ask for: a call whose far end has gone is noticed after so
+    long at most. 0 asks for none, and keeps those that a far end asks for."""
+    min_se_seconds: Annotated[int, Meta(ge=2, le=3_600)] = 90
+    """The shortest session timer a far end may ask for. RFC 4028 has no less than 90."""
 
 
 class Opus(Struct, frozen=True, kw_only=True):
@@ -389,6 +397,9 @@ class Outbound(Struct, frozen=True, kw_only=True):
     """The user for a far end that asks for digest authentication."""
     password: Secret = Secret()
     """The password for it; best as "file:..." or "env:..."."""
+    follow_redirects: bool = False
+    """Call those whom a far end names instead (302). Each of them has to be allowed like any
+    call out; off, since it is the far end that chooses and you who pay."""
 
 
 class Recording(Struct, frozen=True, kw_only=True):

@@ -63,10 +63,12 @@ from .events import (
     Cancelled,
     Confirmed,
     DigitReceived,
+    EarlyAnswered,
     Event,
     Invited,
     Output,
     Progress,
+    Redirected,
     Registered,
     RegistrationEvent,
     RegistrationFailed,
@@ -90,6 +92,7 @@ from .message import REASONS, Message, Request, Response, parse_message
 from .offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
 from .opus_parameters import OpusParameters
 from .outbound import Invitation
+from .reason import Reason
 from .registration import Registration, RegistrationRequest, RegistrationState
 from .sdp import Codec, Direction, MediaDescription, Origin, SessionDescription
 from .session import Session, SessionState
@@ -122,6 +125,7 @@ __all__ = [
     "DigitReceived",
     "Direction",
     "Diverted",
+    "EarlyAnswered",
     "Event",
     "Hop",
     "Invitation",
@@ -137,6 +141,8 @@ __all__ = [
     "Randomness",
     "ReInviteAnswered",
     "ReInvited",
+    "Reason",
+    "Redirected",
     "Registered",
     "Registration",
     "RegistrationEvent",

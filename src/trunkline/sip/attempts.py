@@ -18,7 +18,7 @@ from .carrier import Carrier
 from .dead_targets import DeadTargets
 from .headers import canonical_name
 from .hop import Hop
-from .message import Request, Response
+from .message import Headers, Request, Response
 from .timers import Timer, TimerQueue
 from .transaction import InviteClientTransaction, NonInviteClientTransaction, State
 
@@ -238,11 +238,11 @@ class Attempts:
             self._timer = None
 
 
-def cancellation(invite: Request) -> Request:
+def cancellation(invite: Request, more: Headers = ()) -> Request:
     """The CANCEL of an INVITE, in the same hop's eyes the same request (section 9.1)."""
     names = {"via", "route", "from", "to", "call-id", "max-forwards"}
     headers = [field for field in invite.headers if canonical_name(field[0]) in names]
-    headers.append(("CSeq", f"{invite.cseq.number} CANCEL"))
+    headers += [("CSeq", f"{invite.cseq.number} CANCEL"), *more]
     return Request("CANCEL", invite.uri, headers)
 
 

@@ -16,12 +16,14 @@ from trunkline.errors import UsageError
 from .attempts import Attempts
 from .carrier import Carrier
 from .dead_targets import DeadTargets
+from .dialog import Dialog
 from .errors import ParseError
 from .events import Event, Output, RegistrationEvent, Send, Terminated
 from .headers import NameAddress, canonical_name
 from .hop import Hop, Transport, is_address
 from .message import Headers, Message, Request, Response, parse_message
 from .public_address import PublicAddresses
+from .refusals import Refusals
 from .sdp import SessionDescription
 from .session import Cause, Session
 from .timers import TimerQueue
@@ -83,6 +85,12 @@ class Settings:
     there is no route set: for peers behind a NAT."""
     ring_limit_seconds: float | None = 180.0
     """An inbound call nobody answers is refused with 480 after this long."""
+    reliable: Literal["off", "supported", "required"] = "supported"
+    """Reliable provisional responses (RFC 3262): never, with who knows them, or only."""
+    session_expires_seconds: int = 0
+    """The session timer we ask for (RFC 4028); 0: only those of the others."""
+    min_se_seconds: int = 90
+    """The shortest session timer we take; a shorter one is answered 422."""
     max_transactions: int = 50_000
     """Above this a new request gets 503 and Retry-After: memory against a flood."""
 
@@ -125,6 +133,10 @@ class Core:
         """What we take part in: Allow. Parts add theirs when they are made."""
         self.supported: list[str] = []
         """The extensions we know, by option tag: Supported, and what Require may name."""
+        self.refusals = Refusals(settings.max_transactions)
+        """INVITEs that were refused a short while ago."""
+        self.now = 0.0
+        """The time of the message or timer that is being looked at."""
         self.source: Hop | None = None
         """Where the message that is being looked at came from."""
         self._rng = rng
@@ -223,9 +235,11 @@ class Core:
             del self.clients[key]
         elif self.servers.get(key) is transaction:
             del self.servers[key]
-            merged = merge_key(transaction.request)
+            merged = merge_key(transaction.request, transaction.destination.transport)
             if self.merged.get(merged) == key:
                 del self.merged[merged]
+                if isinstance(transaction, InviteServerTransaction):
+                    self.refusals.note(merged, transaction.last_code, self.now)
 
     def reply_address(self, request: Request, source: Hop) -> Hop:
         """Where a response goes (RFC 3261 section 18.2.2, RFC 3581 section 4)."""
@@ -241,7 +255,7 @@ class Core:
         on_failure: Callable[[int, float], None] | None = None,
     ) -> ServerTransaction:
         """Begin a server transaction; one of INVITE for an INVITE."""
-        key = server_key(request)
+        key = server_key(request, transport=source.transport)
         kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
         transaction = kind(
             self,
@@ -252,7 +266,7 @@ class Core:
             reliable=source.is_reliable,
         )
         self.servers[key] = transaction
-        self.merged[merge_key(request)] = key
+        self.merged[merge_key(request, source.transport)] = key
         return transaction
 
     def send_request(
@@ -354,13 +368,16 @@ class Core:
         reason: str = "",
         headers: Headers = (),
         tag: str = "",
+        body: bytes = b"",
     ) -> None:
-        """Answer a request without a body."""
+        """Answer a request; the body is a session description."""
+        described = [("Content-Type", SDP_TYPE)] if body else []
         response = transaction.request.response(
             code,
             reason,
             to_tag=tag or (self.token() if code > 100 else ""),
-            headers=[*self._agent["Server"], *headers],
+            headers=[*self._agent["Server"], *headers, *described],
+            body=body,
         )
         transaction.respond(response, now)
 
@@ -403,28 +420,30 @@ class Core:
 
     def server_headers(self, hop: Hop) -> list[tuple[str, str]]:
         """Of a response, to there, that makes or changes a dialog."""
-        return [*self._dialog_headers(hop), *self._agent["Server"]]
+        return [*self.dialog_headers(hop), *self._agent["Server"]]
 
     def client_headers(self, hop: Hop) -> list[tuple[str, str]]:
         """Of a request, to there, that makes or changes a dialog."""
-        return [*self._dialog_headers(hop), *self._agent["User-Agent"]]
+        return [*self.dialog_headers(hop), *self._agent["User-Agent"]]
 
-    def _dialog_headers(self, hop: Hop) -> list[tuple[str, str]]:
+    def dialog_headers(self, hop: Hop) -> list[tuple[str, str]]:
+        """Contact and what we can do, for who is there."""
         return [
             ("Contact", self.contact(hop)),
             ("Allow", self.allow),
             ("Supported", ", ".join(self.supported)),
         ]
 
-    def destination(self, session: Session) -> Hop:
-        """Where a request in the session's dialog goes."""
+    def destination(self, session: Session, dialog: Dialog | None = None) -> Hop:
+        """Where a request in the session's dialog goes, or in an early one of it."""
         internals = session._internals
-        assert internals.dialog is not None
+        dialog = dialog or internals.dialog
+        assert dialog is not None
         source = internals.source
-        following = self.settings.follow_source and not internals.dialog.route_set
+        following = self.settings.follow_source and not dialog.route_set
         if following and source and self.is_open(source):
             return source
-        return internals.dialog.next_hop._replace(profile=internals.profile)
+        return dialog.next_hop._replace(profile=internals.profile)
 
     def is_open(self, hop: Hop) -> bool:
         """Whether something can be sent back to where it came from."""
@@ -489,6 +508,9 @@ class Core:
         for invite in (internals.server_invite, internals.server_reinvite):
             if invite is not None and not invite.is_answered:
                 self.respond(invite, 487, now, tag=internals.local_tag)
+        change, internals.server_change = internals.server_change, None
+        if change is not None and not change.is_answered:
+            self.respond(change, 481, now, tag=internals.local_tag)
         for request in (internals.client_invite, internals.client_reinvite):
             if request is not None and request.state in (State.CALLING, State.PROCEEDING):
                 request.drop()
@@ -503,13 +525,18 @@ class Core:
         """Say that a session is over, once."""
         if not session._internals.told_end:
             session._internals.told_end = True
-            self.emit(Terminated(session, reason, by, code))
+            self.emit(Terminated(session, reason, by, code, session._internals.cause))
 
 
-def merge_key(request: Request) -> TransactionKey:
+def accept_headers(code: int) -> list[tuple[str, str]]:
+    """What a refusal has to say about what would be taken (RFC 3261 section 21.4.13)."""
+    return [("Accept", SDP_TYPE), ("Accept-Encoding", "identity")] if code == 415 else []
+
+
+def merge_key(request: Request, transport: Transport) -> TransactionKey:
     """What a request has in common with itself on another path (RFC 3261 8.2.2.2)."""
     cseq = request.cseq
-    return request.call_id, request.from_.tag, str(cseq.number), cseq.method
+    return request.call_id, request.from_.tag, str(cseq.number), cseq.method, transport
 
 
 def read_description(message: Message) -> SessionDescription | None:

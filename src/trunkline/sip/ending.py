@@ -8,9 +8,10 @@ from .dialog import Dialog
 from .events import ByeReceived
 from .hop import Hop
 from .message import Request, Response
+from .reason import reason_field
 from .session import Cause, Session, SessionState
 
-__all__ = ["Ending", "reason_word"]
+__all__ = ["Ending", "destroys_dialog", "reason_word"]
 
 
 def reason_word(code: int) -> str:
@@ -18,6 +19,14 @@ def reason_word(code: int) -> str:
     if code in (486, 600):
         return "busy"
     return {408: "timeout", 480: "no-answer", 487: "cancelled", 503: "error"}.get(code, "rejected")
+
+
+def destroys_dialog(code: int) -> bool:
+    """Whether a final status to a change of a call says that the call is gone.
+
+    RFC 5057 section 5.1: what cannot be reached any more, or is not known any more.
+    """
+    return code in (404, 408, 410, 416, 480, 481, 482, 483, 484, 485, 502, 604)
 
 
 class Ending:
@@ -46,6 +55,7 @@ class Ending:
         core, internals = self._core, session._internals
         assert internals.dialog is not None
         request = internals.dialog.request("BYE")
+        request.headers += reason_field(internals.end_reason)
         if internals.authorizer is not None:
             request.headers += internals.authorizer.headers("BYE", request.uri)
         core.send_request(
@@ -96,7 +106,7 @@ class Ending:
 
     def _on_probe_answered(self, session: Session, response: Response, now: float) -> None:
         """Whatever they answer, they live; unless they say that the call does not."""
-        if response.code in (408, 481):
+        if destroys_dialog(response.code):
             self._on_probe_failed(session, response.code, now)
         elif response.code >= 200:
             session._internals.probing = False
@@ -123,6 +133,7 @@ class Ending:
         core, internals = self._core, session._internals
         core.respond(transaction, 200, now, tag=internals.local_tag)
         cause = request.get("reason") or ""
+        internals.cause = cause
         core.emit(ByeReceived(session, cause))
         if internals.end_reason:  # both hung up at once: ours began it
             core.terminate(session, now, internals.end_reason, internals.end_by, internals.end_code)

@@ -18,12 +18,14 @@ __all__ = [
     "Cancelled",
     "Confirmed",
     "DigitReceived",
+    "EarlyAnswered",
     "Event",
     "Invited",
     "Output",
     "Progress",
     "ReInviteAnswered",
     "ReInvited",
+    "Redirected",
     "Registered",
     "RegistrationEvent",
     "RegistrationFailed",
@@ -87,6 +89,28 @@ class Progress:
     reason: str
     answer: SessionDescription | None
     """Early media, if there is one. Forks may give several; the last one counts."""
+    offer: SessionDescription | None = None
+    """Their offer, if we made none: `UserAgent.acknowledge` answers it (RFC 3262)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyAnswered:
+    """The PRACK of our 1xx answers the offer it had: audio may flow before the 200."""
+
+    session: Session
+    answer: SessionDescription | None
+    """None: it could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redirected:
+    """They named others to call instead, and one of those is called now (RFC 3261 8.1.3.4)."""
+
+    session: Session
+    code: int
+    """300, 301, 302 or 305."""
+    target: str
+    """The URI that is called now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +142,7 @@ class ReInvited:
 
     session: Session
     request: Request
+    """An INVITE; or an UPDATE or a PRACK with an offer, before the answer too."""
     offer: SessionDescription | None
     """None: they want a new offer from us."""
 
@@ -131,6 +156,8 @@ class ReInviteAnswered:
     """2xx: agreed. Anything else: the session stays as it was."""
     reason: str
     answer: SessionDescription | None
+    offer: SessionDescription | None = None
+    """Their offer, if we made none: `UserAgent.acknowledge` answers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +191,8 @@ class Terminated:
     """Who began the end."""
     code: int | None
     """The SIP status, where one did it."""
+    cause: str = ""
+    """Their Reason header, ``Q.850;cause=16;text="..."``, where they gave one (RFC 3326)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +228,8 @@ Event = (
     | Acked
     | Confirmed
     | Progress
+    | EarlyAnswered
+    | Redirected
     | Accepted
     | Rejected
     | ReInvited

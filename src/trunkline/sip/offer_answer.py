@@ -75,6 +75,8 @@ class AudioAgreement:
     """Payload type digits arrive as."""
     ptime_ms: int = 20
     """What they want in a packet."""
+    maxptime_ms: int | None = None
+    """The most they take in one; None: they do not say."""
     direction: Direction = Direction.SENDRECV
     """What we do now."""
     telephone_event_hz: int = 8000
@@ -320,6 +322,7 @@ class AudioNegotiation:
             telephone_event=event.payload_type if event else None,
             receive_telephone_event=self._types[_event_name(event.rate_hz)] if event else None,
             ptime_ms=line.ptime_ms or self._capabilities.ptime_ms,
+            maxptime_ms=line.maxptime_ms,
             direction=direction,
             telephone_event_hz=event.rate_hz if event else 8000,
             opus=OpusParameters.parse(codec.parameters) if codec.name == "OPUS" else None,

@@ -152,8 +152,15 @@ class MediaDescription:
     @property
     def ptime_ms(self) -> int | None:
         """Milliseconds of audio in a packet the describer wants, if said and sane."""
-        text = (self.attribute("ptime") or "").strip()
-        return _number(text, 500) or None
+        return self._milliseconds("ptime")
+
+    @property
+    def maxptime_ms(self) -> int | None:
+        """The most the describer takes in a packet, if said and sane."""
+        return self._milliseconds("maxptime")
+
+    def _milliseconds(self, name: str) -> int | None:
+        return _number((self.attribute(name) or "").strip(), 500) or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,16 @@ from .digest import Authorizer
 from .errors import SdpError, StateError
 from .headers import NameAddress
 from .hop import Hop
-from .message import HeaderView, Request
+from .message import HeaderView, Request, Response
+from .pending import Interval, OutgoingUpdate, Provisionals
+from .redirect import Redirection
 from .sdp import Direction, SessionDescription
 from .timers import Timer
-from .transaction import InviteClientTransaction, InviteServerTransaction
+from .transaction import (
+    InviteClientTransaction,
+    InviteServerTransaction,
+    NonInviteServerTransaction,
+)
 
 __all__ = ["Cause", "Session", "SessionState"]
 
@@ -86,6 +92,9 @@ class Fork:
     """One 2xx of an outbound INVITE: its dialog and the ACK it gets, again if need be."""
 
     dialog: Dialog
+    request: Request
+    """The INVITE."""
+    acknowledged: bool = False
     ack: bytes = b""
     destination: Hop = NOWHERE
 
@@ -115,6 +124,28 @@ class Internals:
     local_tag: str
     dialog: Dialog | None = None
     early_dialogs: dict[str, Dialog] = field(default_factory=dict)
+    early_tag: str = ""
+    """Whose provisional response came last: the early dialog that is followed."""
+    settled: set[str] = field(default_factory=set)
+    """Dialogs, by their tag, whose offer was answered reliably before the 2xx."""
+    changed: set[str] = field(default_factory=set)
+    """Dialogs whose session an UPDATE has changed: what a 2xx says is older."""
+    provisionals: Provisionals | None = None
+    """Our reliable provisional responses (RFC 3262)."""
+    received_numbers: dict[str, int] = field(default_factory=dict)
+    """The last RSeq of each early dialog."""
+    early_offer: tuple[Dialog, Response] | None = None
+    """Their reliable 1xx had an offer: the PRACK waits for `acknowledge`."""
+    update: OutgoingUpdate | None = None
+    server_change: NonInviteServerTransaction | None = None
+    """Their UPDATE or PRACK with an offer, until it is answered."""
+    interval: Interval = field(default_factory=Interval)
+    allowed: str | None = None
+    """Their Allow, as it came last; None: they have not said."""
+    cause: str = ""
+    """Their Reason header, with what ended the call (RFC 3326)."""
+    redirection: Redirection | None = None
+    """Where else to call, as others say; None: nowhere else."""
     forks: dict[str, Fork] = field(default_factory=dict)
     server_invite: InviteServerTransaction | None = None
     client_invite: InviteClientTransaction | None = None
@@ -125,10 +156,12 @@ class Internals:
     unanswered_offer: Fork | None = None
     """Their 2xx had an offer: the ACK waits for `acknowledge`."""
     reinvite_offer: Callable[[], bytes] | None = None
-    """Makes what our re-INVITE carries; None when there is none to come or on its way."""
+    """Makes what our re-INVITE carries; None when there is none wished for."""
     reinvite_body: bytes = b""
     """What it carried when it was last sent."""
     reinvite_is_out: bool = False
+    reinvite_is_refresh: bool = False
+    """It repeats what holds, for the session timer, and is nobody's wish."""
     reinvite_attempts: int = 0
     probing: bool = False
     server_reinvite: InviteServerTransaction | None = None
@@ -162,6 +195,14 @@ class Internals:
         for waiting in self.unacknowledged.values():
             waiting.stop()
         self.unacknowledged.clear()
+        if self.provisionals is not None:
+            self.provisionals.close()
+
+    def note_allow(self, message: Request | Response) -> None:
+        """Remember what they take."""
+        allow = message.get("allow")
+        if allow is not None:
+            self.allowed = ", ".join(message.all("allow")).upper()
 
 
 class Session:

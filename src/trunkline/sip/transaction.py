@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
 from .errors import StateError
-from .hop import Hop
+from .hop import Hop, Transport
 from .message import Request, Response
 from .timers import Timer, TimerQueue
 
@@ -402,6 +402,11 @@ class _ServerTransaction(Transaction):
         """Whether a final response is out."""
         return self.state not in (State.TRYING, State.PROCEEDING)
 
+    @property
+    def last_code(self) -> int:
+        """The status of the last response; 0 before the first."""
+        return int(self._last[8:11] or 0)
+
     def _report_timeout(self, message: Any, now: float) -> None:
         if self._on_failure is not None:
             self._on_failure(408, now)
@@ -486,7 +491,9 @@ class NonInviteServerTransaction(_ServerTransaction):
     __slots__ = ()
 
     def _start_timer_j(self, message: Any, now: float) -> None:
-        self._forget_after(0.0 if self.reliable else self._layer.timing.patience, now)
+        # It waits for the peer's repetitions, whose T1 may be longer than ours: as with D,
+        # no less than 64 times the usual one.
+        self._forget_after(0.0 if self.reliable else max(32.0, self._layer.timing.patience), now)
 
 
 def client_key(response: Response) -> TransactionKey:
@@ -494,19 +501,20 @@ def client_key(response: Response) -> TransactionKey:
     return response.via.branch, response.cseq.method
 
 
-def server_key(request: Request, method: str = "") -> TransactionKey:
+def server_key(request: Request, method: str = "", transport: Transport = "UDP") -> TransactionKey:
     """Which transaction a request belongs to (RFC 3261 section 17.2.3).
 
     An ACK has the key of its INVITE. ``method`` asks for that of another one: a
     CANCEL finds what it cancels with ``"INVITE"``. Peers of RFC 2543, without a
-    unique branch, are told apart by everything else in the request.
+    unique branch, are told apart by everything else in the request. What comes over
+    another ``transport`` is another request: it wants its answer there.
     """
     via = request.via
     method = method or ("INVITE" if request.method == "ACK" else request.method)
     if via.branch.startswith(MAGIC_COOKIE) and len(via.branch) > len(MAGIC_COOKIE):
         # The Call-ID too: phones behind two NATs may share an address, and some count
         # their branches from one after every start.
-        return via.branch, via.sent_by, request.call_id, method
+        return via.branch, via.sent_by, request.call_id, method, transport
     return (
         request.uri,
         request.from_.tag,
@@ -515,4 +523,5 @@ def server_key(request: Request, method: str = "") -> TransactionKey:
         via.sent_by,
         via.branch,
         method,
+        transport,
     )

@@ -5,25 +5,31 @@ be answered without a call, and hands the rest to the part that knows about it.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from .acknowledgement import Acknowledgement
 from .admission import OPEN, AccessPolicy
 from .carrier import Carrier
-from .core import SDP_TYPE, Core, Randomness, Settings, merge_key
+from .core import SDP_TYPE, Core, Randomness, Settings, accept_headers, merge_key
 from .digest import Verdict
 from .ending import Ending
 from .errors import ParseError, StateError
 from .events import DigitReceived, Output
 from .hop import Hop, HopLike, as_hop
+from .in_dialog import Requests
 from .inbound import Inbound
 from .message import Headers, Request, Response, parse_message
 from .outbound import Body, Invitation, Outbound
+from .prack import Prack
+from .redirect import as_contacts
 from .registration import Registering
 from .reinvite import ReInvite
+from .reliable import Reliable, acknowledges
 from .session import Cause, Session, SessionState
+from .session_timer import SessionTimer
 from .transaction import server_key
+from .update import Update
 
 __all__ = ["UserAgent"]
 
@@ -32,9 +38,7 @@ InDialog = Callable[[Session, Request, Hop, float], None]
 OutOfDialog = Callable[[Request, Hop, float], None]
 """Deals with a request that is in no dialog; `Admission` has let it in."""
 # Methods that exist, but not here (RFC 3261 section 21.4.6); others get 501.
-_KNOWN = frozenset(
-    ("REGISTER", "SUBSCRIBE", "NOTIFY", "PUBLISH", "MESSAGE", "REFER", "PRACK", "UPDATE")
-)
+_KNOWN = frozenset(("REGISTER", "SUBSCRIBE", "NOTIFY", "PUBLISH", "MESSAGE", "REFER", "PRACK"))
 _DTMF_TYPES = ("application/dtmf-relay", "application/dtmf")
 
 
@@ -55,9 +59,16 @@ class UserAgent:
         self._core = Core(settings, rng, carrier)
         self._ending = Ending(self._core)
         self._acknowledgement = Acknowledgement(self._core, self._ending)
-        self._inbound = Inbound(self._core, self._acknowledgement)
-        self._outbound = Outbound(self._core, self._ending)
-        self._reinvite = ReInvite(self._core, self._ending, self._acknowledgement)
+        requests = Requests(self._core)
+        self._reliable = Reliable(self._core)
+        timer = SessionTimer(self._core, self._ending)
+        self._inbound = Inbound(self._core, self._acknowledgement, self._reliable, timer)
+        prack = Prack(self._core, requests)
+        self._outbound = Outbound(self._core, self._ending, prack, timer)
+        self._reinvite = ReInvite(self._core, self._ending, self._acknowledgement, timer)
+        self._update = Update(self._core, self._ending, requests, timer)
+        timer.refresh_by_update = self._update.refresh
+        timer.refresh_by_reinvite = self._reinvite.refresh
         self.registering = Registering(self._core)
         """Registers with registrars, and keeps it so."""
         self._access = access
@@ -67,6 +78,8 @@ class UserAgent:
         """Told where something came from that is no SIP, or wrong SIP."""
         self._in_dialog: dict[str, InDialog] = {
             "INVITE": self._reinvite.receive,
+            "UPDATE": self._update.receive,
+            "PRACK": self._reliable.receive_prack,
             "BYE": self._receive_bye,
             "INFO": self._receive_info,
             "OPTIONS": lambda _, request, source, now: self._answer_options(request, source, now),
@@ -122,6 +135,7 @@ class UserAgent:
 
     def tick(self, now: float) -> None:
         """Let the timers that are due do their work."""
+        self._core.now = now
         self._core.timers.run(now)
 
     # Commands for calls that come in.
@@ -140,7 +154,10 @@ class UserAgent:
         return self.progress(session, 180, None, now)
 
     def accept(self, session: Session, sdp: Body, now: float) -> bool:
-        """Send 200 with our answer, or our offer if they made none."""
+        """Send 200 with our answer, or our offer if they made none.
+
+        It waits for the PRACK of a reliable provisional response with a description.
+        """
         if not sdp:
             raise StateError("a 200 needs a session description")
         return self._inbound.accept(session, bytes(sdp), now)
@@ -157,6 +174,15 @@ class UserAgent:
         """Refuse with 3xx (give a Contact in ``headers``) to 6xx."""
         return self._inbound.reject(session, code, reason, headers, now)
 
+    def redirect(
+        self, session: Session, contacts: Sequence[str], now: float, *, code: int = 302
+    ) -> bool:
+        """Send the caller elsewhere: 300 to 305 with the addresses to call instead."""
+        if not contacts or not 300 <= code <= 305:
+            raise StateError(f"a {code} needs an address to send the caller to")
+        fields = [("Contact", contact) for contact in as_contacts(contacts)]
+        return self._inbound.reject(session, code, "", fields, now, "redirected")
+
     # Commands for calls that go out.
 
     def invite(self, invitation: Invitation, now: float) -> Session:
@@ -164,7 +190,10 @@ class UserAgent:
         return self._outbound.invite(invitation, now)
 
     def acknowledge(self, session: Session, sdp: Body, now: float) -> bool:
-        """Answer the offer of `Accepted` when we made none (late offer)."""
+        """Answer the offer of `Accepted`, `Progress` or `ReInviteAnswered` (late offer).
+
+        Without a description the offer is refused; the call stays to be ended.
+        """
         return self._outbound.acknowledge(session, bytes(sdp or b""), now)
 
     def cancel(self, session: Session, now: float, *, reason: str = "cancelled") -> bool:
@@ -181,25 +210,35 @@ class UserAgent:
 
         If it meets one of theirs it is tried again by itself (RFC 3261 section 14.1);
         theirs may have changed what there is to offer, so ``sdp`` may be a callable
-        that is asked before each attempt.
+        that is asked before each attempt. Without a description they make the offer.
+        """
+        return self._reinvite.start(session, _asked(sdp), now)
+
+    def update(self, session: Session, sdp: Body | Callable[[], Body], now: float) -> bool:
+        """Propose a change by UPDATE, before the answer too; `ReInviteAnswered` follows.
+
+        Before the answer it takes an offer that was answered reliably (RFC 3311 section
+        5.1), or StateError is raised.
         """
         if not sdp:
-            raise StateError("a re-INVITE needs a session description")
-
-        def offer() -> bytes:
-            return bytes((sdp() if callable(sdp) else sdp) or b"")
-
-        return self._reinvite.start(session, offer, now)
+            raise StateError("an UPDATE needs a session description")
+        return self._update.start(session, _asked(sdp), now)
 
     def answer_reinvite(self, session: Session, sdp: Body, now: float) -> bool:
         """Agree to their change, with our answer, or our offer if they made none."""
         if not sdp:
             raise StateError("a 200 needs a session description")
+        if session._internals.server_change is not None:
+            return self._update.answer(session, bytes(sdp), now)
         return self._reinvite.answer(session, bytes(sdp), now)
 
-    def reject_reinvite(self, session: Session, code: int, now: float) -> bool:
+    def reject_reinvite(
+        self, session: Session, code: int, now: float, *, headers: Headers = ()
+    ) -> bool:
         """Refuse their change (488); the session stays as it was."""
-        return self._reinvite.reject(session, code, now)
+        if session._internals.server_change is not None:
+            return self._update.reject(session, code, headers, now)
+        return self._reinvite.reject(session, code, now, headers)
 
     def probe(self, session: Session, now: float) -> bool:
         """Ask whether the far end still knows the call; if not, the call ends.
@@ -228,7 +267,9 @@ class UserAgent:
             self._inbound.reject(session, code, "", (), now, reason)
         elif state is SessionState.CALLING:
             self._outbound.cancel(session, reason or "cancelled", None, now)
-        elif state is SessionState.ANSWERED:
+        elif state is SessionState.ANSWERED and not self._inbound.take_back(
+            session, code, reason, now
+        ):
             session.move(Cause.HUNG_UP)
             session._internals.end_reason = reason or "hangup"
         elif state is SessionState.CONFIRMED:
@@ -265,6 +306,7 @@ class UserAgent:
         """Take a datagram. Never raises because of what is in it."""
         core = self._core
         source = core.source = as_hop(source)
+        core.now = now
         if not data.strip(b"\r\n\0"):
             core.counters["keep-alive"] += 1
             if data == b"\r\n\r\n":  # RFC 5626 section 4.4.1
@@ -301,8 +343,8 @@ class UserAgent:
         message = error.message
         self.on_malformed(source, now)
         if isinstance(message, Request) and message.method != "ACK" and message.all("via"):
-            headers = [("Accept", SDP_TYPE)] if error.code == 415 else []
-            core.answer_statelessly(message, source, error.code, error.reason, headers)
+            fields = accept_headers(error.code)
+            core.answer_statelessly(message, source, error.code, error.reason, fields)
         else:
             core.counters["malformed"] += 1
 
@@ -319,7 +361,7 @@ class UserAgent:
 
     def _receive_request(self, request: Request, source: Hop, now: float) -> None:
         core = self._core
-        transaction = core.servers.get(server_key(request))
+        transaction = core.servers.get(server_key(request, transport=source.transport))
         if transaction is not None:
             transaction.receive(request, now)
             return
@@ -347,8 +389,7 @@ class UserAgent:
             return True
         if request.parsed_uri.headers:  # raises with 416 or 400, too
             raise ParseError("Header fields in the Request-URI")  # RFC 3261 section 19.1.1
-        if not request.to.tag and merge_key(request) in core.merged:
-            core.refuse(request, source, 482, now)
+        if not request.to.tag and self._is_echo(request, source, now):
             return True
         unknown = [tag for tag in request.values("require") if tag not in core.supported]
         if unknown:
@@ -356,13 +397,25 @@ class UserAgent:
             return True
         return False
 
+    def _is_echo(self, request: Request, source: Hop, now: float) -> bool:
+        """The same request on another path (section 8.2.2.2), or one refused before."""
+        core, key = self._core, merge_key(request, source.transport)
+        if key in core.merged:
+            core.refuse(request, source, 482, now)
+            return True
+        code = core.refusals.code_of(key, now)
+        if code:
+            core.refuse(request, source, code, now)
+        return bool(code)
+
     def _receive_cancel(self, request: Request, source: Hop, now: float) -> None:
         """RFC 3261 section 9.2."""
         core = self._core
-        transaction = core.servers.get(server_key(request, "INVITE"))
+        transaction = core.servers.get(server_key(request, "INVITE", source.transport))
         if transaction is None:  # a proxy that changed its sent-by keeps its branch
             number = str(request.cseq.number)
-            key = core.merged.get((request.call_id, request.from_.tag, number, "INVITE"))
+            merged = (request.call_id, request.from_.tag, number, "INVITE", source.transport)
+            key = core.merged.get(merged)
             if key is not None and key[0] == request.via.branch:
                 transaction = core.servers.get(key)
         if transaction is None:
@@ -412,7 +465,9 @@ class UserAgent:
             return
         internals = session._internals
         dialog = internals.dialog or internals.early_dialogs[request.from_.tag]
-        if not dialog.accept_sequence(request.cseq.number):
+        in_order = dialog.accept_sequence(request.cseq.number)
+        # A PRACK that an UPDATE has overtaken still says what it says.
+        if not in_order and not (request.method == "PRACK" and acknowledges(session, request)):
             core.refuse(request, source, 500, now, reason="CSeq out of order")
             return
         core.follow(session, source)
@@ -423,6 +478,12 @@ class UserAgent:
             handler(session, request, source, now)
 
     def _receive_bye(self, session: Session, request: Request, source: Hop, now: float) -> None:
+        if session.state in (SessionState.CALLING, SessionState.CANCELLING):
+            # It has overtaken their answer, or ends an early dialog of several.
+            session._internals.cause = request.get("reason") or ""
+            self._core.respond(self._core.serve(request, source), 200, now)
+            self._outbound.cancel(session, "hangup", None, now, by="them")
+            return
         self._ending.receive_bye(session, self._core.serve(request, source), request, now)
 
     def _answer_options(self, request: Request, source: Hop, now: float) -> None:
@@ -455,6 +516,10 @@ def _place(hop: Hop) -> Hop:
     if hop.transport == "TLS":
         return hop._replace(flow=0)
     return hop._replace(flow=0, profile="", name="")
+
+
+def _asked(sdp: Body | Callable[[], Body]) -> Callable[[], bytes]:
+    return lambda: bytes((sdp() if callable(sdp) else sdp) or b"")
 
 
 def _read_digit(request: Request) -> tuple[str, int]:

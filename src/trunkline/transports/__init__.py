@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         LegObserver,
         LegReceiver,
         Party,
+        RedirectableLeg,
         Resumed,
         Ringing,
     )
@@ -51,6 +52,7 @@ else:
                 "LegObserver",
                 "LegReceiver",
                 "Party",
+                "RedirectableLeg",
                 "Resumed",
                 "Ringing",
             ),
@@ -83,6 +85,7 @@ __all__ = [
     "Listening",
     "MediaThread",
     "Party",
+    "RedirectableLeg",
     "Resumed",
     "Ringing",
     "SipEndpoint",

@@ -6,7 +6,7 @@ there. The frames themselves never pass through here; they go through the leg's
 `Lane` in the engine.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -27,6 +27,7 @@ __all__ = [
     "LegObserver",
     "LegReceiver",
     "Party",
+    "RedirectableLeg",
     "Resumed",
     "Ringing",
 ]
@@ -84,6 +85,8 @@ class DialOptions:
     """Ask for session timers of this length (RFC 4028); 0 does not."""
     replaces: str = ""
     """The value of a Replaces field: the call takes another's place (RFC 3891)."""
+    late_offer: bool = False
+    """Offer nothing: they make the offer, and our ACK or PRACK answers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class Ringing:
     """The far end is alerting (outbound legs)."""
 
     code: int = 180
-    """The SIP status that said so."""
+    """The SIP status that said so; 181: the call is sent on, 182: it waits in a queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +207,17 @@ class Leg(Protocol):
 
     def statistics(self) -> Mapping[str, float]:
         """Loss, jitter, round trip and the like, as flat numbers for the record."""
+
+
+@runtime_checkable
+class RedirectableLeg(Protocol):
+    """A leg whose signalling can send a caller elsewhere. Media thread only."""
+
+    def redirect(self, targets: Sequence[str], code: int = 302) -> None:
+        """Refuse an inbound leg and name who to call instead, the most wanted first.
+
+        Raises `UsageError` for what is no address.
+        """
 
 
 @runtime_checkable

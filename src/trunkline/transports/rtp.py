@@ -76,7 +76,7 @@ class RtpStream:
         "lane",
         "port",
         "receiving",
-    )
+    )  # fmt: skip
 
     def __init__(
         self,

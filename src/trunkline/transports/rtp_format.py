@@ -52,6 +52,8 @@ class StreamFormat:
     """What both directions are encrypted with (SRTP); None: nothing is."""
     rtcp_mux: bool = False
     """Reports are on the port of the audio (RFC 5761)."""
+    packet_ms: int = 20
+    """What the far end wants in a packet, where our codec can be cut that way."""
 
     @property
     def clock_hz(self) -> int:

@@ -13,6 +13,7 @@ from trunkline.media.codec import Encoder
 from trunkline.media.comfort_noise import NoiseDescription
 from trunkline.media.frames import FRAMES_PER_SECOND
 from trunkline.media.g711 import Law
+from trunkline.media.packet_time import PacketTime
 from trunkline.media.rtp import RtpSender
 from trunkline.media.srtp import SrtpSender
 
@@ -40,6 +41,7 @@ class RtpOut:
         "_last_sent",
         "_noise_due",
         "_noise_type",
+        "_packing",
         "_paused",
         "_sending",
         "_socket",
@@ -74,6 +76,7 @@ class RtpOut:
         self._units = G711_CLOCK_HZ // FRAMES_PER_SECOND
         self._encoder: Encoder | None = None
         self._last_sent: float | None = None
+        self._packing: PacketTime | None = None  # only where packets are not of 20 ms
         self._paused = True
         self._sending = True
         self._noise_type: int | None = None
@@ -109,12 +112,15 @@ class RtpOut:
         self.sender.payload_type = format.payload_type
         self.encoding = format.law if format.codec is None else None
         self._noise_type = format.noise_payload_type
-        if before is not None and before.codec == format.codec:
+        known = (before.codec, before.packet_ms) if before is not None else None
+        if known == (format.codec, format.packet_ms):
             return False
         encoder = None if format.codec is None else format.codec.encoder()
         self.close()
         self._encoder = encoder
         self._units = format.clock_hz // FRAMES_PER_SECOND
+        self._flush()
+        self._packing = PacketTime(format.packet_ms) if format.packet_ms != 20 else None
         return True
 
     def encrypt(self, srtp: SrtpSender | None) -> None:
@@ -158,18 +164,22 @@ class RtpOut:
         if self.each_tick is not None:
             self.each_tick(now)
         if self._keys.pressing is not None and self._sending:
+            self._flush()
             self._send_digit(now)
             return
         if not self._sending or not self.aimed or not payload:
+            self._flush()
             self._paused = True
             return
         sender = self.sender
         # Time that passed without packets (a hold, a stalled process) is counted
         # by the timestamp; after a pause the marker says so too (RFC 3551 4.1).
         if self._last_sent is not None and now - self._last_sent > 0.030:
+            self._flush()
             sender.skip(self._units * (round((now - self._last_sent) / TICK_SECONDS) - 1))
         self._last_sent = now
         if silence and self._noise_type is not None:
+            self._flush()
             self._send_noise(self._noise_type, now)
             return
         if self._encoder is not None:
@@ -179,7 +189,17 @@ class RtpOut:
                 self._paused = True
                 return
         marker, self._paused = self._paused, False
-        self._transmit(sender.next(payload, self._units, marker))
+        if self._packing is None:
+            self._transmit(sender.next(payload, self._units, marker))
+            return
+        for chunk in self._packing.push(payload, self._units, marker):
+            self._transmit(sender.next(*chunk))
+
+    def _flush(self) -> None:
+        """Send what waits for a longer packet to be full: audio pauses."""
+        packing = self._packing
+        for chunk in packing.flush() if packing is not None and self._sending else ():
+            self._transmit(self.sender.next(*chunk))
 
     def _send_noise(self, payload_type: int, now: float) -> None:
         """Comfort noise in place of silence: at its beginning, and now and then (RFC 3389)."""

@@ -23,9 +23,11 @@ from trunkline.sip.events import (
     Acked,
     Confirmed,
     DigitReceived,
+    EarlyAnswered,
     Event,
     Invited,
     Progress,
+    Redirected,
     RegistrationEvent,
     ReInviteAnswered,
     ReInvited,
@@ -119,6 +121,8 @@ class SipEndpoint:
         """The ports of TCP and TLS, where there are any."""
         self.on_registration: Callable[[RegistrationEvent], None] = lambda _: None
         """Told what becomes of registrations."""
+        self.may_redirect: Callable[[str], bool] | None = None
+        """Whether a call out may follow a 3xx to that URI; None: it follows none."""
         advertised = options.advertised_host or _reachable(options.host)
         self._media_address = options.advertised_host or _reachable(options.media_host)
         self._media_everywhere = not options.advertised_host and options.media_host in EVERYWHERE
@@ -150,6 +154,9 @@ class SipEndpoint:
                 ports=self.ports,
                 follow_source=True,
                 learn_address=not options.advertised_host,
+                reliable=options.reliable,
+                session_expires_seconds=options.session_expires_seconds,
+                min_se_seconds=options.min_se_seconds,
             ),
             self._rng,
             self._gate.admit,
@@ -214,7 +221,9 @@ class SipEndpoint:
         try:
             sent = invitation(target, self._caller(caller), headers, options, self._options)
             negotiation = self.media.outbound(stream.port, options, first_host(sent))
-            session = self.agent.invite(replace(sent, sdp=negotiation.offer()), now)
+            offer = None if options.late_offer else negotiation.offer()
+            sent = replace(sent, sdp=offer, may_redirect=self.may_redirect)
+            session = self.agent.invite(sent, now)
         except (UsageError, MissingDependencyError):
             stream.close(now)
             raise
@@ -408,8 +417,12 @@ class SipEndpoint:
             return
         now = self.now()
         match event:
-            case Progress(_, code, _, answer):
-                leg.progressed(code, answer)
+            case Progress(_, code, _, answer, offer):
+                leg.progressed(code, answer, offer)
+            case EarlyAnswered(_, answer):
+                leg.early_answered(answer)
+            case Redirected(_, code, target):
+                log.info("leg %s: sent on to %s with %d", leg.id, target, code)
             case Accepted(_, answer, offer):
                 leg.accepted(answer, offer)
             case Acked(_, answer):
@@ -422,8 +435,8 @@ class SipEndpoint:
                 leg.reinvite_answered(code, reason, answer)
             case DigitReceived(_, digit, duration_ms):
                 leg.digit(digit, duration_ms, now)
-            case Terminated(_, reason, by, code):
-                leg.terminated(reason, by, code)
+            case Terminated(_, reason, by, code, cause):
+                leg.terminated(reason, by, code, cause)
             case _:
                 pass  # Cancelled, ByeReceived, Rejected: Terminated says it all
 

@@ -38,6 +38,7 @@ def invitation(
         route=options.routes,
         trunk=options.trunk,
         no_response_seconds=options.no_response_seconds,
+        session_expires_seconds=options.session_expires_seconds,
         no_answer_seconds=(options.no_answer_seconds or node.no_answer_seconds or None),
     )
 

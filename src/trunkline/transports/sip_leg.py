@@ -6,16 +6,18 @@ description (which codec, which direction), and the RTP stream (packets).
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from trunkline.errors import MissingDependencyError, UsageError
 from trunkline.media.codec import Codec
 from trunkline.media.g711 import Law
 from trunkline.media.lane import Lane
+from trunkline.media.packet_time import packet_ms
 from trunkline.media.srtp import SrtpKey
 from trunkline.sip.crypto import CryptoLine
 from trunkline.sip.errors import ParseError, SdpError
+from trunkline.sip.message import Headers
 from trunkline.sip.offer_answer import AudioAgreement, AudioNegotiation
 from trunkline.sip.sdp import Direction as MediaDirection
 from trunkline.sip.sdp import SessionDescription
@@ -46,6 +48,8 @@ __all__ = ["SipLeg", "Switch"]
 log = logging.getLogger(__name__)
 
 LAWS = {"PCMU": Law.ULAW, "PCMA": Law.ALAW}
+_NO_COMMON_FORMAT = [("Warning", '305 trunkline "Incompatible media format"')]
+"""What is wrong with a session description that is refused (RFC 3261 section 20.43)."""
 
 
 class Switch(Protocol):
@@ -150,7 +154,8 @@ class SipLeg:
             self._early = True
             self._switch.agent.progress(self.session, 183, bytes(answer), self._switch.now())
             self._switch.flush()
-            self._events.emit(EarlyMedia())
+            if self.lane is not None:  # else it is our offer, and their PRACK answers it
+                self._events.emit(EarlyMedia())
 
     def answer(self) -> None:
         """Send 200 with our session description. Legal more than once."""
@@ -169,8 +174,18 @@ class SipLeg:
 
     def reject(self, code: int, reason: str = "") -> None:
         """Refuse an inbound call."""
+        self._refuse(code, reason)
+
+    def _refuse(self, code: int, reason: str = "", headers: Headers = ()) -> None:
         if self._may_answer():
-            self._switch.agent.reject(self.session, code, self._switch.now(), reason=reason)
+            now = self._switch.now()
+            self._switch.agent.reject(self.session, code, now, reason=reason, headers=headers)
+            self._switch.flush()
+
+    def redirect(self, targets: Sequence[str], code: int = 302) -> None:
+        """Send an inbound caller elsewhere; raises `UsageError` for what is no address."""
+        if self._may_answer():
+            self._switch.agent.redirect(self.session, targets, self._switch.now(), code=code)
             self._switch.flush()
 
     def hangup(self, reason: str = "hangup") -> None:
@@ -207,13 +222,29 @@ class SipLeg:
         """They call; ``offer`` is None when they want ours."""
         self._offer = offer
 
-    def progressed(self, code: int, answer: SessionDescription | None) -> None:
+    def progressed(
+        self, code: int, answer: SessionDescription | None, offer: SessionDescription | None = None
+    ) -> None:
         """A provisional response to our INVITE."""
-        if answer is not None and self._agree(answer) and not self._early:
+        if offer is not None and not self._answer_late(offer):
+            self._switch.agent.acknowledge(self.session, None, self._switch.now())
+            self.hangup("error")
+            return
+        described = offer is not None or (answer is not None and self._agree(answer))
+        if described and not self._early:
             self._early = True
             self._events.emit(EarlyMedia(code))
-        elif code in (180, 182):
+        elif code in (180, 181, 182):
             self._events.emit(Ringing(code))
+
+    def early_answered(self, answer: SessionDescription | None) -> None:
+        """Their PRACK answered the offer of our 183."""
+        if answer is not None and self._agree(answer):
+            self._events.emit(EarlyMedia())
+        elif self._answered:
+            self.hangup("error")
+        else:
+            self._refuse(488, headers=_NO_COMMON_FORMAT)
 
     def accepted(self, answer: SessionDescription | None, offer: SessionDescription | None) -> None:
         """They took our call."""
@@ -248,7 +279,7 @@ class SipLeg:
         agent, now = self._switch.agent, self._switch.now()
         negotiation = self._negotiation
         if negotiation is None:
-            agent.reject_reinvite(self.session, 488, now)
+            agent.reject_reinvite(self.session, 488, now, headers=_NO_COMMON_FORMAT)
             return
         try:
             if offer is None:
@@ -259,7 +290,7 @@ class SipLeg:
         except (SdpError, UsageError) as error:
             log.info("leg %s: re-INVITE refused: %s", self.id, error)
             negotiation.rollback()
-            agent.reject_reinvite(self.session, 488, now)
+            agent.reject_reinvite(self.session, 488, now, headers=_NO_COMMON_FORMAT)
             return
         agent.answer_reinvite(self.session, bytes(answer), now)
 
@@ -268,6 +299,8 @@ class SipLeg:
         negotiation, proposed = self._negotiation, self._proposed
         self._proposed = None
         if negotiation is None or proposed is None:
+            if negotiation is not None and answer is not None:
+                self._agree(answer)  # to a refresh of the session timer: they have moved
             return
         taken = answer is not None and self._agree(answer, proposed)
         if not taken:
@@ -284,14 +317,16 @@ class SipLeg:
         """A key, in RTP or in an INFO request."""
         self._events.emit(Digit(digit, duration_ms))
 
-    def terminated(self, reason: str, by: Literal["us", "them"], code: int | None) -> None:
+    def terminated(
+        self, reason: str, by: Literal["us", "them"], code: int | None, detail: str = ""
+    ) -> None:
         """The session is over: free everything and say so, once."""
         if self._ended:
             return
         self._ended = True
         self._stop_media()
         self._switch.forget(self)
-        self._events.emit(Ended(reason, by, code))
+        self._events.emit(Ended(reason, by, code, detail))
 
     # -- media -----------------------------------------------------------------------------
 
@@ -364,7 +399,7 @@ class SipLeg:
             self.reject(503)
         except (SdpError, UsageError) as error:
             log.info("leg %s refused: %s", self.id, error)
-            self.reject(488)
+            self._refuse(488, headers=_NO_COMMON_FORMAT)
         else:
             return answer
         return None
@@ -452,6 +487,10 @@ class SipLeg:
             noise_types=frozenset({STATIC_NOISE, noise if noise is not None else STATIC_NOISE}),
             keys=StreamKeys(_key(pair.local), _key(pair.remote)) if pair else None,
             rtcp_mux=agreement.rtcp_mux,
+            # A packet of Opus cannot be cut; those of the others can, at any sample.
+            packet_ms=20
+            if agreement.codec == "OPUS"
+            else packet_ms(agreement.ptime_ms, agreement.maxptime_ms),
         )
 
     def media_timed_out(self, now: float) -> None:

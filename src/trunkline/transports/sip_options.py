@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from trunkline.sip.opus_parameters import OpusParameters
 
@@ -49,5 +50,11 @@ class SipOptions:
     username: str = ""
     """Who we are to a far end that asks."""
     password: str = ""
+    reliable: Literal["off", "supported", "required"] = "supported"
+    """Reliable provisional responses (RFC 3262)."""
+    session_expires_seconds: int = 0
+    """The session timer to ask for (RFC 4028); 0 asks for none."""
+    min_se_seconds: int = 90
+    """The shortest session timer that is taken."""
     media: MediaOptions = field(default_factory=MediaOptions)
     """Of RTP, beside its addresses and ports."""
