@@ -72,7 +72,8 @@ SURFACE: dict[str, str] = {
         Confirmed Credentials Dialog DigitReceived Direction Event Hop Invitation Invited
         MediaDescription Message NameAddress OpusParameters Origin Output ParseError Progress
         REASONS
-        Randomness ReInviteAnswered ReInvited Rejected Request Response SdpError Send
+        Randomness ReInviteAnswered ReInvited Refer ReferProgress ReferTo Referral Referred
+        Referring Rejected Replaces Request Response SdpError Send
         Session SessionDescription SessionState Settings SipError StateError Terminated
         Timing Uri UserAgent Verdict Via parse_message
     """,

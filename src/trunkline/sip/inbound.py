@@ -27,7 +27,14 @@ class Inbound:
         self._acknowledgement = acknowledgement
 
     def receive_invite(
-        self, request: Request, source: Hop, admission: Admission, username: str, now: float
+        self,
+        request: Request,
+        source: Hop,
+        admission: Admission,
+        username: str,
+        now: float,
+        *,
+        replaces: Session | None = None,
     ) -> None:
         """A new call. Raises ParseError for one that has to be refused."""
         core = self._core
@@ -40,6 +47,7 @@ class Inbound:
             tag, dialog=dialog, source=source, username=username, trunk=admission.trunk
         )
         internals.profile = source.profile
+        internals.replaces = replaces
         internals.server_invite = transaction  # type: ignore[assignment]
         session = Session(core.token(), "inbound", request, internals)
         session.remote_sdp = offer
@@ -50,7 +58,7 @@ class Inbound:
             internals.timers["ring"] = core.timers.start(
                 now + limit, partial(self._rang_too_long, session)
             )
-        core.emit(Invited(session, request, offer))
+        core.emit(Invited(session, request, offer, replaces))
 
     def progress(self, session: Session, code: int, body: bytes, now: float) -> bool:
         """Send 18x; see `UserAgent.progress`."""
