@@ -87,8 +87,9 @@ SURFACE: dict[str, str] = {
     "trunkline.transports": """
         Answered BrowserServer Digit Direction EarlyMedia Ended Held HoldChanged
         HoldableLeg Leg LegEvent
-        LegObserver LegReceiver MediaThread Party Resumed Ringing SipEndpoint SipOptions
-        TwilioServer WaitingBuffer WaitingChain WebSocketServer
+        LegObserver LegReceiver LegReplaced MediaThread Party Resumed Ringing SipEndpoint
+        SipOptions TransferAsked TransferObserver TransferProgress TransferRequest
+        TransferableLeg TwilioServer WaitingBuffer WaitingChain WebSocketServer
     """,
     "trunkline.wire": """
         Clear Cleared Command Connected Dtmf Event Hangup Mark MarkReached Media SendDtmf

@@ -49,10 +49,12 @@ from .events import (
     CallHeld,
     CallResumed,
     CallRinging,
+    CallTransferred,
 )
-from .line import CallLine
 from .recording import Recording
 from .states import CallState, IllegalTransitionError, next_state
+from .succession import NextLeg
+from .transferring import TransferringCall
 
 __all__ = ["Call"]
 
@@ -66,7 +68,7 @@ AHEAD_SECONDS = 20.0
 refuses more."""
 
 
-class Call(CallLine):
+class Call(TransferringCall):
     """One call. Made by a `Switchboard`, given to an app.
 
     Waiting methods raise `CallEndedError` when the call ends meanwhile.
@@ -81,9 +83,8 @@ class Call(CallLine):
         rate_hz: int = 8000,
         audio: CallAudio | None = None,
     ) -> None:
-        super().__init__(id, rate_hz, media)
+        super().__init__(id, rate_hz, media, leg)
         self._audio = audio or CallAudio(AudioDefaults(), leg.transport, leg.party)
-        self._leg = leg
         self.direction: Direction = leg.direction
         """``inbound`` or ``outbound``."""
         self.transport = leg.transport
@@ -104,6 +105,8 @@ class Call(CallLine):
         """How it ended; None while it has not."""
         self.statistics: dict[str, float] = {}
         """Loss, jitter, round trip and the like, as the leg last told them."""
+        self.former_statistics: list[dict[str, float]] = []
+        """The same of legs that another one took the place of, in order."""
         self.recorder: Callable[[Call], Recording] | None = None
         """Makes recordings of it, where the node keeps any."""
         self.host: Callable[[Call], Host] | None = None
@@ -125,8 +128,8 @@ class Call(CallLine):
 
     # -- what the leg says (media thread), and what becomes of it (application) ------
 
-    def leg_event(self, leg: Leg, event: LegEvent, now: float) -> None:
-        """The leg's observer; on the media thread."""
+    def own_event(self, leg: Leg, event: LegEvent, now: float) -> None:
+        """Something happened to the leg it has; on the media thread."""
         if isinstance(event, EarlyMedia | Answered) and leg.lane is not None:
             self.open(leg.lane)
             self._follow_audio()
@@ -149,6 +152,8 @@ class Call(CallLine):
             self.statistics = statistics
         self._note(event, now)
         told = self._told(event, now)
+        if self.end is not None and self._transfer is not None:
+            self._transfer.call_ended(self.end)
         if told is not None:
             self.tell(told)
         if isinstance(event, Ended):
@@ -191,7 +196,7 @@ class Call(CallLine):
                 return (CallHeld if held else CallResumed)(self.id, now, "us")
             case Digit(digit, duration_ms):
                 return CallDigit(self.id, now, digit, duration_ms)
-            case Ended():
+            case _:
                 return self.end
 
     def observe(self, observer: Observer) -> None:
@@ -225,7 +230,7 @@ class Call(CallLine):
 
     async def ring(self) -> None:
         """Tell an inbound caller that somebody is being alerted."""
-        await self.media.run(self._leg.ring)
+        await self.media.run(lambda: self._leg.ring())
 
     async def early_media(self) -> None:
         """Open the audio towards an inbound caller before the answer."""
@@ -249,7 +254,7 @@ class Call(CallLine):
     async def hangup(self, reason: str = "hangup") -> None:
         """End the call in whatever state it is; legal more than once."""
         if not self.is_over:
-            await self.media.run(self._leg.hangup, reason)
+            await self.media.run(self.end_legs, reason)
 
     async def hold(self, *, silent: bool = False) -> None:
         """Put the far end on hold: it is not heard until `resume`.
@@ -281,9 +286,30 @@ class Call(CallLine):
         if result.held is not held:
             raise HoldRefusedError(result.code, result.reason)
 
-    def hangup_soon(self, reason: str = "hangup") -> None:
-        """`hangup` without waiting; for callbacks."""
-        self.on_media(self._leg.hangup, reason)
+    def adopted(self, following: NextLeg, statistics: Mapping[str, float], now: float) -> None:
+        """The call has another leg; on the media thread."""
+        leg = self._leg
+        self._audio.follow(leg.transport, leg.party)
+        self._follow_audio()
+        self.post(self._goes_on, following, dict(statistics), now)
+        self.media.to_app.flush()
+
+    def _goes_on(self, following: NextLeg, statistics: dict[str, float], now: float) -> None:
+        """It has another leg."""
+        if self.is_over:
+            return
+        self.transport = following.leg.transport
+        self.former_statistics.append(statistics)
+        for waiter in self._hold_waiters:
+            if not waiter.done():
+                waiter.set_result(HoldChanged(False, 481, "another leg took its place"))
+        self.on_hold = False
+        if self.answered_at is None:
+            self._happened(Answered(), now, None)
+        self.state = CallState.UP
+        if self._transfer is not None:
+            self._transfer.fail(481, "another leg took its place")
+        self.tell(CallTransferred(self.id, now, following.target, 200, "them"))
 
     def send_dtmf_soon(self, digits: str) -> None:
         """`send_dtmf` without waiting; for callbacks."""
@@ -318,7 +344,7 @@ class Call(CallLine):
 
     async def send_dtmf(self, digits: str) -> None:
         """Press keys towards the far end."""
-        await self.media.run(self._leg.send_dtmf, digits)
+        await self.media.run(lambda: self._leg.send_dtmf(digits))
 
     async def next_digit(self, timeout: float | None = None) -> str:
         """The next key the far end presses; raises `TimeoutError`, `CallEndedError`."""

@@ -30,6 +30,8 @@ from trunkline.sip.events import (
     Event,
     Invited,
     Progress,
+    ReferProgress,
+    Referred,
     ReInviteAnswered,
     ReInvited,
     Send,
@@ -49,6 +51,7 @@ from .rtp import MediaPolicy, RtpStream
 from .rtp_socket import RtpPoller, RtpPorts
 from .sip_gate import AddressGate, SipGate, is_literal
 from .sip_leg import LAWS, SipLeg
+from .sip_transfer import SipTransfers
 
 __all__ = ["MakeCodec", "SipEndpoint", "SipOptions"]
 
@@ -175,6 +178,7 @@ class SipEndpoint:
             ),
         )
         self._legs: dict[str, SipLeg] = {}
+        self.transfers = SipTransfers(self, self._legs)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._lookups: set[asyncio.Task[None]] = set()
@@ -243,7 +247,7 @@ class SipEndpoint:
                     target=target,
                     from_=self._caller(caller),
                     sdp=negotiation.offer(),
-                    headers=tuple(headers.items()),
+                    headers=(*headers.items(), *_replacing(options)),
                     credentials=credentials,
                     destination=_hop(options) if options.server else None,
                     route=options.routes,
@@ -434,6 +438,12 @@ class SipEndpoint:
     # -- events -----------------------------------------------------------------------------
 
     def _report(self, event: Event) -> None:
+        if isinstance(event, ReferProgress):
+            self.transfers.progress(event)
+            return
+        if isinstance(event, Referred):
+            self.transfers.asked(event)
+            return
         leg = self._legs.get(event.session.id)
         if leg is None:
             if isinstance(event, Invited):
@@ -464,6 +474,8 @@ class SipEndpoint:
         leg = SipLeg(self, event.session, self._events)
         leg.invited(event.offer)
         self._legs[event.session.id] = leg
+        if event.replaces is not None and self.transfers.take_place(event.replaces, leg):
+            return
         try:
             leg.observe(self._receiver(leg, self.now()))
         except Exception:
@@ -478,6 +490,10 @@ def _hop(options: DialOptions) -> Hop:
     except ParseError as error:
         raise UsageError(f"trunk {options.trunk}: {options.server!r} is no address") from error
     return hop._replace(profile=options.trunk)
+
+
+def _replacing(options: DialOptions) -> Sequence[tuple[str, str]]:
+    return [("Replaces", options.replaces)] if options.replaces else ()
 
 
 def _is_loopback(host: str) -> bool:

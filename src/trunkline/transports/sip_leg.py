@@ -37,6 +37,7 @@ from .leg import (
 from .leg_events import LegEvents
 from .rtp import RtpStream, StreamFormat
 from .rtp_socket import NoFreePortError
+from .sip_transfer import SipTransfers, Transferring
 
 __all__ = ["SipLeg", "Switch"]
 
@@ -49,6 +50,7 @@ class Switch(Protocol):
     """What a leg needs of the endpoint it belongs to."""
 
     agent: UserAgent
+    transfers: SipTransfers
 
     def make_stream(
         self,
@@ -74,10 +76,11 @@ class Switch(Protocol):
         """The leg has ended."""
 
 
-class SipLeg:
-    """One SIP call. Implements `leg.Leg` and `leg.HoldableLeg`; media thread only."""
+class SipLeg(Transferring):
+    """One SIP call. Implements `leg.Leg`, ``HoldableLeg``, ``TransferableLeg``; media thread."""
 
     transport = "sip"
+    _switch: Switch
 
     def __init__(
         self,
