@@ -20,7 +20,7 @@ SURFACE: dict[str, str] = {
     "trunkline": """
         Agent AudioPath Call CallEnded CallEndedError ConfigError Conversation DialError
         HoldRefusedError Limits MissingDependencyError OutboundDeniedError PeerError
-        Phrases Switchboard Tool ToolError TrunklineError TurnSettings UsageError
+        Phrases Switchboard Tool ToolError TransferError TrunklineError TurnSettings UsageError
         __version__ echo play record stream tool
     """,
     "trunkline.agent": """
@@ -34,9 +34,11 @@ SURFACE: dict[str, str] = {
     "trunkline.calls": """
         App AudioDefaults AudioPath Call CallAnswered CallDigit CallEarlyMedia CallEnded
         CallEndedError CallEvent CallHeld CallRecord CallResumed CallRinging CallStarted
-        CallState DialError HoldRefusedError OutboundDeniedError OutboundPolicy RecordStore
+        CallState CallTransferFailed CallTransferred CallTransferring DialError
+        HoldRefusedError OutboundDeniedError OutboundPolicy RecordStore
         Recorded Recorder Recording
-        RecordingError RecordsError Route Switchboard ToolUse TurnRecord UnknownCallError
+        RecordingError RecordsError Route Switchboard ToolUse TransferError TransferRecord
+        TurnRecord UnknownCallError
     """,
     "trunkline.cli": """
         main

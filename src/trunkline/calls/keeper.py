@@ -17,8 +17,8 @@ from trunkline.media.engine import TICK_SECONDS
 from trunkline.media.lane import Frame
 
 from .call import Call
-from .events import CallAnswered, CallEnded
-from .record import CallRecord, ToolUse, TurnRecord
+from .events import CallAnswered, CallEnded, CallTransferFailed, CallTransferred
+from .record import CallRecord, ToolUse, TransferRecord, TurnRecord
 from .recording import Recorded, Recorder, Recording
 from .records import RecordStore
 
@@ -145,6 +145,31 @@ class TurnLog:
         return round(max(0.0, at - self._started_at), 3)
 
 
+class TransferLog:
+    """A call's transfers, into its record."""
+
+    def __init__(self, call: Call, records: RecordStore | None) -> None:
+        self._call = call
+        self._records = records
+        self.transfers: list[TransferRecord] = []
+
+    def note(self, event: object) -> None:
+        """Take in one event of the call."""
+        if not isinstance(event, CallTransferred | CallTransferFailed):
+            return
+        self.transfers.append(
+            TransferRecord(
+                by="us" if event.by == "us" else "them",
+                to=event.target,
+                code=event.code,
+                done=isinstance(event, CallTransferred),
+                at_seconds=round(max(0.0, event.at - self._call.started_monotonic), 3),
+            )
+        )
+        if self._records is not None:
+            self._records.update(self._call.id, transfers=tuple(self.transfers))
+
+
 class Keeper:
     """Writes the record of every call, and its recording where that is wanted."""
 
@@ -171,6 +196,7 @@ class Keeper:
             if self._record_all:
                 self.record(call)
         call.observe(lambda event: self._note(call, log_of_turns, event))
+        call.observe(TransferLog(call, self._records).note)
 
     def record(self, call: Call) -> Recording:
         """Record a call from now on, to a file named after it."""

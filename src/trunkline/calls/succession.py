@@ -53,7 +53,7 @@ class NextLeg:
     def report(self, code: int, reason: str = "") -> None:
         """Tell whoever wants to know."""
         if self.request is not None:
-            self.request.report(code, reason)
+            self.request.report(code)
         self.told(code, reason)
 
 

@@ -50,6 +50,11 @@ class TransferringCall(CallLegs):
         """Have a callable told every event of the call."""
         raise NotImplementedError
 
+    @property
+    def can_transfer(self) -> bool:
+        """Whether its signalling knows transfers, of the leg it has now."""
+        return isinstance(self._leg, TransferableLeg)
+
     async def transfer(self, target: str, *, timeout: float = 60.0, notify: bool = True) -> int:
         """Hand the far end to somebody else (SIP REFER); then this call is over.
 

@@ -14,7 +14,7 @@ from .dialog import Dialog
 from .errors import ParseError
 from .headers import parse_parameters
 from .hop import Hop
-from .message import Request, Response
+from .message import REASONS, Request, Response
 from .referral import Notification, Report, SubscriptionState, Watch, read_fragment
 from .session import Session
 
@@ -180,7 +180,8 @@ class Subscriptions:
             ("Subscription-State", str(state)),
             ("Content-Type", FRAGMENT_TYPE),
         ]
-        request.body = f"SIP/2.0 {report.code} {_one_line(report.reason)}\r\n".encode()
+        reason = _one_line(report.reason) or REASONS.get(report.code, "Unknown")
+        request.body = f"SIP/2.0 {report.code} {reason}\r\n".encode()
         if internals.authorizer is not None:
             request.headers += internals.authorizer.headers("NOTIFY", request.uri, request.body)
         answered, failed = partial(self._answered, report), partial(self._failed, report)

@@ -5,6 +5,7 @@ half: what comes of a REFER may come when the leg is gone already.
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -24,7 +25,7 @@ __all__ = ["SipTransferRequest", "SipTransfers", "Transferring"]
 
 log = logging.getLogger(__name__)
 
-SCHEMES = ("sip:", "sips:", "tel:")
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 class Endpoint(Protocol):
@@ -166,7 +167,7 @@ class Transferring:
 
     def _address(self, target: str) -> str:
         """A number or user is one at the far end's own domain."""
-        if target.lower().startswith(SCHEMES):
+        if SCHEME.match(target):
             return target
         if "@" in target:
             return f"sip:{target}"
