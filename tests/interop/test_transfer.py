@@ -6,6 +6,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+import numpy as np
 import pytest
 
 from trunkline.calls import succession, transfer
@@ -36,6 +37,7 @@ from .peer import (
 
 QUICK = Sip(t1_ms=50)
 CAROL = "sip:carol@127.0.0.1:9"
+TONE = (12_000 * np.sin(np.arange(8000) * 0.3)).astype(np.int16)
 
 
 @pytest.fixture(autouse=True)
@@ -518,6 +520,8 @@ def test_the_call_goes_on_with_the_new_party(start: Start) -> None:
     (record,) = node.records()
     (kept,) = record.transfers
     assert (kept["by"], kept["to"], kept["done"]) == ("them", target, True)
+    assert kept["sip_call_id"] == invite["call-id"] != record.sip_call_id
+    assert "packets_sent" in kept["quality"]
 
 
 def test_a_transferor_that_does_not_hang_up_is_hung_up(start: Start) -> None:
@@ -706,4 +710,44 @@ def test_a_late_offer_takes_over_too(start: Start) -> None:
         until(lambda: len(two.received) > 5)
         assert call.call.is_answered
         assert took.bye().code == 200
+        node.assert_clean()
+
+
+def test_a_telephone_puts_two_of_our_calls_together(start: Start) -> None:
+    """It has called two apps of ours, and steps out: they talk to each other from then on."""
+    board = Switchboard()
+    loud = {"frames": 0}
+
+    @board.answer("talker", transfers=True)
+    async def talker(call: Call) -> None:
+        while not call.is_over:
+            await call.play_audio(TONE, 8000)
+
+    @board.answer("listener")
+    async def listener(call: Call) -> None:
+        async for frame in call.frames():
+            loud["frames"] += int(frame.max()) > 5000
+
+    node = start(board, sip=QUICK)
+    with Peer(node.sip_port) as phone, MediaPort() as one, MediaPort() as two:
+        first, second = Dialled(phone, "talker"), Dialled(phone, "listener")
+        first.answered(sdp(one.port))
+        response = second.answered(sdp(two.port))
+        # From the listener's side: its own tag first.
+        tags = f"%3Bto-tag%3D{tag_of(response['to'])}%3Bfrom-tag%3D{tag_of(second.local)}"
+        replaces = second.call_id + tags  # with an @ that should have been escaped
+        target = uri_of(response["contact"])
+        first.request("REFER", extra=[("Refer-To", f"<{target}?Replaces={replaces}>")])
+        assert phone.receive(lambda m: m.code >= 200 and m.method == "REFER").code == 202
+        while True:
+            told = phone.request("NOTIFY", 8)
+            phone.respond(told, 200, tag="")
+            if "terminated" in told["subscription-state"]:
+                break
+        assert told.body == b"SIP/2.0 200 OK\r\n"
+        hung_up(phone)
+        assert first.bye().code == 200
+        until(lambda: loud["frames"] > 20, 8)
+        assert [call.is_over for call in node.calls] == [False, False]
+        node.run(node.calls[0].hangup())
         node.assert_clean()

@@ -479,6 +479,16 @@ def test_two_refer_to_fields_are_one_too_many() -> None:
     assert inject(network, alice, "REFER", theirs, **fields) == "400"
 
 
+def test_an_at_sign_that_was_not_escaped_is_understood() -> None:
+    network, alice, _, _, theirs = up()
+    header = "Replaces=x@y%3Bto-tag%3D1%3Bfrom-tag%3D2"
+    inject(network, alice, "REFER", theirs, Refer_To=f"<sip:c@d?{header}>")
+    asked = alice.of(Referred)[-1].referral.to
+    assert (asked.uri, asked.replaces) == ("sip:c@d", Replaces("x@y", "1", "2"))
+    inject(network, alice, "REFER", theirs, Refer_To="<sip:who?me@d>")
+    assert alice.of(Referred)[-1].referral.to.uri == "sip:who?me@d"
+
+
 def test_what_else_is_hidden_in_an_address_is_left_out() -> None:
     network, alice, _, _, theirs = up()
     hidden = "From=%3Csip:boss%40x%3E&Route=%3Csip:evil%40x%3E&body=v%3D0&X-A=b"

@@ -327,7 +327,8 @@ class Call(TransferringCall):
         self._audio.agent = True
         self.on_media(self._follow_audio)
         if self.host is None:
-            return Host(hangup=self.hangup_soon, observers=(self.tell,))
+            transfer = self.transfer if self.can_transfer else None
+            return Host(hangup=self.hangup_soon, transfer=transfer, observers=(self.tell,))
         return self.host(self)
 
     async def wait_answered(self) -> None:

@@ -7,7 +7,7 @@ far the call had come.
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from typing import Final
@@ -157,15 +157,17 @@ class TransferLog:
         """Take in one event of the call."""
         if not isinstance(event, CallTransferred | CallTransferFailed):
             return
-        self.transfers.append(
-            TransferRecord(
-                by="us" if event.by == "us" else "them",
-                to=event.target,
-                code=event.code,
-                done=isinstance(event, CallTransferred),
-                at_seconds=round(max(0.0, event.at - self._call.started_monotonic), 3),
-            )
+        done = TransferRecord(
+            by="us" if event.by == "us" else "them",
+            to=event.target,
+            code=event.code,
+            done=isinstance(event, CallTransferred),
+            at_seconds=round(max(0.0, event.at - self._call.started_monotonic), 3),
         )
+        if done["done"] and done["by"] == "them":
+            done["sip_call_id"] = _sip_call_id(self._call.party.headers)
+            done["quality"] = self._call.former_statistics[-1]
+        self.transfers.append(done)
         if self._records is not None:
             self._records.update(self._call.id, transfers=tuple(self.transfers))
 
@@ -250,6 +252,10 @@ def _wall_time(call: Call, at: float) -> float:
     return call.started_at.timestamp() + at - call.started_monotonic
 
 
+def _sip_call_id(headers: Mapping[str, str]) -> str:
+    return next((value for name, value in headers.items() if name.lower() == "call-id"), "")
+
+
 def _first_record(call: Call, app: str) -> CallRecord:
     headers = {
         name: value
@@ -264,8 +270,6 @@ def _first_record(call: Call, app: str) -> CallRecord:
         callee=call.callee,
         app=app,
         started_at=call.started_at.timestamp(),
-        sip_call_id=next(
-            (value for name, value in headers.items() if name.lower() == "call-id"), ""
-        ),
+        sip_call_id=_sip_call_id(headers),
         headers=headers,
     )

@@ -29,6 +29,10 @@ class TransferRecord(TypedDict, total=False):
     code: int
     """The SIP status it ended with; 202: they agreed and said no more."""
     done: bool
+    sip_call_id: str
+    """The Call-ID of the leg that the call went on with (by them)."""
+    quality: Mapping[str, float]
+    """The figures of the leg that it had until then (by them)."""
     at_seconds: float
     """When it ended, in seconds from the start of the call."""
 

@@ -133,6 +133,11 @@ class CallLegs(CallLine):
         self._next = following
 
     @property
+    def is_closed(self) -> bool:
+        """Whether its leg has ended, and no other follows."""
+        return self._over
+
+    @property
     def has_next(self) -> bool:
         """Whether a leg is being set up that is to take the place of ours."""
         return self._next is not None

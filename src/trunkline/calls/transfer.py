@@ -150,8 +150,8 @@ class Following:
 
 def _place(call: CallLegs, request: TransferRequest, outgoing: Outgoing) -> None:
     """Say that we do it, and do it. Media thread."""
-    if call.has_next:
-        request.refuse(491)
+    if call.is_closed or call.has_next:
+        request.refuse(481 if call.is_closed else 491)
         return
     if not request.accept():
         return  # nobody decided for too long

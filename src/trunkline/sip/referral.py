@@ -25,6 +25,7 @@ __all__ = ["Notification", "Refer", "ReferTo", "Referral", "Report", "Subscripti
 MAX_TARGET = 1024
 """A longer address is refused; real ones have 20 to 200 characters."""
 
+_FIELD = re.compile(r"[A-Za-z-]{1,64}=")
 _STATUS = re.compile(rb"\s*SIP/2\.0[ \t]+([1-6][0-9][0-9])(?:[ \t]+([^\r\n]{0,128}))?", re.I)
 
 
@@ -45,7 +46,7 @@ class ReferTo:
         values = request.values("refer-to")
         if len(values) != 1 or len(values[0]) > MAX_TARGET:
             raise ParseError("Missing or several Refer-To headers")
-        uri = NameAddress.parse(values[0]).parsed_uri
+        uri = Uri.parse(_escaped(NameAddress.parse(values[0]).uri))
         if (uri.parameter("method") or "INVITE").upper() != "INVITE":
             raise ParseError("Only calls are made", 603)
         found = [value for name, value in uri.headers if name.lower() == "replaces"]
@@ -61,6 +62,14 @@ class ReferTo:
             return f"<{self.uri}>"
         uri = Uri.parse(self.uri)
         return f"<{replace(uri, headers=(('Replaces', str(self.replaces)),))}>"
+
+
+def _escaped(text: str) -> str:
+    """An address whose header fields have an ``@`` as it is, as some telephones write it."""
+    head, mark, fields = text.partition("?")
+    if mark and _FIELD.match(fields):
+        return head + mark + fields.replace("@", "%40")
+    return text
 
 
 class SubscriptionState(NamedTuple):

@@ -365,8 +365,10 @@ class SipEndpoint:
 
     def _may_speak(self, source: Hop) -> bool:
         """Whether to read a request at all; the far ends of calls always may."""
-        return self._gate.may_speak(source) or any(
-            leg.session.source == source for leg in self._legs.values()
+        return (
+            self._gate.may_speak(source)
+            or any(leg.session.source == source for leg in self._legs.values())
+            or self.transfers.expects(source)
         )
 
     def flush(self) -> None:

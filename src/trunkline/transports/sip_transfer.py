@@ -12,6 +12,7 @@ from typing import Protocol
 from trunkline.errors import UsageError
 from trunkline.sip.errors import ParseError, StateError
 from trunkline.sip.events import ReferProgress, Referred
+from trunkline.sip.hop import Hop
 from trunkline.sip.referral import Refer, Referral
 from trunkline.sip.replaces import Replaces
 from trunkline.sip.session import Session
@@ -93,6 +94,10 @@ class SipTransfers:
 
     def __len__(self) -> int:
         return len(self._told)
+
+    def expects(self, source: Hop) -> bool:
+        """Whether somebody there still has to report, whose call may be over."""
+        return any(refer.session.source == source for refer in self._told)
 
     def follow(self, refer: Refer, told: TransferObserver) -> None:
         """Have somebody told what comes of a REFER of ours."""
