@@ -270,6 +270,9 @@ def test_a_leg_that_is_replaced_is_hung_up_and_the_call_goes_on() -> None:
         assert scene.new.did == [("answer",)]
         assert scene.old.did[-1] == ("hangup", "replaced")
         assert scene.call.state is CallState.UP and not scene.call.is_over
+        assert scene.names() == [
+            "CallAnswered", "CallHeld", "CallResumed", "CallTransferred",
+        ]  # fmt: skip
         (event,) = [event for event in scene.events if isinstance(event, CallTransferred)]
         assert (event.target, event.by) == ("alice", "them")
 

@@ -303,9 +303,13 @@ class Call(TransferringCall):
         for waiter in self._hold_waiters:
             if not waiter.done():
                 waiter.set_result(HoldChanged(False, 481, "another leg took its place"))
-        self.on_hold = False
         if self.answered_at is None:
             self._happened(Answered(), now, None)
+        if self.on_hold:  # that was the other leg: this one nobody holds
+            self.on_hold = False
+            self.tell(CallResumed(self.id, now, "us"))
+        if self.state is CallState.HELD:
+            self.tell(CallResumed(self.id, now))
         self.state = CallState.UP
         if self._transfer is not None:
             self._transfer.fail(481, "another leg took its place")
