@@ -20,7 +20,7 @@ SURFACE: dict[str, str] = {
     "trunkline": """
         Agent AudioPath Call CallEnded CallEndedError ConfigError Conversation DialError
         HoldRefusedError Limits MissingDependencyError OutboundDeniedError PeerError
-        Phrases Switchboard Tool ToolError TrunklineError TurnSettings UsageError
+        Phrases Switchboard Tool ToolError TransferError TrunklineError TurnSettings UsageError
         __version__ echo play record stream tool
     """,
     "trunkline.agent": """
@@ -34,9 +34,11 @@ SURFACE: dict[str, str] = {
     "trunkline.calls": """
         App AudioDefaults AudioPath Call CallAnswered CallDigit CallEarlyMedia CallEnded
         CallEndedError CallEvent CallHeld CallRecord CallResumed CallRinging CallStarted
-        CallState DialError HoldRefusedError OutboundDeniedError OutboundPolicy RecordStore
+        CallState CallTransferFailed CallTransferred CallTransferring DialError
+        HoldRefusedError OutboundDeniedError OutboundPolicy RecordStore
         Recorded Recorder Recording
-        RecordingError RecordsError Route Switchboard ToolUse TurnRecord UnknownCallError
+        RecordingError RecordsError Route Switchboard ToolUse TransferError TransferRecord
+        TurnRecord UnknownCallError
     """,
     "trunkline.cli": """
         main
@@ -72,11 +74,11 @@ SURFACE: dict[str, str] = {
         Challenger Codec Confirmed Credentials Dialog DigitReceived Direction Diverted
         EarlyAnswered Event Hop Invitation Invited MediaDescription Message NameAddress
         OpusParameters Origin Output ParseError Progress REASONS Randomness ReInviteAnswered
-        ReInvited Reason Redirected Registered Registration RegistrationEvent RegistrationFailed
-        RegistrationRequest RegistrationState RegistrationWithdrawn Rejected Request Response
-        SdpError Send Session SessionDescription SessionState Settings SipError StateError
-        Terminated Timing Uri UserAgent Verdict Via caller_identity diversions identity_headers
-        parse_message
+        ReInvited Reason Redirected Refer ReferProgress ReferTo Referral Referred Referring
+        Registered Registration RegistrationEvent RegistrationFailed RegistrationRequest
+        RegistrationState RegistrationWithdrawn Rejected Replaces Request Response SdpError Send
+        Session SessionDescription SessionState Settings SipError StateError Terminated Timing
+        Uri UserAgent Verdict Via caller_identity diversions identity_headers parse_message
     """,
     "trunkline.speech": """
         Activity ActivityBank Detection Finished Grammar GrammarError LanguageModel Message
@@ -87,9 +89,10 @@ SURFACE: dict[str, str] = {
     """,
     "trunkline.transports": """
         Answered BrowserServer Digit Direction EarlyMedia Ended Held HoldChanged HoldableLeg Leg
-        LegEvent LegObserver LegReceiver Listening MediaThread Party RedirectableLeg Resumed
-        Ringing SipEndpoint SipOptions StreamLimits TlsProfile TwilioServer WaitingBuffer
-        WaitingChain WebSocketServer
+        LegEvent LegObserver LegReceiver LegReplaced Listening MediaThread Party RedirectableLeg
+        Resumed Ringing SipEndpoint SipOptions StreamLimits TlsProfile TransferAsked
+        TransferObserver TransferProgress TransferRequest TransferableLeg TwilioServer
+        WaitingBuffer WaitingChain WebSocketServer
     """,
     "trunkline.wire": """
         Clear Cleared Command Connected Dtmf Event Hangup Mark MarkReached Media SendDtmf

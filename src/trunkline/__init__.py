@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         DialError,
         HoldRefusedError,
         OutboundDeniedError,
+        TransferError,
     )
     from .calls.events import CallEnded
     from .calls.switchboard import Switchboard
@@ -57,6 +58,7 @@ else:
                 "DialError",
                 "HoldRefusedError",
                 "OutboundDeniedError",
+                "TransferError",
             ),
             ".calls.events": ("CallEnded",),
             ".calls.switchboard": ("Switchboard",),
@@ -90,6 +92,7 @@ __all__ = [
     "Switchboard",
     "Tool",
     "ToolError",
+    "TransferError",
     "TrunklineError",
     "TurnSettings",
     "UsageError",

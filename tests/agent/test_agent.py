@@ -1,16 +1,18 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 
 from trunkline.agent.agent import Agent, Host
 from trunkline.agent.endpointing import Pause, SilenceEndpointer
 from trunkline.agent.errors import NoEngineError
-from trunkline.agent.events import AgentEvent, AgentSpoke, AgentStarted
+from trunkline.agent.events import AgentEvent, AgentSpoke, AgentStarted, ToolCalled
 from trunkline.agent.manners import Limits, Phrases
 from trunkline.agent.testing import MemoryLine, run_virtual, silence, tone
 from trunkline.agent.turns import TurnSettings
-from trunkline.errors import UsageError
+from trunkline.errors import TrunklineError, UsageError
 from trunkline.speech import (
     Finished,
     Message,
@@ -238,3 +240,100 @@ def test_the_greeting_may_be_given_in_short() -> None:
     phrases = Phrases(greeting="a", no_input="b")
     assert Agent(phrases=phrases).manner.phrases.greeting == "a"
     assert Agent(phrases=phrases, greeting="c").manner.phrases == Phrases("c", no_input="b")
+
+
+class Transferring:
+    """What a call does when it is asked to transfer."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.targets: list[str] = []
+
+    async def __call__(self, target: str) -> int:
+        self.targets.append(target)
+        if self.error is not None:
+            raise self.error
+        return 200
+
+
+class BusyError(TrunklineError):
+    code = 486
+
+
+async def used(agent: Agent, host: Host, arguments: str) -> list[str]:
+    """What the model is told by the tool ``transfer``, called once."""
+    loop = asyncio.get_running_loop()
+    line = MemoryLine(clock=loop.time)
+    told: list[ToolCalled] = []
+    host = replace(host, llm=OneLiner("One moment.", ToolCall("c", "transfer", arguments)),
+                   stt=SttStandIn(), tts=TtsStandIn(),
+                   observers=[lambda event: _note(told, event)])  # fmt: skip
+    async with line:
+        talk = loop.create_task(agent.talk(line, host, clock=loop.time))
+        await asyncio.sleep(1)
+        line.end()
+        await talk
+    return [event.result for event in told]
+
+
+def _note(told: list[ToolCalled], event: object) -> None:
+    if isinstance(event, ToolCalled):
+        told.append(event)
+
+
+ONCE = Limits(tool_rounds=1)
+PEOPLE = {"workshop": "sip:workshop@pbx.example", "sales": "+4930123"}
+
+
+def test_an_agent_hands_the_caller_to_whom_it_was_given() -> None:
+    transferring = Transferring()
+
+    async def main() -> None:
+        agent = Agent(transfers=PEOPLE, limits=ONCE)
+        (told,) = await used(agent, Host(transfer=transferring), '{"to": "workshop"}')
+        assert "over for you" in told
+
+    run_virtual(main())
+    assert transferring.targets == ["sip:workshop@pbx.example"]
+
+
+def test_a_model_can_hand_the_caller_to_nobody_else() -> None:
+    transferring = Transferring()
+
+    async def main() -> None:
+        agent = Agent(transfers=PEOPLE, limits=ONCE)
+        for to in ("+1900555", "sip:evil@x", ""):
+            (told,) = await used(agent, Host(transfer=transferring), json.dumps({"to": to}))
+            assert "error" in told
+
+    run_virtual(main())
+    assert transferring.targets == []
+
+
+def test_a_transfer_that_fails_is_told_to_the_model_and_no_number_is() -> None:
+    async def main() -> None:
+        agent = Agent(transfers=PEOPLE, limits=ONCE)
+        for error, status in (
+            (BusyError("sip:workshop@pbx.example"), "486"),
+            (UsageError("no"), ""),
+        ):
+            host = Host(transfer=Transferring(error))
+            (told,) = await used(agent, host, '{"to": "workshop"}')
+            assert "could not be reached" in told and status in told
+            assert "pbx.example" not in told
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("people", "host"), [(PEOPLE, Host()), ({}, Host(transfer=Transferring())), (None, Host())]
+)
+def test_without_people_or_a_call_that_can_there_is_no_tool(
+    people: dict[str, str] | None, host: Host
+) -> None:
+    async def main() -> None:
+        agent = Agent(transfers=people, limits=ONCE)
+        (told,) = await used(agent, host, '{"to": "workshop"}')
+        assert "there is no tool" in told
+
+    run_virtual(main())

@@ -15,6 +15,7 @@ from trunkline.transports.leg import (
     LegEvent,
     LegObserver,
     Party,
+    TransferObserver,
 )
 
 
@@ -45,12 +46,16 @@ class FakeMedia:
         self.to_media = Street()
         self.time = 0.0
         self.loop = self
+        self.later: list[tuple[float, Callable[..., Any], tuple[Any, ...]]] = []
 
     def now(self) -> float:
         return self.time
 
     def call_soon(self, function: Callable[..., Any], *args: Any) -> None:
         asyncio.get_running_loop().call_soon(function, *args)
+
+    def call_later(self, seconds: float, function: Callable[..., Any], *args: Any) -> None:
+        self.later.append((seconds, function, args))
 
     async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
@@ -160,6 +165,48 @@ class HoldingLeg(FakeLeg):
     def resume(self) -> None:
         self.did.append(("resume",))
         self.tell(self.answers.pop() if self.answers else HoldChanged(False))
+
+
+class HandingLeg(FakeLeg):
+    """A leg that can be transferred; keeps who wants to know what comes of it."""
+
+    def __init__(self, media: FakeMedia, **options: Any) -> None:
+        super().__init__(media, **options)
+        self.told: list[TransferObserver] = []
+        self.refuses: Exception | None = None
+
+    def transfer(
+        self, target: str, told: TransferObserver, *, replaces: str = "", silent: bool = False
+    ) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        self.did.append(("transfer", target, replaces, silent))
+        self.told.append(told)
+
+    def place(self) -> tuple[str, str]:
+        return "sip:there@127.0.0.1", "call;to-tag=1;from-tag=2"
+
+
+class FakeRequest:
+    """A far end's request for a transfer; notes what it is answered."""
+
+    def __init__(self, target: str = "sip:carol@127.0.0.1", replaces: str = "") -> None:
+        self.target = target
+        self.referred_by = "<sip:bob@x>"
+        self.replaces = replaces
+        self.said: list[Any] = []
+        self.decided = False
+
+    def accept(self) -> bool:
+        self.said.append("accepted")
+        return not self.decided
+
+    def refuse(self, code: int = 603) -> bool:
+        self.said.append(("refused", code))
+        return True
+
+    def report(self, code: int, reason: str = "") -> None:
+        self.said.append(code)
 
 
 def leg_of(leg: FakeLeg) -> Leg:

@@ -1,10 +1,11 @@
 """An agent: what it is told, what it can do, which engines it hears and speaks with."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
+from trunkline.errors import TrunklineError
 from trunkline.speech import LanguageModel, SpeechToText, TextToSpeech, ToolSpec, create
 
 from .endpointing import Endpointer
@@ -14,10 +15,13 @@ from .line import Line
 from .manners import Limits, Phrases
 from .session import Conversation, Engines, Manner, Session
 from .speaking import SpeakingSettings
-from .tools import Tool, Toolbox, tool
+from .tools import Tool, Toolbox, ToolError, tool
 from .turns import TurnSettings
 
 __all__ = ["Agent", "Host", "Hosted"]
+
+TRANSFER_SECONDS = 75.0
+"""What a caller waits for a transfer: a telephone rings for a minute, then it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,9 @@ class Host:
     ``hang_up``; without it, `Agent.talk` returning is all that happens."""
     send_dtmf: Callable[[str], None] | None = None
     """Presses keys towards the far end. With it the agent has a tool ``send_dtmf``."""
+    transfer: Callable[[str], Awaitable[object]] | None = None
+    """Hands the far end to somebody else, after which the call is over. With it an agent
+    that was given ``transfers`` has a tool ``transfer``."""
     observers: Sequence[Observer] = ()
 
 
@@ -51,6 +58,8 @@ class Agent:
     Args:
         instructions: what the language model is told about its work.
         tools: functions the model may call; see `tools.tool`.
+        transfers: whom the model may hand the caller to, by the name it knows them by:
+            ``{"workshop": "sip:workshop@pbx.example"}``.
         greeting: said first; None lets the model begin, "" the caller.
         llm, stt, tts: engines, or names known to `trunkline.speech.registry`; None is
             what the call's node is configured with.
@@ -70,6 +79,7 @@ class Agent:
         instructions: str = "",
         *,
         tools: Sequence[Tool | Callable[..., Any]] = (),
+        transfers: Mapping[str, str] | None = None,
         greeting: str | None = None,
         llm: LanguageModel | str | None = None,
         stt: SpeechToText | str | None = None,
@@ -91,6 +101,7 @@ class Agent:
         )
         self._tools = [one if isinstance(one, Tool) else tool(one) for one in tools]
         Toolbox(self._tools)  # so that a mistake shows here and not in a call
+        self._transfers = dict(transfers or {})
         self._wanted: dict[str, Any] = {"llm": llm, "stt": stt, "tts": tts}
         self._made: dict[str, Any] = {}
         self._endpointer = endpointer
@@ -166,6 +177,8 @@ class Agent:
             made.append(_hang_up_tool(leave))
         if host.send_dtmf is not None:
             made.append(_send_dtmf_tool(host.send_dtmf))
+        if host.transfer is not None and self._transfers:
+            made.append(_transfer_tool(host.transfer, self._transfers))
         own = {one.spec.name for one in self._tools}
         return [one for one in made if one.spec.name not in own]
 
@@ -190,3 +203,27 @@ def _send_dtmf_tool(send_dtmf: Callable[[str], None]) -> Tool:
         return "Pressed."
 
     return tool(name="send_dtmf")(send_dtmf_keys)
+
+
+def _transfer_tool(
+    transfer: Callable[[str], Awaitable[object]], targets: Mapping[str, str]
+) -> Tool:
+    async def transfer_call(to: str) -> str:
+        """Hand the caller to somebody else. Say so first; you are gone once they answer.
+
+        Args:
+            to: who is to take over.
+        """
+        try:
+            await transfer(targets[to])
+        except TrunklineError as error:
+            code = getattr(error, "code", None)
+            status = f" (SIP status {code})" if code else ""
+            raise ToolError(
+                f"{to} could not be reached{status}; the caller is still here"
+            ) from error
+        return "Done: the call is over for you."
+
+    # The names are known now and not when this was written.
+    transfer_call.__annotations__["to"] = Literal[tuple(targets)]
+    return tool(name="transfer", timeout_seconds=TRANSFER_SECONDS)(transfer_call)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         OutboundDeniedError,
         RecordingError,
         RecordsError,
+        TransferError,
         UnknownCallError,
     )
     from .events import (
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
         CallResumed,
         CallRinging,
         CallStarted,
+        CallTransferFailed,
+        CallTransferred,
+        CallTransferring,
     )
-    from .record import CallRecord, ToolUse, TurnRecord
+    from .record import CallRecord, ToolUse, TransferRecord, TurnRecord
     from .recording import Recorded, Recorder, Recording
     from .records import RecordStore
     from .states import CallState
@@ -49,6 +53,7 @@ else:
                 "OutboundDeniedError",
                 "RecordingError",
                 "RecordsError",
+                "TransferError",
                 "UnknownCallError",
             ),
             ".events": (
@@ -61,8 +66,11 @@ else:
                 "CallResumed",
                 "CallRinging",
                 "CallStarted",
+                "CallTransferFailed",
+                "CallTransferred",
+                "CallTransferring",
             ),
-            ".record": ("CallRecord", "ToolUse", "TurnRecord"),
+            ".record": ("CallRecord", "ToolUse", "TransferRecord", "TurnRecord"),
             ".recording": ("Recorded", "Recorder", "Recording"),
             ".records": ("RecordStore",),
             ".states": ("CallState",),
@@ -87,6 +95,9 @@ __all__ = [
     "CallRinging",
     "CallStarted",
     "CallState",
+    "CallTransferFailed",
+    "CallTransferred",
+    "CallTransferring",
     "DialError",
     "HoldRefusedError",
     "OutboundDeniedError",
@@ -100,6 +111,8 @@ __all__ = [
     "Route",
     "Switchboard",
     "ToolUse",
+    "TransferError",
+    "TransferRecord",
     "TurnRecord",
     "UnknownCallError",
 ]

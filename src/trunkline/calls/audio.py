@@ -182,6 +182,10 @@ class CallAudio:
         self.agent = False
         """Whether an agent is or was on it."""
 
+    def follow(self, transport: str, party: Party) -> None:
+        """The call has another leg."""
+        self._transport, self._party = transport, party
+
     def path(self, asked: AudioPath | None) -> AudioPath:
         """What it would be if that were said of the call."""
         below = self._defaults.path(self._transport, self._party, agent=self.agent)

@@ -50,10 +50,12 @@ from .events import (
     CallHeld,
     CallResumed,
     CallRinging,
+    CallTransferred,
 )
-from .line import CallLine
 from .recording import Recording
 from .states import CallState, IllegalTransitionError, next_state
+from .succession import NextLeg
+from .transferring import TransferringCall
 
 __all__ = ["Call"]
 
@@ -67,7 +69,7 @@ AHEAD_SECONDS = 20.0
 refuses more."""
 
 
-class Call(CallLine):
+class Call(TransferringCall):
     """One call. Made by a `Switchboard`, given to an app.
 
     Waiting methods raise `CallEndedError` when the call ends meanwhile.
@@ -82,9 +84,8 @@ class Call(CallLine):
         rate_hz: int = 8000,
         audio: CallAudio | None = None,
     ) -> None:
-        super().__init__(id, rate_hz, media)
+        super().__init__(id, rate_hz, media, leg)
         self._audio = audio or CallAudio(AudioDefaults(), leg.transport, leg.party)
-        self._leg = leg
         self.direction: Direction = leg.direction
         """``inbound`` or ``outbound``."""
         self.transport = leg.transport
@@ -105,6 +106,8 @@ class Call(CallLine):
         """How it ended; None while it has not."""
         self.statistics: dict[str, float] = {}
         """Loss, jitter, round trip and the like, as the leg last told them."""
+        self.former_statistics: list[dict[str, float]] = []
+        """The same of legs that another one took the place of, in order."""
         self.recorder: Callable[[Call], Recording] | None = None
         """Makes recordings of it, where the node keeps any."""
         self.host: Callable[[Call], Host] | None = None
@@ -126,8 +129,8 @@ class Call(CallLine):
 
     # -- what the leg says (media thread), and what becomes of it (application) ------
 
-    def leg_event(self, leg: Leg, event: LegEvent, now: float) -> None:
-        """The leg's observer; on the media thread."""
+    def own_event(self, leg: Leg, event: LegEvent, now: float) -> None:
+        """Something happened to the leg it has; on the media thread."""
         if isinstance(event, EarlyMedia | Answered) and leg.lane is not None:
             self.open(leg.lane)
             self._follow_audio()
@@ -150,6 +153,8 @@ class Call(CallLine):
             self.statistics = statistics
         self._note(event, now)
         told = self._told(event, now)
+        if self.end is not None and self._transfer is not None:
+            self._transfer.call_ended(self.end)
         if told is not None:
             self.tell(told)
         if isinstance(event, Ended):
@@ -192,7 +197,7 @@ class Call(CallLine):
                 return (CallHeld if held else CallResumed)(self.id, now, "us")
             case Digit(digit, duration_ms):
                 return CallDigit(self.id, now, digit, duration_ms)
-            case Ended():
+            case _:
                 return self.end
 
     def observe(self, observer: Observer) -> None:
@@ -226,7 +231,7 @@ class Call(CallLine):
 
     async def ring(self) -> None:
         """Tell an inbound caller that somebody is being alerted."""
-        await self.media.run(self._leg.ring)
+        await self.media.run(lambda: self._leg.ring())
 
     async def early_media(self) -> None:
         """Open the audio towards an inbound caller before the answer."""
@@ -264,7 +269,7 @@ class Call(CallLine):
     async def hangup(self, reason: str = "hangup") -> None:
         """End the call in whatever state it is; legal more than once."""
         if not self.is_over:
-            await self.media.run(self._leg.hangup, reason)
+            await self.media.run(self.end_legs, reason)
 
     async def hold(self, *, silent: bool = False) -> None:
         """Put the far end on hold: it is not heard until `resume`.
@@ -296,9 +301,34 @@ class Call(CallLine):
         if result.held is not held:
             raise HoldRefusedError(result.code, result.reason)
 
-    def hangup_soon(self, reason: str = "hangup") -> None:
-        """`hangup` without waiting; for callbacks."""
-        self.on_media(self._leg.hangup, reason)
+    def adopted(self, following: NextLeg, statistics: Mapping[str, float], now: float) -> None:
+        """The call has another leg; on the media thread."""
+        leg = self._leg
+        self._audio.follow(leg.transport, leg.party)
+        self._follow_audio()
+        self.post(self._goes_on, following, dict(statistics), now)
+        self.media.to_app.flush()
+
+    def _goes_on(self, following: NextLeg, statistics: dict[str, float], now: float) -> None:
+        """It has another leg."""
+        if self.is_over:
+            return
+        self.transport = following.leg.transport
+        self.former_statistics.append(statistics)
+        for waiter in self._hold_waiters:
+            if not waiter.done():
+                waiter.set_result(HoldChanged(False, 481, "another leg took its place"))
+        if self.answered_at is None:
+            self._happened(Answered(), now, None)
+        if self.on_hold:  # that was the other leg: this one nobody holds
+            self.on_hold = False
+            self.tell(CallResumed(self.id, now, "us"))
+        if self.state is CallState.HELD:
+            self.tell(CallResumed(self.id, now))
+        self.state = CallState.UP
+        if self._transfer is not None:
+            self._transfer.fail(481, "another leg took its place")
+        self.tell(CallTransferred(self.id, now, following.target, 200, "them"))
 
     def send_dtmf_soon(self, digits: str) -> None:
         """`send_dtmf` without waiting; for callbacks."""
@@ -316,7 +346,8 @@ class Call(CallLine):
         self._audio.agent = True
         self.on_media(self._follow_audio)
         if self.host is None:
-            return Host(hangup=self.hangup_soon, observers=(self.tell,))
+            transfer = self.transfer if self.can_transfer else None
+            return Host(hangup=self.hangup_soon, transfer=transfer, observers=(self.tell,))
         return self.host(self)
 
     async def wait_answered(self) -> None:
@@ -333,7 +364,7 @@ class Call(CallLine):
 
     async def send_dtmf(self, digits: str) -> None:
         """Press keys towards the far end."""
-        await self.media.run(self._leg.send_dtmf, digits)
+        await self.media.run(lambda: self._leg.send_dtmf(digits))
 
     async def next_digit(self, timeout: float | None = None) -> str:
         """The next key the far end presses; raises `TimeoutError`, `CallEndedError`."""

@@ -7,6 +7,7 @@
     ├── CallEndedError          the call ended while something was awaited of it
     ├── DialError               a call that was placed was not answered
     ├── HoldRefusedError        the far end did not agree to be held or resumed
+    ├── TransferError           a transfer came to nothing; the call goes on
     ├── RecordingError          a file is not a recording, or cannot be read
     └── RecordsError            the database of detail records cannot be read
 
@@ -25,6 +26,7 @@ __all__ = [
     "OutboundDeniedError",
     "RecordingError",
     "RecordsError",
+    "TransferError",
     "UnknownCallError",
 ]
 
@@ -62,6 +64,17 @@ class HoldRefusedError(TrunklineError):
         super().__init__(f"the far end refused: {code} {reason}".rstrip())
         self.code = code
         """The SIP status."""
+        self.reason = reason
+
+
+class TransferError(TrunklineError):
+    """A transfer came to nothing; the call goes on as it was."""
+
+    def __init__(self, target: str, code: int, reason: str) -> None:
+        super().__init__(f"not transferred to {target}: {code} {reason}".rstrip())
+        self.target = target
+        self.code = code
+        """The SIP status; 408 where nothing was said in time, below 200 where they stopped."""
         self.reason = reason
 
 

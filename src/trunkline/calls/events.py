@@ -16,6 +16,9 @@ __all__ = [
     "CallResumed",
     "CallRinging",
     "CallStarted",
+    "CallTransferFailed",
+    "CallTransferred",
+    "CallTransferring",
 ]
 
 
@@ -66,6 +69,43 @@ class CallResumed(CallEvent):
 
     by: str = "them"
     """``them``, or ``us`` after `Call.resume`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallTransferring(CallEvent):
+    """A transfer is under way."""
+
+    target: str
+    """Whom the call is to go on with."""
+    code: int
+    """The SIP status that said so: 202 they agreed, 180 it rings there."""
+    by: str = "us"
+    """Who asked for it: ``us`` (`Call.transfer`) or ``them``."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallTransferred(CallEvent):
+    """A transfer is done.
+
+    By ``us``: the far end talks to ``target`` and this call ends. By ``them``: this call
+    goes on, and it is ``target`` that is heard from now on.
+    """
+
+    target: str
+    code: int = 200
+    """The SIP status; 202: they agreed, and hung up before they said how it went."""
+    by: str = "us"
+
+
+@dataclass(frozen=True, slots=True)
+class CallTransferFailed(CallEvent):
+    """A transfer came to nothing; the call goes on."""
+
+    target: str
+    code: int
+    """The SIP status; 603 where it was we who did not want it."""
+    by: str = "us"
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

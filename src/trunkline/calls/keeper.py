@@ -7,7 +7,7 @@ far the call had come.
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from typing import Final
@@ -17,8 +17,8 @@ from trunkline.media.engine import TICK_SECONDS
 from trunkline.media.lane import Frame
 
 from .call import Call
-from .events import CallAnswered, CallEnded
-from .record import CallRecord, ToolUse, TurnRecord
+from .events import CallAnswered, CallEnded, CallTransferFailed, CallTransferred
+from .record import CallRecord, ToolUse, TransferRecord, TurnRecord
 from .recording import Recorded, Recorder, Recording
 from .records import RecordStore
 
@@ -145,6 +145,33 @@ class TurnLog:
         return round(max(0.0, at - self._started_at), 3)
 
 
+class TransferLog:
+    """A call's transfers, into its record."""
+
+    def __init__(self, call: Call, records: RecordStore | None) -> None:
+        self._call = call
+        self._records = records
+        self.transfers: list[TransferRecord] = []
+
+    def note(self, event: object) -> None:
+        """Take in one event of the call."""
+        if not isinstance(event, CallTransferred | CallTransferFailed):
+            return
+        done = TransferRecord(
+            by="us" if event.by == "us" else "them",
+            to=event.target,
+            code=event.code,
+            done=isinstance(event, CallTransferred),
+            at_seconds=round(max(0.0, event.at - self._call.started_monotonic), 3),
+        )
+        if done["done"] and done["by"] == "them":
+            done["sip_call_id"] = _sip_call_id(self._call.party.headers)
+            done["quality"] = self._call.former_statistics[-1]
+        self.transfers.append(done)
+        if self._records is not None:
+            self._records.update(self._call.id, transfers=tuple(self.transfers))
+
+
 class Keeper:
     """Writes the record of every call, and its recording where that is wanted."""
 
@@ -171,6 +198,7 @@ class Keeper:
             if self._record_all:
                 self.record(call)
         call.observe(lambda event: self._note(call, log_of_turns, event))
+        call.observe(TransferLog(call, self._records).note)
 
     def record(self, call: Call) -> Recording:
         """Record a call from now on, to a file named after it."""
@@ -225,6 +253,10 @@ def _wall_time(call: Call, at: float) -> float:
     return call.started_at.timestamp() + at - call.started_monotonic
 
 
+def _sip_call_id(headers: Mapping[str, str]) -> str:
+    return next((value for name, value in headers.items() if name.lower() == "call-id"), "")
+
+
 def _first_record(call: Call, app: str) -> CallRecord:
     headers = {
         name: value
@@ -239,8 +271,6 @@ def _first_record(call: Call, app: str) -> CallRecord:
         callee=call.callee,
         app=app,
         started_at=call.started_at.timestamp(),
-        sip_call_id=next(
-            (value for name, value in headers.items() if name.lower() == "call-id"), ""
-        ),
+        sip_call_id=_sip_call_id(headers),
         headers=headers,
     )

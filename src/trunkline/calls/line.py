@@ -117,6 +117,22 @@ class CallLine:
         for pcm, generation in early:
             self.push(pcm, generation)
 
+    def move(self, lane: Lane, now: float) -> None:
+        """The call has other media: ears, taps and what is queued go there."""
+        old = self._lane
+        if old is None or old is lane:
+            self.open(lane)
+            return
+        lane.succeed(old, now)
+        for ear, activity in self._ears:
+            self._detach(old, ear, activity)
+            self._attach(lane, ear, activity)
+        for tap in self._taps:
+            if tap in old.taps:
+                old.taps.remove(tap)
+            lane.taps.append(tap)
+        self._lane = lane
+
     def digit(self, digit: str, now: float) -> None:
         """The far end pressed a key."""
         for ear, _ in tuple(self._ears):

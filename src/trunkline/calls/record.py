@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypedDict
 
-__all__ = ["JSON_FIELDS", "CallRecord", "CallState", "ToolUse", "TurnRecord"]
+__all__ = ["JSON_FIELDS", "CallRecord", "CallState", "ToolUse", "TransferRecord", "TurnRecord"]
 
 CallState = Literal["live", "ended", "crashed"]
 
@@ -17,6 +17,24 @@ class ToolUse(TypedDict, total=False):
     """JSON text, as the language model wrote it."""
     result: str
     duration_ms: float
+
+
+class TransferRecord(TypedDict, total=False):
+    """One transfer of a call, done or not. A plain dictionary, as it is stored as JSON."""
+
+    by: Literal["us", "them"]
+    """Who asked for it. By us and done: the call ended with it. By them: it went on."""
+    to: str
+    """Whom it was to go on with."""
+    code: int
+    """The SIP status it ended with; 202: they agreed and said no more."""
+    done: bool
+    sip_call_id: str
+    """The Call-ID of the leg that the call went on with (by them)."""
+    quality: Mapping[str, float]
+    """The figures of the leg that it had until then (by them)."""
+    at_seconds: float
+    """When it ended, in seconds from the start of the call."""
 
 
 class TurnRecord(TypedDict, total=False):
@@ -79,6 +97,8 @@ class CallRecord:
     """Loss, jitter, round trip, late and concealed frames, as flat numbers."""
     turns: Sequence[TurnRecord] = ()
     """The conversation."""
+    transfers: Sequence[TransferRecord] = ()
+    """The transfers it saw, in order."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """SIP headers of interest, or a media stream's parameters."""
     node: str = ""
@@ -92,5 +112,5 @@ class CallRecord:
         return max(0.0, self.ended_at - self.answered_at)
 
 
-JSON_FIELDS: Final = frozenset({"quality", "turns", "headers"})
+JSON_FIELDS: Final = frozenset({"quality", "turns", "transfers", "headers"})
 """Fields with structure."""

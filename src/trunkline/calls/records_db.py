@@ -43,6 +43,7 @@ _MIGRATIONS: Final = (
     """,
     "ALTER TABLE calls ADD COLUMN recorded_at REAL;",
     "ALTER TABLE calls ADD COLUMN end_detail TEXT;",
+    "ALTER TABLE calls ADD COLUMN transfers TEXT;",
 )
 
 

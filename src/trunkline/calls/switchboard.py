@@ -23,7 +23,7 @@ from typing import Protocol
 from trunkline.agent.agent import Host
 from trunkline.errors import UsageError
 from trunkline.speech import TextToSpeech
-from trunkline.transports.leg import DialOptions, Leg, LegEvent, LegObserver
+from trunkline.transports.leg import DialOptions, Leg, LegEvent, LegObserver, TransferRequest
 from trunkline.transports.media_thread import MediaThread
 
 from .audio import AudioDefaults, AudioPath, CallAudio
@@ -31,6 +31,8 @@ from .call import Call
 from .context import current_call
 from .errors import CallEndedError, DialError, OutboundDeniedError
 from .events import CallStarted
+from .succession import CallLegs
+from .transfer import Following
 
 __all__ = ["App", "OutboundPolicy", "Outgoing", "Route", "Switchboard"]
 
@@ -61,6 +63,8 @@ class Route:
     """True: the app gets the call while it rings, and answers it itself."""
     audio: AudioPath | None = None
     """What is done with the audio of its calls; None is what the trunk or the node says."""
+    transfers: bool = False
+    """True: far ends of its calls may have them go on with somebody else (REFER)."""
 
     def matches(self, callee: str) -> bool:
         """Whether this route is for a called address (with or without its domain)."""
@@ -146,16 +150,22 @@ class Switchboard:
     # -- the application's side --------------------------------------------------------
 
     def answer(
-        self, pattern: str = "*", *, early: bool = False, audio: AudioPath | None = None
+        self,
+        pattern: str = "*",
+        *,
+        early: bool = False,
+        transfers: bool = False,
+        audio: AudioPath | None = None,
     ) -> Callable[[App], App]:
         """Route calls to the decorated app; the first pattern that matches wins.
 
-        Without ``early`` the call is answered before the app gets it. ``audio`` is what is
+        Without ``early`` the call is answered before the app gets it. With ``transfers`` its
+        far end may ask for a transfer (see `Call.allow_transfers`). ``audio`` is what is
         done with what the caller says, where it is not what the node does.
         """
 
         def route(app: App) -> App:
-            self.routes.append(Route(pattern, app, early, audio))
+            self.routes.append(Route(pattern, app, early, audio, transfers))
             return app
 
         return route
@@ -304,6 +314,7 @@ class Switchboard:
         assert media is not None
         route = None if self._draining else self.find(leg.party.callee)
         call = self._make_call(leg, media, route.audio if route else None)
+        call.allow_transfers(route is not None and route.transfers)
         # The leg hears of its observer only when this returns, so whatever may
         # bring events is done right after.
         if route is None:
@@ -317,7 +328,14 @@ class Switchboard:
 
     def _make_call(self, leg: Leg, media: MediaThread, audio: AudioPath | None = None) -> Call:
         path = CallAudio(self._audio, leg.transport, leg.party, audio)
-        return Call(new_call_id(), leg, media, audio=path)
+        call = Call(new_call_id(), leg, media, audio=path)
+        call.check_target, call.follower = self._policy.check, self._follow_transfer
+        return call
+
+    def _follow_transfer(self, call: CallLegs, request: TransferRequest, allowed: bool) -> None:
+        """A far end asks for a transfer: a call out like any other (application)."""
+        following = Following(self._outgoing, self._policy.check)
+        following(call, request, allowed and not self._draining)
 
     def find(self, callee: str) -> Route | None:
         """The first route for a called address."""

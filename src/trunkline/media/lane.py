@@ -367,6 +367,17 @@ class Lane:
         if count:
             self._drained(count, now, exact=True)
 
+    def succeed(self, old: "Lane", now: float) -> None:
+        """Go on where another lane of this rate stops: what waits there is played here.
+
+        What has left the old lane counts as heard. Its ears must still be on it.
+        """
+        if old._pending_drains:
+            old._drained(len(old._pending_drains), now, exact=False)
+        self.playout, old.playout = old.playout, self.playout
+        self.begins, old.begins = old.begins, False
+        self._last_drained = old._last_drained
+
     # -- what barge-in calls -------------------------------------------------------
 
     def clear(self, floor: int) -> Heard:

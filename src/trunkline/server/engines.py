@@ -58,6 +58,7 @@ class SpeechEngines:
             tts=self.tts,
             hangup=call.hangup_soon,
             send_dtmf=call.send_dtmf_soon,
+            transfer=call.transfer if call.can_transfer else None,
             observers=(call.tell,),
         )
 

@@ -42,6 +42,13 @@ Calling::
         agent.acknowledge(session, audio.answer(offer), now)
     case Rejected(session, code, reason, response): ...
 
+Transfers, asked for by us (`ReferProgress` follows) and by them::
+
+    agent.referring.refer(session, "sip:carol@example.com", now)
+    case Referred(session, referral):                       # 202, then NOTIFYs
+        agent.referring.accept(referral, now)               # and we call referral.to.uri
+        agent.referring.report(referral, 200, "OK", now)    # what came of it
+
 Ending: ``agent.end(session, now)`` in whatever state. `Terminated` comes exactly once
 for every session and is its last event. Commands on a session that is over return
 False; commands that make no sense in its state raise `StateError`.
@@ -69,6 +76,8 @@ from .events import (
     Output,
     Progress,
     Redirected,
+    ReferProgress,
+    Referred,
     Registered,
     RegistrationEvent,
     RegistrationFailed,
@@ -93,7 +102,10 @@ from .offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
 from .opus_parameters import OpusParameters
 from .outbound import Invitation
 from .reason import Reason
+from .refer import Referring
+from .referral import Refer, Referral, ReferTo
 from .registration import Registration, RegistrationRequest, RegistrationState
+from .replaces import Replaces
 from .sdp import Codec, Direction, MediaDescription, Origin, SessionDescription
 from .session import Session, SessionState
 from .transaction import Timing
@@ -143,6 +155,12 @@ __all__ = [
     "ReInvited",
     "Reason",
     "Redirected",
+    "Refer",
+    "ReferProgress",
+    "ReferTo",
+    "Referral",
+    "Referred",
+    "Referring",
     "Registered",
     "Registration",
     "RegistrationEvent",
@@ -151,6 +169,7 @@ __all__ = [
     "RegistrationState",
     "RegistrationWithdrawn",
     "Rejected",
+    "Replaces",
     "Request",
     "Response",
     "SdpError",

@@ -43,6 +43,8 @@ __all__ = ["Core", "Randomness", "Settings"]
 
 METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
 """What every user agent takes part in; its parts add theirs."""
+ENDED_KEPT = 1000
+"""Dialogs that ended lately and are still told from ones that never were."""
 LARGEST_DATAGRAM = 1300
 """A longer request goes over TCP, where we have it (RFC 3261 section 18.1.1)."""
 
@@ -129,6 +131,8 @@ class Core:
         """Where the far ends of live sessions send from, and how many of them."""
         self.far_hosts: Counter[str] = Counter()
         """The same by address alone."""
+        self.ended: deque[tuple[str, str, str]] = deque(maxlen=ENDED_KEPT)
+        """Dialogs of late: Call-ID, our tag, theirs."""
         self.methods = list(METHODS)
         """What we take part in: Allow. Parts add theirs when they are made."""
         self.supported: list[str] = []
@@ -517,6 +521,8 @@ class Core:
         if self.sessions.pop(session.id, None) is not None:
             self._count_far_end(internals.source, -1)
         self.dialogs.pop((session.call_id, internals.local_tag), None)
+        if (dialog := internals.dialog) is not None:
+            self.ended.append((dialog.call_id, dialog.local_tag, dialog.remote_tag))
         self.tell_end(session, reason, by, code)
 
     def tell_end(

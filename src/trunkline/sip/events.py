@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .hop import Hop
 from .message import Request, Response
+from .referral import Refer, Referral
 from .sdp import SessionDescription
 from .session import Session
 
@@ -26,6 +27,8 @@ __all__ = [
     "ReInviteAnswered",
     "ReInvited",
     "Redirected",
+    "ReferProgress",
+    "Referred",
     "Registered",
     "RegistrationEvent",
     "RegistrationFailed",
@@ -53,6 +56,8 @@ class Invited:
     request: Request
     offer: SessionDescription | None
     """None: they want our offer in the 2xx (late offer)."""
+    replaces: Session | None = None
+    """The session whose place it takes (RFC 3891): accepting it ends that one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +166,27 @@ class ReInviteAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class Referred:
+    """They ask us to call somebody else. Accept or refuse it (`UserAgent.referring`)."""
+
+    session: Session
+    referral: Referral
+
+
+@dataclass(frozen=True, slots=True)
+class ReferProgress:
+    """What comes of a REFER of ours; may follow `Terminated`."""
+
+    session: Session
+    refer: Refer
+    code: int
+    """Their answer to it, or the status of the call they place; 0: they never said."""
+    reason: str
+    is_final: bool
+    """Nothing more comes. Below 200: they stopped telling before its end."""
+
+
+@dataclass(frozen=True, slots=True)
 class DigitReceived:
     """A key in an INFO (application/dtmf-relay, application/dtmf)."""
 
@@ -234,6 +260,8 @@ Event = (
     | Rejected
     | ReInvited
     | ReInviteAnswered
+    | Referred
+    | ReferProgress
     | DigitReceived
     | ByeReceived
     | Terminated

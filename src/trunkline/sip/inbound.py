@@ -40,7 +40,14 @@ class Inbound:
         reliable.on_unacknowledged = self._unacknowledged
 
     def receive_invite(
-        self, request: Request, source: Hop, admission: Admission, username: str, now: float
+        self,
+        request: Request,
+        source: Hop,
+        admission: Admission,
+        username: str,
+        now: float,
+        *,
+        replaces: Session | None = None,
     ) -> None:
         """A new call. Raises ParseError for one that has to be refused."""
         core = self._core
@@ -59,6 +66,7 @@ class Inbound:
             tag, dialog=dialog, source=source, username=username, trunk=admission.trunk
         )
         internals.profile = source.profile
+        internals.replaces = replaces
         internals.server_invite = transaction  # type: ignore[assignment]
         session = Session(core.token(), "inbound", request, internals)
         session.remote_sdp = offer
@@ -71,7 +79,7 @@ class Inbound:
             internals.timers["ring"] = core.timers.start(
                 now + limit, partial(self._rang_too_long, session)
             )
-        core.emit(Invited(session, request, offer))
+        core.emit(Invited(session, request, offer, replaces))
 
     def _refusal(self, request: Request) -> tuple[int, Headers]:
         """What a new call lacks, as a status and its fields; 0 where it lacks nothing."""

@@ -168,6 +168,10 @@ class Internals:
     client_reinvite: InviteClientTransaction | None = None
     unacknowledged: dict[int, Unacknowledged] = field(default_factory=dict)
     authorizer: Authorizer | None = None
+    replaces: "Session | None" = None
+    """Whose place it takes; ended when this one is accepted."""
+    referrals: int = 0
+    """REFERs of theirs that were accepted in its dialog."""
     source: Hop | None = None
     username: str = ""
     trunk: str = ""

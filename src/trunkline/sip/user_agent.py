@@ -6,10 +6,11 @@ be answered without a call, and hands the rest to the part that knows about it.
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
 from .acknowledgement import Acknowledgement
-from .admission import OPEN, AccessPolicy
+from .admission import OPEN, AccessPolicy, Admission
 from .carrier import Carrier
 from .core import SDP_TYPE, Core, Randomness, Settings, accept_headers, merge_key
 from .digest import Verdict
@@ -23,11 +24,14 @@ from .message import Headers, Request, Response, parse_message
 from .outbound import Body, Invitation, Outbound
 from .prack import Prack
 from .redirect import as_contacts
+from .refer import Referring
 from .registration import Registering
 from .reinvite import ReInvite
 from .reliable import Reliable, acknowledges
+from .replaces import find_replaced
 from .session import Cause, Session, SessionState
 from .session_timer import SessionTimer
+from .subscription import Subscriptions
 from .transaction import server_key
 from .update import Update
 
@@ -71,6 +75,10 @@ class UserAgent:
         timer.refresh_by_reinvite = self._reinvite.refresh
         self.registering = Registering(self._core)
         """Registers with registrars, and keeps it so."""
+        self._core.supported.append("replaces")
+        self._subscriptions = Subscriptions(self._core)
+        self.referring = Referring(self._core, self._subscriptions)
+        """Transfers: asks for them, and answers who asks for one."""
         self._access = access
         self.on_digest: Callable[[Request, Hop, Verdict, float], None] = lambda *_: None
         """Told what came of each password that was asked for."""
@@ -83,10 +91,16 @@ class UserAgent:
             "BYE": self._receive_bye,
             "INFO": self._receive_info,
             "OPTIONS": lambda _, request, source, now: self._answer_options(request, source, now),
+            "REFER": self.referring.receive,
+            "NOTIFY": self._subscriptions.receive_notify,
+            "SUBSCRIBE": self._subscriptions.receive_subscribe,
         }
         self._out_of_dialog: dict[str, OutOfDialog] = {
             "INVITE": self._receive_invite,
             "OPTIONS": self._answer_options,
+            "REFER": self._receive_refer,
+            "NOTIFY": partial(self._subscriptions.receive_notify, None),
+            "SUBSCRIBE": partial(self._subscriptions.receive_subscribe, None),
         }
 
     # What there is to do, and to know.
@@ -126,6 +140,7 @@ class UserAgent:
             "dialogs": len(core.dialogs),
             "client transactions": len(core.clients),
             "server transactions": len(core.servers),
+            "subscriptions": len(self._subscriptions),
             "timers": len(core.timers),
         }
 
@@ -160,7 +175,11 @@ class UserAgent:
         """
         if not sdp:
             raise StateError("a 200 needs a session description")
-        return self._inbound.accept(session, bytes(sdp), now)
+        accepted = self._inbound.accept(session, bytes(sdp), now)
+        replaced = session._internals.replaces
+        if accepted and replaced is not None:
+            self.end(replaced, now, reason="replaced")
+        return accepted
 
     def reject(
         self,
@@ -433,35 +452,56 @@ class UserAgent:
             handler(request, source, now)
 
     def _receive_invite(self, request: Request, source: Hop, now: float) -> None:
+        admitted = self._admit(request, source, now)
+        if admitted is None:
+            return
+        try:
+            replaced = find_replaced(request, self._core.dialogs, self._core.ended)
+        except ParseError as error:
+            self._core.refuse(request, source, error.code, now, error.reason)
+            return
+        self._inbound.receive_invite(request, source, *admitted, now, replaces=replaced)
+
+    def _receive_refer(self, request: Request, source: Hop, now: float) -> None:
+        if self._admit(request, source, now) is not None:
+            self.referring.receive_outside(request, source, now)
+
+    def _admit(self, request: Request, source: Hop, now: float) -> tuple[Admission, str] | None:
+        """Whether a request may begin something, and who they proved to be."""
         core = self._core
         admission = self._access(request, source, now) if self._access else OPEN
         if admission.silent:
             core.counters["unanswered"] += 1
-            return
+            return None
         if admission.code:
             later = admission.retry_after_seconds
             headers = [("Retry-After", str(later))] if later else []
             core.refuse(request, source, admission.code, now, admission.reason, headers)
-            return
+            return None
         username = ""
         if (challenger := admission.challenger) is not None:
             given = request.all("authorization")
-            verdict = challenger.check("INVITE", request.uri, given, request.body, now)
+            verdict = challenger.check(request.method, request.uri, given, request.body, now)
             self.on_digest(request, source, verdict, now)
             if verdict.outcome != "accepted":
                 core.counters[f"digest-{verdict.outcome}"] += 1
                 headers = challenger.headers(now, stale=verdict.outcome == "stale")
                 core.answer_statelessly(request, source, 401, headers=headers)
-                return
+                return None
             username = verdict.username
-        self._inbound.receive_invite(request, source, admission, username, now)
+        return admission, username
 
     def _receive_in_dialog(self, request: Request, source: Hop, now: float) -> None:
         """RFC 3261 section 12.2.2."""
         core = self._core
         session = core.find_session(request, inbound=True)
         if session is None:
-            core.refuse(request, source, 481, now)
+            if request.method == "NOTIFY":  # what a REFER began outlives its call
+                self._subscriptions.receive_notify(None, request, source, now)
+            elif request.method == "SUBSCRIBE":
+                self._subscriptions.receive_subscribe(None, request, source, now)
+            else:
+                core.refuse(request, source, 481, now)
             return
         internals = session._internals
         dialog = internals.dialog or internals.early_dialogs[request.from_.tag]

@@ -26,10 +26,16 @@ __all__ = [
     "LegEvent",
     "LegObserver",
     "LegReceiver",
+    "LegReplaced",
     "Party",
     "RedirectableLeg",
     "Resumed",
     "Ringing",
+    "TransferAsked",
+    "TransferObserver",
+    "TransferProgress",
+    "TransferRequest",
+    "TransferableLeg",
 ]
 
 Direction = Literal["inbound", "outbound"]
@@ -156,7 +162,72 @@ class Ended:
     """What a person debugging would want to read."""
 
 
-LegEvent = Ringing | EarlyMedia | Answered | Held | Resumed | HoldChanged | Digit | Ended
+class TransferRequest(Protocol):
+    """The far end wants the call to go on with somebody else. Media thread only."""
+
+    target: str
+    """Whom, as an address. Text from outside: a policy has to allow it."""
+    referred_by: str
+    """Who says so; goes into the new call as it is (RFC 3892). May be empty."""
+    replaces: str
+    """Whose place the new call takes there (`DialOptions.replaces`); may be empty."""
+
+    def accept(self) -> bool:
+        """Agree, before the call is placed; False when it was answered before."""
+
+    def refuse(self, code: int = 603) -> bool:
+        """Do not; the call stays as it is. False when it was answered before."""
+
+    def report(self, code: int, reason: str = "") -> None:
+        """Tell them how the new call stands, by SIP status; from 200 on for the last time."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferAsked:
+    """The far end asks for a transfer, and waits for `TransferRequest.accept` or ``refuse``."""
+
+    request: TransferRequest
+
+
+@dataclass(frozen=True, slots=True)
+class LegReplaced:
+    """Another leg is to take this one's place: answering it ends this one.
+
+    It rings until it is answered or rejected; where it fails, this one goes on.
+    """
+
+    leg: "Leg"
+    observe: Callable[["LegObserver"], None]
+    """Gives it the observer that takes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferProgress:
+    """What comes of a transfer we asked for."""
+
+    code: int
+    """Their answer, or the SIP status of the call they place; 0: they never said."""
+    reason: str = ""
+    final: bool = False
+    """Nothing more comes: 200 to 299 done (202: agreed, and the rest they do not tell), below
+    200 they stopped telling, 300 and above it failed and the leg goes on."""
+
+
+TransferObserver = Callable[[TransferProgress], None]
+"""Told what comes of a transfer, on the media thread, maybe after the leg's end."""
+
+LegEvent = (
+    Ringing
+    | EarlyMedia
+    | Answered
+    | Held
+    | Resumed
+    | HoldChanged
+    | Digit
+    | TransferAsked
+    | LegReplaced
+    | Ended
+)
 LegObserver = Callable[["Leg", LegEvent, float], None]
 """Gets every event of a leg, with the media clock's ``now``, on the media thread."""
 
@@ -236,3 +307,24 @@ class HoldableLeg(Protocol):
 
     def resume(self) -> None:
         """Take the far end off hold; raises `UsageError` like `hold`."""
+
+
+@runtime_checkable
+class TransferableLeg(Protocol):
+    """A leg whose signalling can hand its far end to somebody else. Media thread only."""
+
+    def transfer(
+        self, target: str, told: TransferObserver, *, replaces: str = "", silent: bool = False
+    ) -> None:
+        """Ask the far end to call ``target``: an address, or a number at its own domain.
+
+        ``replaces`` is another leg's `place`: an attended transfer. ``silent`` asks to be
+        told no more than whether they agree. Raises `UsageError` for a leg that is not up
+        or an address that is none. On success the leg is still up: hang it up.
+        """
+
+    def place(self) -> tuple[str, str]:
+        """Where the far end is, and what names this call to it (RFC 3891).
+
+        Raises `UsageError` for a leg that is not up.
+        """

@@ -28,6 +28,8 @@ from trunkline.sip.events import (
     Invited,
     Progress,
     Redirected,
+    ReferProgress,
+    Referred,
     RegistrationEvent,
     ReInviteAnswered,
     ReInvited,
@@ -53,6 +55,7 @@ from .sip_media import SipMedia
 from .sip_options import SipOptions
 from .sip_streams import Ears
 from .sip_tls import TlsProfile
+from .sip_transfer import SipTransfers
 
 __all__ = ["MakeCodec", "SipEndpoint", "SipOptions"]
 
@@ -165,6 +168,7 @@ class SipEndpoint:
         self.agent.on_digest = self._gate.on_digest
         self.agent.on_malformed = self._gate.on_malformed
         self._legs: dict[str, SipLeg] = {}
+        self.transfers = SipTransfers(self, self._legs)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._flushing = False
@@ -355,7 +359,11 @@ class SipEndpoint:
 
     def _may_speak(self, source: Hop) -> bool:
         """Whether to read a request at all; the far ends of calls always may."""
-        return self._gate.may_speak(source) or self.agent.is_far_end(source)
+        return (
+            self._gate.may_speak(source)
+            or self.agent.is_far_end(source)
+            or self.transfers.expects(source)
+        )
 
     def _may_connect(self, source: Hop) -> bool:
         """Whether to take a connection; a call's far end may open another one."""
@@ -410,6 +418,12 @@ class SipEndpoint:
     # -- events -----------------------------------------------------------------------------
 
     def _report(self, event: Event) -> None:
+        if isinstance(event, ReferProgress):
+            self.transfers.progress(event)
+            return
+        if isinstance(event, Referred):
+            self.transfers.asked(event)
+            return
         leg = self._legs.get(event.session.id)
         if leg is None:
             if isinstance(event, Invited):
@@ -444,6 +458,8 @@ class SipEndpoint:
         leg = SipLeg(self, event.session, self._events)
         leg.invited(event.offer)
         self._legs[event.session.id] = leg
+        if event.replaces is not None and self.transfers.take_place(event.replaces, leg):
+            return
         try:
             leg.observe(self._receiver(leg, self.now()))
         except Exception:

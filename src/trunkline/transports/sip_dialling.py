@@ -1,6 +1,6 @@
 """What a call out is made of: the endpoint's settings, and a trunk's over them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from trunkline.errors import UsageError
 from trunkline.sip.digest import Credentials
@@ -32,7 +32,7 @@ def invitation(
     return Invitation(
         target=target,
         from_=caller,
-        headers=tuple(headers.items()),
+        headers=(*headers.items(), *_replacing(options)),
         credentials=(Credentials(username, password),) if username else (),
         destination=_hop(options) if options.server else None,
         route=options.routes,
@@ -51,6 +51,10 @@ def first_host(invitation: Invitation) -> str:
         return NameAddress.parse((*invitation.route, invitation.target)[0]).parsed_uri.hop.host
     except ParseError:
         return ""
+
+
+def _replacing(options: DialOptions) -> Sequence[tuple[str, str]]:
+    return [("Replaces", options.replaces)] if options.replaces else ()
 
 
 def _hop(options: DialOptions) -> Hop:

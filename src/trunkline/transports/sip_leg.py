@@ -42,6 +42,7 @@ from .leg_events import LegEvents
 from .rtp import RtpStream, StreamFormat
 from .rtp_format import STATIC_NOISE, StreamKeys
 from .rtp_socket import NoFreePortError
+from .sip_transfer import SipTransfers, Transferring
 
 __all__ = ["SipLeg", "Switch"]
 
@@ -58,6 +59,7 @@ class Switch(Protocol):
     agent: UserAgent
     sends_noise: bool
     """Whether we send comfort noise in silence to who takes it."""
+    transfers: SipTransfers
 
     def make_stream(
         self,
@@ -86,10 +88,11 @@ class Switch(Protocol):
         """The leg has ended."""
 
 
-class SipLeg:
-    """One SIP call. Implements `leg.Leg` and `leg.HoldableLeg`; media thread only."""
+class SipLeg(Transferring):
+    """One SIP call. Implements `leg.Leg`, ``HoldableLeg``, ``TransferableLeg``; media thread."""
 
     transport = "sip"
+    _switch: Switch
 
     def __init__(
         self,
