@@ -24,6 +24,7 @@ from .activity_lanes import NO_WINDOWS, ActivityBank, ActivityLanes
 from .chain_bank import ChainBank, ChainStages
 from .frames import frame_samples
 from .jitter import JitterBank, Taken
+from .joints import Joint, Joints
 from .lane import Frame, JitterInlet, Lane, StreamInlet
 from .lane_chain import Came, LaneChains, Plan
 from .lane_streams import LaneStreams
@@ -66,6 +67,8 @@ class Engine:
         self._activity = ActivityLanes(activity, self._fault)
         self._streams = LaneStreams(self._frame)
         self._sending = Sending(self._frame, self._fault)
+        self.joints = Joints(self._frame)
+        """Lanes that hear each other."""
         self._shards = [Shard() for _ in range(PHASES)]
         self._lanes: set[Lane] = set()
         self._packets = 0
@@ -121,6 +124,7 @@ class Engine:
             return
         self._lanes.discard(lane)
         lane.active = False
+        self.part(lane)
         self._shards[lane.phase].remove(lane)
         self._activity.close(lane)
         self.chains.close(lane)
@@ -134,7 +138,7 @@ class Engine:
         when that phase is crowded already: an even load matters more. Raises
         `UsageError` for a phase there is not.
         """
-        if lane not in self._lanes or lane.phase == _checked(phase):
+        if lane not in self._lanes or lane.phase == _checked(phase) or self.joints.of(lane):
             return
         if len(self._shards[phase]) > 16 + 2 * len(self._lanes) // PHASES:
             return
@@ -152,7 +156,7 @@ class Engine:
         if lane.active:
             self.chains.change(lane, stages)
             if lane.chain is None:
-                self._move(lane, self._phase_for(lane, chained=True))
+                self._move_joined(lane, self._phase_for(lane, chained=True))
             self._shards[lane.phase].stale = True
         lane.chain = stages
 
@@ -170,6 +174,39 @@ class Engine:
         self._shards[lane.phase].remove(lane)
         lane.phase = phase
         self._shards[phase].add(lane)
+
+    # -- lanes that hear each other ------------------------------------------------------
+
+    def join(self, joint: Joint) -> None:
+        """Have the lanes of a joint hear each other, from the next tick on.
+
+        Also after a change of who is in it, or hears whom: nobody else loses a frame. All go
+        to one phase, so that nothing waits between them: to that of a lane whose audio is
+        there just before it (a stream's), if there is one. Raises `UsageError` for a lane
+        that is not open, or is in another joint.
+        """
+        for lane in joint.lanes:
+            if lane not in self._lanes:
+                raise UsageError(f"lane {lane.id} is not open and hears nobody")
+        self.joints.enter(joint)
+        for lane in joint.lanes:
+            self._shards[lane.phase].stale = True
+        if joint.lanes:
+            first = min(joint.lanes, key=lambda lane: isinstance(lane.inlet, JitterInlet))
+            self._move_joined(first, first.phase)
+
+    def part(self, lane: Lane) -> None:
+        """Take a lane out of its joint, if it is in one. Legal more than once."""
+        joint = self.joints.leave(lane)
+        if joint is not None:
+            self._shards[lane.phase].stale = True
+
+    def _move_joined(self, lane: Lane, phase: int) -> None:
+        """Move a lane and those it is joined to."""
+        joint = self.joints.of(lane)
+        for each in joint.lanes if joint is not None else [lane]:
+            if each.phase != phase or joint is None:
+                self._move(each, phase)
 
     def want_activity(self, lane: Lane) -> None:
         """Run voice activity for a lane; counted, as several ears may ask.
@@ -209,12 +246,14 @@ class Engine:
         lanes = shard.packet + shard.stream
         if shard.stale:
             shard.plan, shard.stale = self.chains.plan(shard.packet, shard.stream), False
+            shard.feeds = self.joints.plan(lanes) if self.joints else None
         plan = shard.plan
         heard = self._hear(shard, now)
         for lane in lanes:
             if lane.draining and lane.active:
                 lane.drain(now)
-        sent = self._sending.speak(lanes, now)
+        fed = None if shard.feeds is None else self.joints.feed(shard.feeds, heard)
+        sent = self._sending.speak(lanes, now, fed)
         shown: list[tuple[Lane, bytes]] = []
         # Foreign code runs before the first frame is taken or after the last has
         # been sent: an ear may clear or close any lane, and what it cleared is gone.

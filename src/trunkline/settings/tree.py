@@ -127,6 +127,12 @@ class Media(Struct, frozen=True, kw_only=True):
     heard at an interruption is what was sent less half the round trip and this."""
     timeout_seconds: Seconds = 30.0
     """Hang up when no packet has come for this long; 0 never does. A held call waits."""
+    hold_music: str = ""
+    """A WAV file that whoever is held with music hears, over and over; empty is a tune of our
+    own making."""
+    inband_dtmf: Literal["off", "auto"] = "off"
+    """Whether keys are also looked for as tones in the audio: "auto" of far ends that do not
+    take telephone events (RFC 4733). It costs no other call anything."""
     opus: Opus = Opus()
 
 

@@ -510,7 +510,12 @@ class RtpStream:
         if self._keys.pressing is None:
             self._settle_busy()
 
-    def send_dtmf(self, digits: str) -> None:
+    @property
+    def takes_events(self) -> bool:
+        """Whether the far end takes telephone events."""
+        return self._format is not None and self._format.dtmf_payload_type is not None
+
+    def send_dtmf(self, digits: str, duration_ms: int = 100) -> None:
         """Press keys: RFC 4733 events instead of audio until they are through.
 
         Raises `UsageError` for something that is no key, or when the far end
@@ -518,7 +523,7 @@ class RtpStream:
         """
         if self._format is None or self._format.dtmf_payload_type is None:
             raise UsageError("the far end does not take telephone events")
-        self._keys.press(digits, self._format.dtmf_clock_hz)
+        self._keys.press(digits, self._format.dtmf_clock_hz, duration_ms)
         self._settle_busy()
 
     def _release_key(self, now: float) -> None:
