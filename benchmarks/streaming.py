@@ -31,6 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from _harness import load, realtime
@@ -205,6 +206,8 @@ def run_bare(bot_port: int, calls: int, ordinary: bool) -> None:
 class Caller:
     """One SIP call with its RTP, as small as it can be."""
 
+    payload_type = 0
+
     def __init__(self, number: int) -> None:
         self.rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.rtp.bind(("127.0.0.1", 0))
@@ -241,15 +244,17 @@ class Caller:
         ).encode()
 
 
-def place_calls(calls: int, sip_port: int) -> tuple[socket.socket, list[Caller]]:
-    """Set up every call, one after the other."""
+def place_calls(
+    calls: int, sip_port: int, kinds: Sequence[type[Caller]] = (Caller,)
+) -> tuple[socket.socket, list[Caller]]:
+    """Set up every call, one after the other, of each kind in turn."""
     sip = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sip.bind(("127.0.0.1", 0))
     sip.settimeout(5)
     own = sip.getsockname()[1]
     callers = []
     for number in range(calls):
-        caller = Caller(number)
+        caller = kinds[number % len(kinds)](number)
         sip.sendto(caller.request("INVITE", 1, sip_port, own), ("127.0.0.1", sip_port))
         while True:
             text = sip.recv(4096).decode()
@@ -294,7 +299,8 @@ def stream_audio(callers: list[Caller], seconds: float) -> None:
             caller.timestamp = caller.timestamp + 160 & 0xFFFFFFFF
             payload = caller.frames[caller.sent % len(caller.frames)]
             caller.rtp.send(
-                header(0x80, 0, caller.sequence, caller.timestamp, caller.ssrc) + payload
+                header(0x80, caller.payload_type, caller.sequence, caller.timestamp, caller.ssrc)
+                + payload
             )
             caller.sent += 1
             try:

@@ -67,6 +67,8 @@ class CallRecord:
     """us or them."""
     end_code: int | None = None
     """The SIP status or WebSocket close code, where there is one."""
+    bridged_with: str = ""
+    """The call whose far end this one's was joined with; the last, if there were several."""
     sip_call_id: str = ""
     """The Call-ID header, to find the call in a trace or at the trunk's side."""
     recording: str = ""

@@ -42,6 +42,7 @@ _MIGRATIONS: Final = (
     );
     """,
     "ALTER TABLE calls ADD COLUMN recorded_at REAL;",
+    "ALTER TABLE calls ADD COLUMN bridged_with TEXT;",
 )
 
 
