@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from trunkline.agent.agent import Host
 from trunkline.errors import TrunklineError, UsageError
 from trunkline.media.dtmf_tones import dtmf_audio
+from trunkline.media.lane import Lane
 from trunkline.media.resample import StreamResampler
 from trunkline.media.wav import parse_wav
 from trunkline.speech import TextToSpeech
@@ -166,6 +167,7 @@ class Call(CallLine):
         if isinstance(event, EarlyMedia | Answered) and leg.lane is not None:
             self.open(leg.lane)
             self._follow_audio()
+            self._follow_tones(leg.lane)
         elif isinstance(event, Digit):
             self.digit(event.digit, now)
         for watcher in tuple(self._watchers):
@@ -176,6 +178,15 @@ class Call(CallLine):
             self.close(now)
         self.post(self._happened, event, now, statistics)
         self.media.to_app.flush()
+
+    def _follow_tones(self, lane: Lane) -> None:
+        """Listen for keys as tones, where that is wanted and the far end has no other."""
+        wanted = self.board is not None and self.board.tones_in and self.transport == "sip"
+        if wanted and not self._leg.takes_keys:
+            self.media.engine.want_tones(lane, self._tone)
+
+    def _tone(self, digit: str, duration_ms: int, now: float) -> None:
+        self.leg_event(self._leg, Digit(digit, duration_ms), now)
 
     def _happened(self, event: LegEvent, now: float, statistics: dict[str, float] | None) -> None:
         try:

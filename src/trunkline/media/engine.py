@@ -31,6 +31,7 @@ from .lane_streams import LaneStreams
 from .phases import PHASES, choose_phase
 from .sending import Sending
 from .shard import Shard
+from .tone_lanes import OnKey, ToneLanes
 
 __all__ = ["PHASES", "TICK_SECONDS", "ActivityBank", "Engine"]
 
@@ -69,6 +70,7 @@ class Engine:
         self._sending = Sending(self._frame, self._fault)
         self.joints = Joints(self._frame)
         """Lanes that hear each other."""
+        self._tones = ToneLanes(rate_hz, self._fault)
         self._shards = [Shard() for _ in range(PHASES)]
         self._lanes: set[Lane] = set()
         self._packets = 0
@@ -125,6 +127,7 @@ class Engine:
         self._lanes.discard(lane)
         lane.active = False
         self.part(lane)
+        self._tones.drop(lane)
         self._shards[lane.phase].remove(lane)
         self._activity.close(lane)
         self.chains.close(lane)
@@ -219,6 +222,12 @@ class Engine:
         """Undo one `want_activity`."""
         self._activity.drop(lane)
 
+    def want_tones(self, lane: Lane, on_key: OnKey) -> None:
+        """Listen to an open lane for keys as tones (ITU-T Q.24) until it is closed."""
+        if lane in self._lanes:
+            self._tones.want(lane, on_key)
+            self._shards[lane.phase].stale = True
+
     # -- audio to be sent ------------------------------------------------------------
 
     def push(self, lane: Lane, pcm: NDArray[np.int16] | bytes, generation: int) -> int:
@@ -247,8 +256,11 @@ class Engine:
         if shard.stale:
             shard.plan, shard.stale = self.chains.plan(shard.packet, shard.stream), False
             shard.feeds = self.joints.plan(lanes) if self.joints else None
+            shard.tones = self._tones.plan(lanes) if self._tones else None
         plan = shard.plan
         heard = self._hear(shard, now)
+        if shard.tones is not None:
+            self._tones.hear(shard.tones, heard, now)
         for lane in lanes:
             if lane.draining and lane.active:
                 lane.drain(now)

@@ -24,6 +24,8 @@ class Shard:
     """How its lanes with a chain are processed; None if there are none."""
     feeds: Feeds | None = None
     """What its lanes that are joined send of each other; None if there are none."""
+    tones: list[tuple[int, Lane]] | None = None
+    """Places of those that are listened to for keys as tones; None if there are none."""
     stale: bool = False
     """Whether a lane came, went or changed since the plan was made."""
     sent: int = 0
