@@ -27,6 +27,8 @@ from trunkline.transports.leg import (
     Ringing,
 )
 
+NOTHING = DialOptions()
+
 
 class Attempt:
     """A destination that says what the test says."""
@@ -107,7 +109,7 @@ class World:
         caller: str,
         headers: Mapping[str, str],
         observer: LegObserver,
-        options: DialOptions = DialOptions(),
+        options: DialOptions = NOTHING,
     ) -> Leg:
         assert (caller, headers, options) == ("me", {"X": "1"}, self.options)
         if target in self.refuse:

@@ -176,12 +176,10 @@ def test_a_voice_is_no_key() -> None:
     rng = np.random.default_rng(4)
     seconds = 60
     time = np.arange(seconds * RATE) / RATE
-    pitch = 90 + 120 * np.interp(
-        time, np.arange(0, seconds + 1, 0.3), rng.random(seconds * 10 // 3 + 1)
-    )
+    pitch = 90 + 120 * np.interp(time, np.linspace(0, seconds, 200), rng.random(200))
     phase = 2 * np.pi * np.cumsum(pitch) / RATE
     formants = [
-        np.interp(time, np.arange(0, seconds + 1, 0.2), rng.uniform(*span, seconds * 5 + 1))
+        np.interp(time, np.linspace(0, seconds, 300), rng.uniform(*span, 300))
         for span in ((300, 900), (900, 1700), (2200, 2800))
     ]
     voice = np.zeros(len(time))
@@ -215,7 +213,7 @@ def test_lines_do_not_disturb_each_other() -> None:
     for tick in range(40):
         order = rng.permutation(20)
         for key in detector.process(frames[order, tick], rows[order]):
-            line = int(order[key.index])
+            line = int(order[key.place])
             found[line] = found.get(line, "") + key.digit
     assert found == {n: KEYS[n % 16] for n in range(20)}
     assert len(detector) == 20

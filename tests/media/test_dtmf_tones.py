@@ -37,7 +37,7 @@ def test_keys_are_at_least_as_long_as_a_receiver_may_ask_for() -> None:
 
 
 def test_what_is_no_key_is_refused() -> None:
-    with pytest.raises(UsageError, match="'x' is not a key|'X' is not a key"):
+    with pytest.raises(UsageError, match="'X' is not a key"):
         dtmf_audio("1x")
     assert len(dtmf_audio("")) == 0
     np.testing.assert_array_equal(dtmf_audio("a"), dtmf_audio("A"))
