@@ -80,6 +80,9 @@ class Fork:
     early_media: Literal["first", "none"] = "first"
     """Whose audio is heard before the answer: the first that has any, or nobody's."""
 
+    def __str__(self) -> str:
+        return ", ".join(self.targets)
+
 
 class ForkedLeg:
     """One call to several destinations. Implements `Leg` and `HoldableLeg`; media thread only."""

@@ -164,7 +164,7 @@ class Switchboard:
 
     async def dial(
         self,
-        target: str,
+        target: str | Fork,
         *,
         caller: str = "",
         app: App | None = None,
@@ -174,8 +174,8 @@ class Switchboard:
     ) -> Call:
         """Place a call and return it once it is answered.
 
-        ``target`` is a SIP URI. With an ``app`` that app then runs in a task of
-        its own. Raises `OutboundDeniedError`, or `DialError` with the status
+        ``target`` is a SIP URI, or a `Fork` of several. With an ``app`` that app then runs in
+        a task of its own. Raises `OutboundDeniedError`, or `DialError` with the status
         when it is not answered. ``placed`` gets the call while it is being set up.
         """
         name = Route("", app).name if app is not None else "dial"
@@ -188,14 +188,14 @@ class Switchboard:
         except TimeoutError:
             await call.hangup("no-answer")
             await call.wait_ended()
-            raise DialError(target, "no-answer", 408) from None
+            raise DialError(str(target), "no-answer", 408) from None
         except asyncio.CancelledError:
             call.hangup_soon()  # nobody waits for the answer any more
             raise
         except CallEndedError as error:
             end = error.end
             raise DialError(
-                target, end.reason if end else "error", end.code if end else None
+                str(target), end.reason if end else "error", end.code if end else None
             ) from None
         if app is not None:
             self._begin(call, Route("", app), started=True)
