@@ -90,6 +90,6 @@ class Music:
                     until = max(until, call.media.now()) + len(piece) / call.rate_hz
                     await asyncio.sleep(max(0.0, until - call.media.now() - AHEAD_SECONDS))
                 if until == played:
-                    raise WavError(f"{self._source.path} has no samples")
+                    raise WavError(f"{self._source.path or 'it'} has no samples")
         except (OSError, WavError) as error:
             log.warning("call %s: no music: %s", call.id, error)

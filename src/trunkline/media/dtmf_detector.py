@@ -36,12 +36,12 @@ LEAST_PEAK = 250.0
 FREQUENCY = 0.025
 TWIST_DB = (-9.0, 5.0)
 """The high tone against the low one."""
-SHARE = 0.82
+SHARE = 0.88
 """Of all energy, so much is of the two tones where the key is steady."""
 MAYBE = 0.40
 """Below this it is not worth a closer look; a tone that is 3.5 % off loses 4 dB of itself."""
 LEAST_MS = 32
-WANDER_HZ = 8.0
+WANDER_HZ = 6.0
 """How much the frequency of a tone varies from look to look; noise of 15 dB is below 4."""
 GAP_HOPS = 5
 """So many looks without the tones end a key: about 32 ms of pause."""
