@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .agent.turns import TurnSettings
     from .calls.apps import echo, play, record, stream
     from .calls.audio import AudioPath
+    from .calls.bridge import Bridge, BridgeOptions, bridge, bridge_of, bridge_to
     from .calls.call import Call
     from .calls.errors import (
         CallEndedError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         OutboundDeniedError,
     )
     from .calls.events import CallEnded
+    from .calls.forking import Fork
     from .calls.switchboard import Switchboard
     from .errors import (
         ConfigError,
@@ -51,6 +53,7 @@ else:
             ".agent.turns": ("TurnSettings",),
             ".calls.apps": ("echo", "play", "record", "stream"),
             ".calls.audio": ("AudioPath",),
+            ".calls.bridge": ("Bridge", "BridgeOptions", "bridge", "bridge_of", "bridge_to"),
             ".calls.call": ("Call",),
             ".calls.errors": (
                 "CallEndedError",
@@ -59,6 +62,7 @@ else:
                 "OutboundDeniedError",
             ),
             ".calls.events": ("CallEnded",),
+            ".calls.forking": ("Fork",),
             ".calls.switchboard": ("Switchboard",),
             ".errors": (
                 "ConfigError",
@@ -75,12 +79,15 @@ __version__ = "0.1.0"
 __all__ = [
     "Agent",
     "AudioPath",
+    "Bridge",
+    "BridgeOptions",
     "Call",
     "CallEnded",
     "CallEndedError",
     "ConfigError",
     "Conversation",
     "DialError",
+    "Fork",
     "HoldRefusedError",
     "Limits",
     "MissingDependencyError",
@@ -94,6 +101,9 @@ __all__ = [
     "TurnSettings",
     "UsageError",
     "__version__",
+    "bridge",
+    "bridge_of",
+    "bridge_to",
     "echo",
     "play",
     "record",

@@ -130,15 +130,6 @@ def pauses(received: list[Packet]) -> list[float]:
     return [later.at - former.at for former, later in itertools.pairwise(received)]
 
 
-def press(call: Dialled, body: bytes) -> None:
-    """A key in an INFO request, as old gateways send it."""
-    call.cseq += 1
-    headers = call._headers("INFO", f"z9hG4bK{call.cseq}info", call.cseq)
-    lines = [f"INFO {call.target} SIP/2.0", *(f"{name}: {value}" for name, value in headers)]
-    lines += ["Content-Type: application/dtmf-relay", f"Content-Length: {len(body)}"]
-    call.peer.send("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-
-
 # -- audio ---------------------------------------------------------------------------------
 
 
@@ -368,7 +359,7 @@ def test_a_key_in_an_info_request_is_carried_as_an_event(start: Start) -> None:
     with Scene.of(start) as scene:
         call, _, response = scene.up()
         scene.ear.play(response.media, stream(noise(5)))
-        press(call, b"Signal=4\r\nDuration=120\r\n")
+        call.press("4")
         found = until(lambda: [p for p in scene.mouth.received if p.payload_type == EVENT])
         assert found[0].payload[0] == 4
         call.bye()

@@ -9,6 +9,7 @@ from trunkline.lazy import lazily
 
 if TYPE_CHECKING:
     from .audio import AudioDefaults, AudioPath
+    from .bridge import Bridge, BridgeOptions
     from .call import Call
     from .errors import (
         CallEndedError,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     )
     from .events import (
         CallAnswered,
+        CallBridged,
         CallDigit,
         CallEarlyMedia,
         CallEnded,
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
         CallResumed,
         CallRinging,
         CallStarted,
+        CallUnbridged,
     )
+    from .forking import Fork
+    from .music import MusicSource
     from .record import CallRecord, ToolUse, TurnRecord
     from .recording import Recorded, Recorder, Recording
     from .records import RecordStore
@@ -41,6 +46,7 @@ else:
         __name__,
         {
             ".audio": ("AudioDefaults", "AudioPath"),
+            ".bridge": ("Bridge", "BridgeOptions"),
             ".call": ("Call",),
             ".errors": (
                 "CallEndedError",
@@ -53,6 +59,7 @@ else:
             ),
             ".events": (
                 "CallAnswered",
+                "CallBridged",
                 "CallDigit",
                 "CallEarlyMedia",
                 "CallEnded",
@@ -61,7 +68,10 @@ else:
                 "CallResumed",
                 "CallRinging",
                 "CallStarted",
+                "CallUnbridged",
             ),
+            ".forking": ("Fork",),
+            ".music": ("MusicSource",),
             ".record": ("CallRecord", "ToolUse", "TurnRecord"),
             ".recording": ("Recorded", "Recorder", "Recording"),
             ".records": ("RecordStore",),
@@ -74,8 +84,11 @@ __all__ = [
     "App",
     "AudioDefaults",
     "AudioPath",
+    "Bridge",
+    "BridgeOptions",
     "Call",
     "CallAnswered",
+    "CallBridged",
     "CallDigit",
     "CallEarlyMedia",
     "CallEnded",
@@ -87,8 +100,11 @@ __all__ = [
     "CallRinging",
     "CallStarted",
     "CallState",
+    "CallUnbridged",
     "DialError",
+    "Fork",
     "HoldRefusedError",
+    "MusicSource",
     "OutboundDeniedError",
     "OutboundPolicy",
     "RecordStore",
