@@ -27,7 +27,7 @@ async def supervise(call: Call) -> None:
     """1 listens, 2 whispers to our side, 3 talks with both, # leaves."""
     joined = busiest()
     if joined is None:
-        return None
+        return
     await joined.listen(call)
     while not joined.is_over:
         match await call.next_digit():

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from .agent.session import Conversation
     from .agent.tools import Tool, ToolError, tool
     from .agent.turns import TurnSettings
-    from .calls.apps import echo, play, record, stream
+    from .calls.apps import bridge_to, echo, play, record, stream
     from .calls.audio import AudioPath
-    from .calls.bridge import Bridge, BridgeOptions, bridge, bridge_of, bridge_to
+    from .calls.bridge import Bridge, BridgeOptions, bridge, bridge_of
     from .calls.call import Call
     from .calls.errors import (
         CallEndedError,
@@ -51,9 +51,9 @@ else:
             ".agent.session": ("Conversation",),
             ".agent.tools": ("Tool", "ToolError", "tool"),
             ".agent.turns": ("TurnSettings",),
-            ".calls.apps": ("echo", "play", "record", "stream"),
+            ".calls.apps": ("bridge_to", "echo", "play", "record", "stream"),
             ".calls.audio": ("AudioPath",),
-            ".calls.bridge": ("Bridge", "BridgeOptions", "bridge", "bridge_of", "bridge_to"),
+            ".calls.bridge": ("Bridge", "BridgeOptions", "bridge", "bridge_of"),
             ".calls.call": ("Call",),
             ".calls.errors": (
                 "CallEndedError",

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trunkline.calls.bridge import Bridge, BridgeOptions, bridge, bridge_of, bridge_to
+from trunkline.calls.apps import bridge_to
+from trunkline.calls.bridge import Bridge, BridgeOptions, bridge, bridge_of
 from trunkline.calls.bridge_codes import refusal
 from trunkline.calls.call import Call
 from trunkline.calls.events import CallBridged, CallEnded, CallUnbridged

@@ -11,12 +11,13 @@ from typing import Self
 import numpy as np
 import pytest
 
-from trunkline.calls.bridge import BridgeOptions, bridge, bridge_of, bridge_to
+from trunkline.calls.apps import bridge_to
+from trunkline.calls.bridge import BridgeOptions, bridge, bridge_of
 from trunkline.calls.call import Call
 from trunkline.calls.switchboard import Switchboard
 from trunkline.media.g711 import Law, decode, encode
 from trunkline.media.wav import parse_wav
-from trunkline.settings import Media
+from trunkline.settings import Media, Sip
 
 from .conftest import Start
 from .kit import RunningNode, assert_explained, settled, until
@@ -280,7 +281,7 @@ def test_a_called_side_that_dies_in_set_up_is_given_up(start: Start, when: str) 
     board = Switchboard()
     with Peer() as desk, MediaPort() as media, MediaPort() as mouth:
         board.answer("*")(bridge_to(f"sip:desk@127.0.0.1:{desk.port}", timeout=0.5))
-        node = start(board)
+        node = start(board, sip=Sip(t1_ms=20))
         with Peer(node.sip_port) as caller:
             call = Dialled(caller, "200")
             call.invite(sdp(media.port))
@@ -294,8 +295,17 @@ def test_a_called_side_that_dies_in_set_up_is_given_up(start: Start, when: str) 
             node.assert_clean(12)
 
 
+def test_a_caller_who_dies_before_its_acknowledgement_ends_both(start: Start) -> None:
+    with Scene.of(start, sip=Sip(t1_ms=20)) as scene:
+        call, called = scene.dial()
+        called.answer()
+        call.ok()  # and nothing more is ever heard of it
+        scene.called.respond(scene.called.request("BYE", 8), 200)
+        scene.node.assert_clean(12)
+
+
 def test_a_side_whose_packets_stop_ends_both(start: Start) -> None:
-    with Scene.of(start, media=Media(timeout_seconds=1.0)) as scene:
+    with Scene.of(start, sip=Sip(t1_ms=20), media=Media(timeout_seconds=1.0)) as scene:
         call, called, response = scene.up()
         scene.ear.play(response.media, stream(noise(250)))
         scene.mouth.play(called.invite.media, stream(noise(20)))  # and then it is dead
@@ -632,3 +642,47 @@ def test_two_calls_are_bridged_by_name(start: Start) -> None:
         one.respond(one.request("BYE"), 200)
         future.result(5)
         node.assert_clean()
+
+
+@pytest.mark.parametrize(
+    "hostile", ["a%3e%3btag=x", "a%20b", "%00", "sip:x@y", "x" * 70, "a%22%0d%0aX: y"]
+)
+def test_a_caller_with_a_hostile_name_is_put_through_without_it(start: Start, hostile: str) -> None:
+    with Scene.of(start) as scene:
+        call = Dialled(scene.caller, "200")
+        call.local = f"<sip:{hostile}@127.0.0.1>;tag=h1"
+        call.invite(sdp(scene.ear.port))
+        invite = scene.called.request("INVITE")
+        user = uri_of(invite["from"]).removeprefix("sip:").partition("@")[0]
+        assert user == "trunkline"
+        assert not invite.all("x")
+        scene.called.respond(invite, 486)
+        scene.called.request("ACK")
+        call.refuse_ack(scene.caller.status(486))
+        scene.node.assert_clean()
+
+
+def test_the_caller_and_named_headers_go_along_and_no_others(start: Start) -> None:
+    board = Switchboard()
+    with Peer() as desk, MediaPort() as media:
+        board.answer("*")(
+            bridge_to(
+                f"sip:desk@127.0.0.1:{desk.port}",
+                headers={"X-Added": "1"},
+                pass_headers=("x-account",),
+            )
+        )
+        node = start(board)
+        with Peer(node.sip_port) as caller:
+            call = Dialled(caller, "200")
+            call.local = "<sip:+4930123@127.0.0.1>;tag=n1"
+            call.invite(sdp(media.port), [("X-Account", "7"), ("X-Secret", "no")])
+            invite = desk.request("INVITE")
+            assert "sip:+4930123@" in invite["from"]
+            assert invite.all("x-account") == ["7"]
+            assert invite.all("x-added") == ["1"]
+            assert not invite.all("x-secret")
+            desk.respond(invite, 486)
+            desk.request("ACK")
+            call.refuse_ack(caller.status(486))
+            node.assert_clean()

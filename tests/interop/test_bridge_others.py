@@ -13,7 +13,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from trunkline.calls.bridge import BridgeOptions, bridge_to
+from trunkline.calls.apps import bridge_to
+from trunkline.calls.bridge import BridgeOptions
 from trunkline.calls.call import Call
 from trunkline.calls.switchboard import Switchboard
 from trunkline.media.dtmf_tones import dtmf_audio

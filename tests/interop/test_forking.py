@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from trunkline.calls.bridge import bridge_to
+from trunkline.calls.apps import bridge_to
 from trunkline.calls.forking import Fork
 from trunkline.calls.switchboard import Switchboard
 

@@ -1,11 +1,11 @@
 """Bridges: two calls whose far ends hear each other.
 
-    await bridge(a, b)                                   # two calls there are
-    board.answer("2*")(bridge_to("sip:desk@10.0.0.7"))   # whoever calls is connected
+    await bridge(a, b)
 
-A `Bridge` lives on the media thread: audio passes from lane to lane in the engine
-(`trunkline.media.joints`), and what a leg says (it rings, is answered, holds, presses a
-key, ends) is carried to the other leg there, so an application that is busy delays nothing.
+``apps.bridge_to`` places the second call itself. A `Bridge` lives on the media thread: audio
+passes from lane to lane in the engine (`trunkline.media.joints`), and what a leg says (it
+rings, is answered, holds, presses a key, ends) is carried to the other leg there, so an
+application that is busy delays nothing.
 
 Early media: as soon as both legs have audio they hear each other, before the answer too.
 A caller who is not answered yet hears the far end's own ringing, announcements and music.
@@ -13,7 +13,7 @@ A caller who is not answered yet hears the far end's own ringing, announcements 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,7 +24,6 @@ from trunkline.media.lane import Lane
 from trunkline.media.waiting_tones import ringback
 from trunkline.transports.leg import (
     Answered,
-    DialOptions,
     Digit,
     EarlyMedia,
     Ended,
@@ -37,13 +36,11 @@ from trunkline.transports.leg import (
 
 from .bridge_codes import refusal
 from .call import Call
-from .errors import OutboundDeniedError
 from .events import CallBridged, CallEnded, CallUnbridged
-from .forking import Fork
 from .guests import Guest, Guests
 from .music import MusicSource
 
-__all__ = ["Bridge", "BridgeOptions", "bridge", "bridge_of", "bridge_to"]
+__all__ = ["Bridge", "BridgeOptions", "bridge", "bridge_of"]
 
 log = logging.getLogger(__name__)
 
@@ -448,62 +445,3 @@ async def bridge(a: Call, b: Call, options: BridgeOptions | None = None) -> Call
         return await joined.wait()
     finally:
         await joined.close()
-
-
-def bridge_to(
-    *targets: str,
-    caller: str | None = None,
-    headers: Mapping[str, str] | None = None,
-    pass_headers: Sequence[str] = (),
-    timeout: float = 60.0,
-    stagger_seconds: float = 0.0,
-    options: BridgeOptions | None = None,
-) -> Callable[[Call], Awaitable[object]]:
-    """An app that calls somebody and connects them: one target, or the first of several.
-
-    The caller hears ringing and early media and is answered when the target answers; if
-    nobody does, the caller is refused with a code that says why. ``caller`` is whom the
-    target sees calling: None is the caller. ``pass_headers`` names headers of the inbound
-    call that go along. Of several targets all are called at once, or each
-    ``stagger_seconds`` after the one before. The board's outbound policy holds.
-    """
-    if not targets:
-        raise UsageError("a bridge needs somebody to call")
-    target = targets[0] if len(targets) == 1 else Fork(targets, stagger_seconds=stagger_seconds)
-
-    async def bridge_call(call: Call) -> None:
-        if call.board is None:
-            raise UsageError("this call has no switchboard to place another")
-        wanted = {name.lower() for name in pass_headers}
-        passed = {name: value for name, value in call.headers.items() if name.lower() in wanted}
-        joined = Bridge(call, options=options)
-        await joined.open()
-        if joined.is_over:
-            return
-        try:
-            called = await call.board.place(
-                target,
-                caller=call.caller if caller is None else caller,
-                headers={**passed, **(headers or {})},
-                name="bridge",
-                options=DialOptions(no_answer_seconds=timeout),
-                prepare=joined.add_called,
-            )
-        except OutboundDeniedError as error:
-            log.warning("call %s: %s", call.id, error)
-            await joined.close()
-            call.on_media(call.leg.reject, 403, "Forbidden")
-            return
-        except BaseException:
-            await joined.close()
-            raise
-        try:
-            await joined.wait()
-        except asyncio.CancelledError:
-            called.hangup_soon("cancelled")
-            raise
-        finally:
-            call.on_media(joined.close_now)
-
-    bridge_call.early = True  # type: ignore[attr-defined]  # see `Switchboard.answer`
-    return bridge_call
