@@ -478,3 +478,21 @@ def test_an_observer_and_a_watcher_may_be_taken_away_again() -> None:
         assert len(seen) == 2
 
     asyncio.run(main())
+
+
+def test_a_watcher_that_fails_does_not_keep_the_call_from_ending(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        call, leg, _ = make()
+
+        def fail(call: Call, event: object, now: float) -> None:
+            raise RuntimeError("watcher")
+
+        call.watch_leg(fail)
+        leg.tell(Ended("hangup", "them"))
+        await turn()
+        assert call.is_over
+
+    asyncio.run(main())
+    assert "failed on Ended" in caplog.text

@@ -90,6 +90,7 @@ class World:
         self.timers: list[Timer] = []
         self.soon: list[tuple[Any, ...]] = []
         self.said: list[LegEvent] = []
+        self.at: list[float] = []
         self.refuse = refuse
         self.options = DialOptions(trunk="t")
         self.leg = ForkedLeg(
@@ -98,7 +99,7 @@ class World:
             self,
             caller="me",
             headers={"X": "1"},
-            observer=lambda leg, event, now: self.said.append(event),
+            observer=lambda leg, event, now: (self.said.append(event), self.at.append(now)),
             options=self.options,
         )
 
@@ -123,6 +124,9 @@ class World:
 
     def call_soon(self, callback: Callable[..., object], *args: object) -> None:
         self.soon.append((callback, *args))
+
+    def time(self) -> float:
+        return 42.0
 
     def fire(self) -> None:
         timer = self.timers.pop(0)
@@ -277,6 +281,7 @@ def test_a_last_destination_that_cannot_be_called_ends_it() -> None:
     world.attempts[0].tell(Ended("rejected", "them", 500))
     world.turn()
     assert [type(one) for one in world.said] == [Ended]
+    assert world.at[0] > 0
 
 
 @pytest.mark.parametrize("answered", [False, True])

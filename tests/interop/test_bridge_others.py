@@ -86,6 +86,8 @@ def test_a_stream_is_put_through_to_a_telephone_and_back(start: Start) -> None:
         with Stream(node, "200") as caller:
             invite = desk.request("INVITE")
             assert "+15550100" in invite["from"]
+            desk.respond(invite, 180)
+            until(lambda: any(set(frame) - {0x7F, 0xFF} for frame in caller.heard), what="no ring")
             desk.respond(invite, 200, body=sdp(media.port))
             desk.request("ACK")
             one, other = noise(120, 1), noise(120, 2)

@@ -121,6 +121,8 @@ class _Destination:
 
     async def connect(self, call: Call) -> None:
         """Place the second call, and see both to their end."""
+        if call.transport != "sip" and not call.is_answered:
+            await call.answer()  # a stream cannot be told that it rings, but hear it
         joined = Bridge(call, options=self.options)
         await joined.open()
         if joined.is_over:

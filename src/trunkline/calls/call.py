@@ -171,7 +171,10 @@ class Call(CallLine):
         elif isinstance(event, Digit):
             self.digit(event.digit, now)
         for watcher in tuple(self._watchers):
-            watcher(self, event, now)
+            try:
+                watcher(self, event, now)
+            except Exception:
+                log.exception("call %s: %r failed on %s", self.id, watcher, event)
         statistics = None
         if isinstance(event, Ended):
             statistics = dict(leg.statistics())
@@ -212,6 +215,7 @@ class Call(CallLine):
                     waiter.set_result(event)
         elif isinstance(event, Answered):
             self.answered_at = datetime.now(UTC)
+            self.callee = self._leg.party.callee  # of several who were called, who answered
             self._answered.set()
         elif isinstance(event, Digit):
             if self._digits.full():

@@ -65,6 +65,9 @@ class _Loop(Protocol):
     def call_later(self, delay: float, callback: Callable[[], object]) -> _Timer:
         """Run something later."""
 
+    def time(self) -> float:
+        """Monotonic seconds."""
+
     def call_soon(self, callback: Callable[..., object], *args: object) -> object:
         """Run something on the next turn."""
 
@@ -242,7 +245,7 @@ class ForkedLeg:
             end = self._declined or min(self._ends, key=_preference)
         at = now
         if at is None:
-            self._loop.call_soon(self._observer, self, end, 0.0)
+            self._loop.call_soon(self._observer, self, end, self._loop.time())
         else:
             self._observer(self, end, at)
 
