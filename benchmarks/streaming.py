@@ -35,6 +35,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from _harness import load, realtime
@@ -216,6 +217,8 @@ def run_bare(bot_port: int, calls: int, ordinary: bool) -> None:
 class Caller:
     """One SIP call with its RTP, as small as it can be."""
 
+    payload_type = 0
+
     def __init__(self, number: int) -> None:
         self.rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.rtp.bind(("127.0.0.1", 0))
@@ -269,16 +272,19 @@ def encrypt(caller: Caller, answer: str) -> None:
 
 
 def place_calls(
-    calls: int, sip_port: int, srtp: bool = False
+    calls: int,
+    sip_port: int,
+    srtp: bool = False,
+    kinds: Sequence[type[Caller]] = (Caller,),
 ) -> tuple[socket.socket, list[Caller]]:
-    """Set up every call, one after the other."""
+    """Set up every call, one after the other, of each kind in turn."""
     sip = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sip.bind(("127.0.0.1", 0))
     sip.settimeout(5)
     own = sip.getsockname()[1]
     callers = []
     for number in range(calls):
-        caller = Caller(number)
+        caller = kinds[number % len(kinds)](number)
         if srtp:
             caller.key, caller.sequence = os.urandom(30), caller.sequence & 0x7FFF
         sip.sendto(caller.request("INVITE", 1, sip_port, own), ("127.0.0.1", sip_port))
@@ -326,7 +332,8 @@ def stream_audio(callers: list[Caller], seconds: float) -> None:
             caller.sequence = caller.sequence + 1 & 0xFFFF
             caller.timestamp = caller.timestamp + 160 & 0xFFFFFFFF
             payload = caller.frames[caller.sent % len(caller.frames)]
-            packet = header(0x80, 0, caller.sequence, caller.timestamp, caller.ssrc) + payload
+            stamp = caller.payload_type, caller.sequence, caller.timestamp, caller.ssrc
+            packet = header(0x80, *stamp) + payload
             caller.rtp.send(packet if caller.seal is None else caller.seal(packet))
             caller.sent += 1
             try:

@@ -18,10 +18,11 @@ ROOT = Path(trunkline.__file__).parent
 
 SURFACE: dict[str, str] = {
     "trunkline": """
-        Agent AudioPath Call CallEnded CallEndedError ConfigError Conversation DialError
-        HoldRefusedError Limits MissingDependencyError OutboundDeniedError PeerError
-        Phrases Switchboard Tool ToolError TransferError TrunklineError TurnSettings UsageError
-        __version__ echo play record stream tool
+        Agent AudioPath Bridge BridgeOptions Call CallEnded CallEndedError ConfigError
+        Conversation DialError Fork HoldRefusedError Limits MissingDependencyError
+        OutboundDeniedError PeerError Phrases Switchboard Tool ToolError TransferError
+        TrunklineError TurnSettings UsageError __version__ bridge bridge_of bridge_to echo play
+        record stream tool
     """,
     "trunkline.agent": """
         Agent AgentEvent AgentFailed AgentSaying AgentSpoke AgentStarted BadSettingsError
@@ -32,13 +33,12 @@ SURFACE: dict[str, str] = {
         tool
     """,
     "trunkline.calls": """
-        App AudioDefaults AudioPath Call CallAnswered CallDigit CallEarlyMedia CallEnded
-        CallEndedError CallEvent CallHeld CallRecord CallResumed CallRinging CallStarted
-        CallState CallTransferFailed CallTransferred CallTransferring DialError
-        HoldRefusedError OutboundDeniedError OutboundPolicy RecordStore
-        Recorded Recorder Recording
-        RecordingError RecordsError Route Switchboard ToolUse TransferError TransferRecord
-        TurnRecord UnknownCallError
+        App AudioDefaults AudioPath Bridge BridgeOptions Call CallAnswered CallBridged CallDigit
+        CallEarlyMedia CallEnded CallEndedError CallEvent CallHeld CallRecord CallResumed
+        CallRinging CallStarted CallState CallTransferFailed CallTransferred CallTransferring
+        CallUnbridged DialError Fork HoldRefusedError MusicSource OutboundDeniedError
+        OutboundPolicy RecordStore Recorded Recorder Recording RecordingError RecordsError Route
+        Switchboard ToolUse TransferError TransferRecord TurnRecord UnknownCallError
     """,
     "trunkline.cli": """
         main
@@ -49,15 +49,17 @@ SURFACE: dict[str, str] = {
         ConcealmentBank ConcealmentStatistics Datagram Decoder DtmfDigit DtmfReceiver DtmfSender
         ECHO_CANCELLERS Ear EchoAlignment EchoCanceller EchoStage EchoStatistics Encoder Engine
         FRAMES_PER_SECOND FRAME_MS FillSource Filled G711 G722 G722DecoderBank G722EncoderBank
-        HeaderExtension Heard JitterBank JitterBuffer JitterInlet JitterSettings
-        JitterStatistics KalmanEcho Kind L16 Lane Law MalformedAudioError MalformedMediaError
-        MalformedRtcpError MalformedRtpError NlmsEcho NoEcho NoiseBank NoiseSettings
+        HeaderExtension Heard HeardKey JitterBank JitterBuffer JitterInlet JitterSettings
+        JitterStatistics Joint KalmanEcho Kind L16 Lane Law MalformedAudioError MalformedMediaError
+        MalformedRtcpError MalformedRtpError Mixer NlmsEcho NoEcho NoiseBank NoiseSettings
         NoiseStatistics NoiseSuppressor OpusBandwidth OpusMode OpusPacket Outlet PHASES
         PacketDecoder Playout QUIETEST_DBOV RandomBits ReceptionCounters ResampledCodec
         ResampledEcho Resampler RtcpCompound RtcpSession RtpPacket RtpSender SegmentSettings
         SegmenterBank
         SpeechBoundary SpeechSegmenter Stage StreamInlet StreamResampler TICK_SECONDS Tap
-        WavError Window classify create_echo frame_samples level_dbov levels_dbov noise_stage
+        ToneDetector
+        WavError Window classify create_echo dtmf_audio frame_samples level_dbov
+        levels_dbov noise_stage
         silence to_float to_int16
     """,
     "trunkline.server": """

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from .agent.session import Conversation
     from .agent.tools import Tool, ToolError, tool
     from .agent.turns import TurnSettings
-    from .calls.apps import echo, play, record, stream
+    from .calls.apps import bridge_to, echo, play, record, stream
     from .calls.audio import AudioPath
+    from .calls.bridge import Bridge, BridgeOptions, bridge, bridge_of
     from .calls.call import Call
     from .calls.errors import (
         CallEndedError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         TransferError,
     )
     from .calls.events import CallEnded
+    from .calls.forking import Fork
     from .calls.switchboard import Switchboard
     from .errors import (
         ConfigError,
@@ -50,8 +52,9 @@ else:
             ".agent.session": ("Conversation",),
             ".agent.tools": ("Tool", "ToolError", "tool"),
             ".agent.turns": ("TurnSettings",),
-            ".calls.apps": ("echo", "play", "record", "stream"),
+            ".calls.apps": ("bridge_to", "echo", "play", "record", "stream"),
             ".calls.audio": ("AudioPath",),
+            ".calls.bridge": ("Bridge", "BridgeOptions", "bridge", "bridge_of"),
             ".calls.call": ("Call",),
             ".calls.errors": (
                 "CallEndedError",
@@ -61,6 +64,7 @@ else:
                 "TransferError",
             ),
             ".calls.events": ("CallEnded",),
+            ".calls.forking": ("Fork",),
             ".calls.switchboard": ("Switchboard",),
             ".errors": (
                 "ConfigError",
@@ -77,12 +81,15 @@ __version__ = "0.1.0"
 __all__ = [
     "Agent",
     "AudioPath",
+    "Bridge",
+    "BridgeOptions",
     "Call",
     "CallEnded",
     "CallEndedError",
     "ConfigError",
     "Conversation",
     "DialError",
+    "Fork",
     "HoldRefusedError",
     "Limits",
     "MissingDependencyError",
@@ -97,6 +104,9 @@ __all__ = [
     "TurnSettings",
     "UsageError",
     "__version__",
+    "bridge",
+    "bridge_of",
+    "bridge_to",
     "echo",
     "play",
     "record",

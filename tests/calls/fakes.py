@@ -144,7 +144,9 @@ class FakeLeg:
         if self.ends_at_once:
             self.tell(Ended(reason, "us"))
 
-    def send_dtmf(self, digits: str) -> None:
+    takes_keys = True
+
+    def send_dtmf(self, digits: str, duration_ms: int = 100) -> None:
         self.did.append(("dtmf", digits))
 
     def statistics(self) -> Mapping[str, float]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from trunkline.calls.call import Call
+from trunkline.calls.ears import FrameQueue
 from trunkline.calls.errors import CallEndedError, HoldRefusedError
 from trunkline.calls.events import (
     CallAnswered,
@@ -18,10 +19,14 @@ from trunkline.calls.events import (
     CallRinging,
 )
 from trunkline.calls.states import CallState
+from trunkline.calls.switchboard import Switchboard
 from trunkline.errors import UsageError
+from trunkline.media.dtmf_tones import dtmf_audio
 from trunkline.media.g711 import Law, encode
+from trunkline.media.lane import Lane, StreamInlet
 from trunkline.media.wav import serialise_wav
 from trunkline.transports.leg import (
+    Answered,
     Digit,
     EarlyMedia,
     Ended,
@@ -365,3 +370,129 @@ def test_only_a_call_that_is_up_on_a_transport_with_hold_can_be_held() -> None:
         assert leg.did[1:] == []
 
     asyncio.run(main())
+
+
+def test_keys_are_tones_for_a_far_end_that_takes_no_other() -> None:
+    async def main() -> None:
+        call, leg, media = make()
+        leg.takes_keys = False
+        await call.answer()
+        await call.send_dtmf("1")
+        media.tick(12)
+        pcm = np.frombuffer(b"".join(leg.outlet.sent), "<i2")[:800].astype(float)
+        top = np.argsort(np.abs(np.fft.rfft(pcm)))[-2:] * 10
+        assert sorted(top.tolist()) == [700, 1210]
+        assert ("dtmf", "1") not in leg.did
+        with pytest.raises(UsageError, match="is not a key"):
+            await call.send_dtmf("x")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("wanted", "takes_keys", "heard"), [
+    (True, False, ["5"]), (True, True, []), (False, False, []),
+])  # fmt: skip
+def test_tones_are_keys_where_that_is_wanted_and_needed(
+    wanted: bool, takes_keys: bool, heard: list[str]
+) -> None:
+    async def main() -> None:
+        call, leg, media = make()
+        board = Switchboard()
+        board.tones_in = wanted
+        call.board = board
+        leg.takes_keys = takes_keys
+        await call.answer()
+        keys: list[str] = []
+        call.observe(lambda event: keys.append(event.digit) if isinstance(event, CallDigit) else 0)
+        for frame in np.pad(dtmf_audio("5"), (0, 1600)).reshape(-1, 160):
+            leg.inlet.push(encode(frame, Law.ULAW).tobytes())
+            media.tick()
+        await turn()
+        assert keys == heard
+        assert bool(len(media.engine._tones)) is (wanted and not takes_keys)
+
+    asyncio.run(main())
+
+
+def test_another_lane_takes_the_place_of_the_first_with_all_that_listens() -> None:
+    async def main() -> None:
+        call, leg, media = make()
+        ear, tap = FrameQueue(call, 5), RecordingTapForTests()
+        call.listen(ear, activity=False)
+        call.tap(tap)
+        leg.lane = first = leg.made
+        media.engine.open(first)
+        leg.tell(EarlyMedia())
+        assert first.ears == [ear] and first.taps == [tap]
+        second = Lane("second", inlet=StreamInlet(8000), outlet=leg.outlet)
+        media.engine.open(second)
+        leg.lane = second
+        leg.tell(Answered())
+        assert call.lane is second
+        assert second.ears == [ear] and second.taps == [tap]
+        assert first.ears == first.taps == []
+        leg.tell(Ended("hangup", "them"))
+        assert second.ears == second.taps == []
+
+    asyncio.run(main())
+
+
+class RecordingTapForTests:
+    """A tap that does nothing."""
+
+    def frame(self, heard: Any, sent: Any, now: float) -> None:
+        pass
+
+    def late(self, heard: Any, now: float) -> None:
+        pass
+
+
+def test_a_call_without_a_board_holds_with_our_own_music() -> None:
+    call, _, _ = asyncio.run(_made())
+    assert call.music_source().path == ""
+    assert call.music_source("x.wav").path == "x.wav"
+
+
+async def _made() -> tuple[Call, FakeLeg, FakeMedia]:
+    return make()
+
+
+def test_an_observer_and_a_watcher_may_be_taken_away_again() -> None:
+    async def main() -> None:
+        call, leg, _ = make()
+        seen: list[object] = []
+
+        def watcher(call: Call, event: object, now: float) -> None:
+            seen.append(event)
+
+        call.watch_leg(watcher)
+        call.observe(seen.append)
+        leg.tell(Ringing())
+        await turn()
+        assert len(seen) == 2
+        for _ in range(2):
+            call.unwatch_leg(watcher)
+            call.unobserve(seen.append)
+        leg.tell(Ringing())
+        await turn()
+        assert len(seen) == 2
+
+    asyncio.run(main())
+
+
+def test_a_watcher_that_fails_does_not_keep_the_call_from_ending(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        call, leg, _ = make()
+
+        def fail(call: Call, event: object, now: float) -> None:
+            raise RuntimeError("watcher")
+
+        call.watch_leg(fail)
+        leg.tell(Ended("hangup", "them"))
+        await turn()
+        assert call.is_over
+
+    asyncio.run(main())
+    assert "failed on Ended" in caplog.text

@@ -28,7 +28,9 @@ class Trunk:
         self.legs: list[FakeLeg] = []
         self.on_dial: Callable[[FakeLeg], None] = lambda leg: None
 
-    def dial(self, target: str, *, caller: str, headers: Any, observer: Any) -> FakeLeg:
+    def dial(
+        self, target: str, *, caller: str, headers: Any, observer: Any, options: Any = None
+    ) -> FakeLeg:
         leg = FakeLeg(self.media, direction="outbound", callee=target)
         leg.observer = observer
         self.legs.append(leg)

@@ -21,7 +21,7 @@ from trunkline.calls.record import CallRecord
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Switchboard
 from trunkline.server.node import Node
-from trunkline.settings import Media, Outbound, Recording, Records, Settings, Sip
+from trunkline.settings import Media, Outbound, Recording, Records, Settings, Sip, Streams
 from trunkline.transports.sip import SipEndpoint
 
 T = TypeVar("T")
@@ -74,6 +74,7 @@ class RunningNode:
         media: Media | None = None,
         outbound: Outbound | None = None,
         record: bool = False,
+        streams: bool = False,
         drain_seconds: float = 0.0,
     ) -> None:
         self.board = board
@@ -88,7 +89,9 @@ class RunningNode:
             outbound=outbound or Outbound(),
             records=Records(path=folder / "calls.db"),
             recording=Recording(enabled=record, folder=folder / "recordings"),
+            streams=Streams(port=0),
         )
+        self._streams = streams
         self.settings = msgspec.structs.replace(
             self.settings,
             node=msgspec.structs.replace(self.settings.node, drain_seconds=drain_seconds),
@@ -139,7 +142,7 @@ class RunningNode:
 
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.node = Node(self.settings, self.board, streams=False, listeners=[self])
+        self.node = Node(self.settings, self.board, streams=self._streams, listeners=[self])
         running = asyncio.create_task(self.node.run())
         ready = asyncio.create_task(self.node.ready.wait())
         await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)

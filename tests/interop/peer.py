@@ -281,6 +281,15 @@ class Dialled:
             lambda m: m.code >= 200 and m.method == "BYE" and m["call-id"] == self.call_id
         )
 
+    def press(self, digit: str, duration_ms: int = 120) -> None:
+        """A key in an INFO request, as old gateways send it."""
+        self.cseq += 1
+        body = f"Signal={digit}\r\nDuration={duration_ms}\r\n".encode()
+        headers = self._headers("INFO", f"z9hG4bK{random.getrandbits(64):x}", self.cseq)
+        lines = [f"INFO {self.target} SIP/2.0", *(f"{name}: {value}" for name, value in headers)]
+        lines += ["Content-Type: application/dtmf-relay", f"Content-Length: {len(body)}"]
+        self.peer.send("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+
     def answered(self, body: bytes) -> Message:
         """INVITE, 200, ACK."""
         self.invite(body)

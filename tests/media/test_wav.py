@@ -3,6 +3,7 @@
 import io
 import struct
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 from trunkline.errors import UsageError
 from trunkline.media import g711
 from trunkline.media.errors import WavError
-from trunkline.media.g711 import Law
-from trunkline.media.wav import HEADER_BYTES, Wav, header, parse_wav, serialise_wav
+from trunkline.media.g711 import Law, encode
+from trunkline.media.wav import HEADER_BYTES, Wav, WavFile, header, parse_wav, serialise_wav
 
 RAMP = np.arange(-100, 100, dtype=np.int16)
 
@@ -222,3 +223,62 @@ def test_a_short_extensible_format_is_not_read_beyond_its_end() -> None:
     data = riff(fmt(0xFFFE, 1, 8000, 16, bytes(8)), chunk(b"data", b"\1\0"))
     with pytest.raises(WavError, match="0xfffe"):
         parse_wav(data)
+
+
+# -- files that are read piece by piece -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("law", [None, Law.ULAW, Law.ALAW])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_file_read_piece_by_piece_is_the_file_read_at_once(
+    tmp_path: Path, law: Law | None, channels: int
+) -> None:
+    samples = np.random.default_rng(1).integers(-20_000, 20_000, (1234, channels)).astype(np.int16)
+    data = (
+        samples.astype("<i2").tobytes() if law is None else encode(samples.ravel(), law).tobytes()
+    )
+    path = tmp_path / "a.wav"
+    path.write_bytes(header(8000, channels, len(data), law) + data)
+    file = WavFile.open(path)
+    assert (file.rate_hz, file.frames) == (8000, 1234)
+    pieces = []
+    while len(piece := file.read(500)):
+        pieces.append(piece)
+    file.close()
+    file.close()
+    assert [len(piece) for piece in pieces] == [500, 500, 234]
+    np.testing.assert_array_equal(np.concatenate(pieces), parse_wav(path.read_bytes()).mono())
+
+
+@pytest.mark.parametrize("claimed", [0, 0xFFFFFFFF, 99_999])
+def test_a_file_whose_writer_did_not_finish_is_read_to_its_end(
+    tmp_path: Path, claimed: int
+) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(header(8000, 1, claimed) + bytes(201))
+    file = WavFile.open(path)
+    assert len(file.read(1000)) == 100
+    assert len(file.read(1000)) == 0
+    file.close()
+
+
+def test_chunks_before_the_samples_are_passed_over(tmp_path: Path) -> None:
+    plain = header(8000, 1, 4) + b"\1\0\2\0"
+    odd = plain[:12] + b"LIST" + (3).to_bytes(4, "little") + b"abc\0" + plain[12:]
+    path = tmp_path / "a.wav"
+    path.write_bytes(odd)
+    file = WavFile.open(path)
+    assert file.read(10).tolist() == [1, 2]
+    file.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"RIFF", b"RIFF\0\0\0\0WAVE", b"RIFF\0\0\0\0WAVEdata\0\0\0\0", b"x" * 99,
+     header(8000, 1, 0)[:30]],
+)  # fmt: skip
+def test_what_is_no_wav_file_is_refused_and_closed(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(data)
+    with pytest.raises(WavError):
+        WavFile.open(path)

@@ -9,6 +9,7 @@ from trunkline.lazy import lazily
 
 if TYPE_CHECKING:
     from .audio import AudioDefaults, AudioPath
+    from .bridge import Bridge, BridgeOptions
     from .call import Call
     from .errors import (
         CallEndedError,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     )
     from .events import (
         CallAnswered,
+        CallBridged,
         CallDigit,
         CallEarlyMedia,
         CallEnded,
@@ -33,7 +35,10 @@ if TYPE_CHECKING:
         CallTransferFailed,
         CallTransferred,
         CallTransferring,
+        CallUnbridged,
     )
+    from .forking import Fork
+    from .music import MusicSource
     from .record import CallRecord, ToolUse, TransferRecord, TurnRecord
     from .recording import Recorded, Recorder, Recording
     from .records import RecordStore
@@ -45,6 +50,7 @@ else:
         __name__,
         {
             ".audio": ("AudioDefaults", "AudioPath"),
+            ".bridge": ("Bridge", "BridgeOptions"),
             ".call": ("Call",),
             ".errors": (
                 "CallEndedError",
@@ -58,6 +64,7 @@ else:
             ),
             ".events": (
                 "CallAnswered",
+                "CallBridged",
                 "CallDigit",
                 "CallEarlyMedia",
                 "CallEnded",
@@ -69,7 +76,10 @@ else:
                 "CallTransferFailed",
                 "CallTransferred",
                 "CallTransferring",
+                "CallUnbridged",
             ),
+            ".forking": ("Fork",),
+            ".music": ("MusicSource",),
             ".record": ("CallRecord", "ToolUse", "TransferRecord", "TurnRecord"),
             ".recording": ("Recorded", "Recorder", "Recording"),
             ".records": ("RecordStore",),
@@ -82,8 +92,11 @@ __all__ = [
     "App",
     "AudioDefaults",
     "AudioPath",
+    "Bridge",
+    "BridgeOptions",
     "Call",
     "CallAnswered",
+    "CallBridged",
     "CallDigit",
     "CallEarlyMedia",
     "CallEnded",
@@ -98,8 +111,11 @@ __all__ = [
     "CallTransferFailed",
     "CallTransferred",
     "CallTransferring",
+    "CallUnbridged",
     "DialError",
+    "Fork",
     "HoldRefusedError",
+    "MusicSource",
     "OutboundDeniedError",
     "OutboundPolicy",
     "RecordStore",

@@ -1,4 +1,4 @@
-"""Apps that need no code: echo, play a file, record, stream to a bot.
+"""Apps that need no code: echo, play a file, record, stream to a bot, put through.
 
 Each of these is (or makes) an async callable that takes a `Call`, so they are
 used like an app of one's own::
@@ -9,10 +9,15 @@ used like an app of one's own::
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from trunkline.errors import UsageError
+from trunkline.transports.leg import DialOptions
 from trunkline.transports.stream import (
     BotStream,
     L16Stream,
@@ -24,13 +29,19 @@ from trunkline.transports.stream import (
 )
 from trunkline.wire.events import Hangup, SendDtmf
 
+from .bridge import Bridge, BridgeOptions
 from .call import Call
 from .ears import EchoEar
-from .errors import CallEndedError
+from .errors import CallEndedError, OutboundDeniedError
+from .forking import Fork
 from .switchboard import App
 
-__all__ = ["echo", "play", "record", "stream"]
+__all__ = ["bridge_to", "echo", "play", "record", "stream"]
 
+log = logging.getLogger(__name__)
+
+PLAIN_CALLER = re.compile(r"[\w.+*~-]{1,64}", re.ASCII)
+"""A caller as it may stand in a SIP address. Who calls us says what they like."""
 DIALECTS: Mapping[str, type[BotStream]] = {
     "l16": L16Stream,
     "ulaw": UlawStream,
@@ -95,6 +106,92 @@ def stream(
         await call.media.run_async(lambda: _stream(call, url, DIALECTS[dialect], headers))
 
     return stream_to_bot
+
+
+@dataclass(frozen=True, slots=True)
+class _Destination:
+    """Whom `bridge_to` calls, and how."""
+
+    target: str | Fork
+    caller: str | None
+    headers: Mapping[str, str]
+    pass_headers: frozenset[str]
+    timeout: float
+    options: BridgeOptions | None
+
+    async def connect(self, call: Call) -> None:
+        """Place the second call, and see both to their end."""
+        if call.transport != "sip" and not call.is_answered:
+            await call.answer()  # a stream cannot be told that it rings, but hear it
+        joined = Bridge(call, options=self.options)
+        await joined.open()
+        if joined.is_over:
+            return
+        try:
+            called = await self._place(call, joined)
+        except OutboundDeniedError as error:
+            log.warning("call %s: %s", call.id, error)
+            call.on_media(joined.close_now)
+            call.on_media(call.leg.reject, 403, "Forbidden")
+            return
+        except BaseException:
+            call.on_media(joined.close_now)
+            raise
+        try:
+            await joined.wait()
+        except asyncio.CancelledError:
+            called.hangup_soon("cancelled")
+            raise
+        finally:
+            call.on_media(joined.close_now)
+
+    async def _place(self, call: Call, joined: Bridge) -> Call:
+        if call.board is None:
+            raise UsageError("this call has no switchboard to place another")
+        passed = {
+            name: value for name, value in call.headers.items() if name.lower() in self.pass_headers
+        }
+        caller = self.caller
+        if caller is None:
+            caller = call.caller if PLAIN_CALLER.fullmatch(call.caller) else ""
+        return await call.board.place(
+            self.target,
+            caller=caller,
+            headers={**passed, **self.headers},
+            name="bridge",
+            options=DialOptions(no_answer_seconds=self.timeout),
+            prepare=joined.add_called,
+        )
+
+
+def bridge_to(
+    *targets: str,
+    caller: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    pass_headers: Sequence[str] = (),
+    timeout: float = 60.0,
+    stagger_seconds: float = 0.0,
+    options: BridgeOptions | None = None,
+) -> App:
+    """An app that calls somebody and connects them: one target, or the first of several.
+
+    The caller hears ringing and early media and is answered when the target answers; if
+    nobody does, the caller is refused with a code that says why. ``caller`` is whom the
+    target sees calling: None is the caller. ``pass_headers`` names headers of the inbound
+    call that go along. Of several targets all are called at once, or each
+    ``stagger_seconds`` after the one before. The board's outbound policy holds.
+    """
+    if not targets:
+        raise UsageError("a bridge needs somebody to call")
+    target = targets[0] if len(targets) == 1 else Fork(targets, stagger_seconds=stagger_seconds)
+    names = frozenset(name.lower() for name in pass_headers)
+    destination = _Destination(target, caller, dict(headers or {}), names, timeout, options)
+
+    async def put_through(call: Call) -> None:
+        await destination.connect(call)
+
+    put_through.early = True  # type: ignore[attr-defined]  # see `Switchboard.answer`
+    return put_through
 
 
 async def _stream(

@@ -11,18 +11,21 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.agent.agent import Host
 from trunkline.errors import TrunklineError, UsageError
+from trunkline.media.dtmf_tones import dtmf_audio
+from trunkline.media.lane import Lane
 from trunkline.media.resample import StreamResampler
 from trunkline.media.wav import parse_wav
 from trunkline.speech import TextToSpeech
 from trunkline.transports.leg import (
     Answered,
+    DialOptions,
     Digit,
     Direction,
     EarlyMedia,
@@ -52,21 +55,49 @@ from .events import (
     CallRinging,
     CallTransferred,
 )
+from .forking import Fork
+from .music import Music, MusicSource
 from .recording import Recording
 from .states import CallState, IllegalTransitionError, next_state
 from .succession import NextLeg
 from .transferring import TransferringCall
 
-__all__ = ["Call"]
+__all__ = ["Board", "Call", "LegWatcher"]
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Observer = Callable[[object], None]
+LegWatcher = Callable[["Call", LegEvent, float], None]
+"""Told what a leg says, on the media thread."""
 DIGITS_KEPT = 256
 AHEAD_SECONDS = 20.0
 """How far ahead of what is heard a long file is queued: the playout holds 60 s and
 refuses more."""
+
+
+class Board(Protocol):
+    """The switchboard of a call, as the call needs it."""
+
+    hold_music: MusicSource
+    """What is played to whoever is held with music."""
+    tones_in: bool
+    """Whether keys are also heard as tones, of far ends that know no telephone events."""
+
+    async def place(
+        self,
+        target: str | Fork,
+        *,
+        caller: str = "",
+        headers: Mapping[str, str] | None = None,
+        name: str = "dial",
+        options: DialOptions = ...,
+        prepare: Callable[["Call"], object] | None = None,
+    ) -> "Call":
+        """Begin a call and return it at once."""
+
+    async def bridge(self, a: "Call", b: "Call") -> CallEnded | None:
+        """Have two calls hear each other until one ends; then the other is ended."""
 
 
 class Call(TransferringCall):
@@ -114,9 +145,15 @@ class Call(TransferringCall):
         """Makes what the node offers agents: its engines."""
         self.voice: Callable[[], TextToSpeech] | None = None
         """Makes the node's voice and no other engine."""
+        self.bridged: object | None = None
+        """The `Bridge` it is on. Media thread."""
+        self.board: Board | None = None
+        """The switchboard it belongs to."""
         self.recordings: list[Recording] = []
         """What is being recorded of it; ends with the call."""
         self._observers: list[Observer] = []
+        self._watchers: list[LegWatcher] = []
+        self._music: Music | None = None
         self._digits: asyncio.Queue[str] = asyncio.Queue(DIGITS_KEPT)
         self._hold_waiters: list[asyncio.Future[HoldChanged]] = []
         self._answered = asyncio.Event()
@@ -134,14 +171,29 @@ class Call(TransferringCall):
         if isinstance(event, EarlyMedia | Answered) and leg.lane is not None:
             self.open(leg.lane)
             self._follow_audio()
+            self._follow_tones(leg.lane)
         elif isinstance(event, Digit):
             self.digit(event.digit, now)
+        for watcher in tuple(self._watchers):
+            try:
+                watcher(self, event, now)
+            except Exception:
+                log.exception("call %s: %r failed on %s", self.id, watcher, event)
         statistics = None
         if isinstance(event, Ended):
             statistics = dict(leg.statistics())
             self.close(now)
         self.post(self._happened, event, now, statistics)
         self.media.to_app.flush()
+
+    def _follow_tones(self, lane: Lane) -> None:
+        """Listen for keys as tones, where that is wanted and the far end has no other."""
+        wanted = self.board is not None and self.board.tones_in and self.transport == "sip"
+        if wanted and not self._leg.takes_keys:
+            self.media.engine.want_tones(lane, self._tone)
+
+    def _tone(self, digit: str, duration_ms: int, now: float) -> None:
+        self.leg_event(self._leg, Digit(digit, duration_ms), now)
 
     def _happened(self, event: LegEvent, now: float, statistics: dict[str, float] | None) -> None:
         try:
@@ -158,6 +210,7 @@ class Call(TransferringCall):
         if told is not None:
             self.tell(told)
         if isinstance(event, Ended):
+            self.stop_music()
             self._ended.set()
             self._answered.set()
 
@@ -168,6 +221,7 @@ class Call(TransferringCall):
                     waiter.set_result(event)
         elif isinstance(event, Answered):
             self.answered_at = datetime.now(UTC)
+            self.callee = self._leg.party.callee  # of several who were called, who answered
             self._answered.set()
         elif isinstance(event, Digit):
             if self._digits.full():
@@ -203,6 +257,25 @@ class Call(TransferringCall):
     def observe(self, observer: Observer) -> None:
         """Have a callable told every event of this call, on the application's loop."""
         self._observers.append(observer)
+
+    def unobserve(self, observer: Observer) -> None:
+        """Stop telling an observer. Legal more than once."""
+        if observer in self._observers:
+            self._observers.remove(observer)
+
+    def watch_leg(self, watcher: LegWatcher) -> None:
+        """Have a callback told what the leg says. Media thread only."""
+        self._watchers.append(watcher)
+
+    def unwatch_leg(self, watcher: LegWatcher) -> None:
+        """Stop that. Legal more than once; media thread only."""
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
+
+    @property
+    def leg(self) -> Leg:
+        """The leg. Media thread only."""
+        return self._leg
 
     def tell(self, event: object) -> None:
         """Tell the observers something; one that fails is logged, the others still hear."""
@@ -271,19 +344,43 @@ class Call(TransferringCall):
         if not self.is_over:
             await self.media.run(self.end_legs, reason)
 
-    async def hold(self, *, silent: bool = False) -> None:
+    async def hold(self, *, silent: bool = False, music: bool | str | Path = False) -> None:
         """Put the far end on hold: it is not heard until `resume`.
 
-        What is played meanwhile it hears, music for instance; with ``silent`` nothing
-        is sent either, and what is played waits. Raises `UsageError` for a call whose
-        transport knows no hold or that is not answered, `HoldRefusedError`, and
-        `CallEndedError`.
+        What is played meanwhile it hears; with ``silent`` nothing is sent either, and what
+        is played waits. ``music`` plays over and over until `resume`: True is the node's,
+        anything else a WAV file, which is read as it plays. Raises `UsageError` for a call
+        whose transport knows no hold or that is not answered, `HoldRefusedError`,
+        `CallEndedError`, and `OSError` and ``WavError`` for such a file.
         """
+        source = None if music is False else self.music_source(music)
+        if source is not None:
+            await source.check()
         await self._change_hold(True, silent)
+        if source is not None:
+            self.play_music(source)
+
+    def music_source(self, music: bool | str | Path = True) -> MusicSource:
+        """Music from a WAV file; True is the node's, and without a node our own."""
+        if isinstance(music, bool):
+            return self.board.hold_music if self.board is not None else MusicSource()
+        return MusicSource(music)
+
+    def play_music(self, source: MusicSource) -> None:
+        """Play something over and over until `stop_music`, `resume` or the end."""
+        self.stop_music()
+        self._music = Music(self, source)
+
+    def stop_music(self) -> None:
+        """Stop what `play_music` began. Legal at any time."""
+        music, self._music = self._music, None
+        if music is not None:
+            music.stop()
 
     async def resume(self) -> None:
         """Take the far end off hold; raises as `hold` does."""
         await self._change_hold(False, False)
+        self.stop_music()
 
     async def _change_hold(self, held: bool, silent: bool) -> None:
         leg = self._leg
@@ -337,7 +434,7 @@ class Call(TransferringCall):
     def send_digits(self, digits: str) -> None:
         """`send_dtmf` without waiting; what cannot be sent is logged. Media thread only."""
         try:
-            self._leg.send_dtmf(digits)
+            self.press(digits)
         except UsageError as error:
             log.warning("call %s: digits not sent: %s", self.id, error)
 
@@ -363,8 +460,28 @@ class Call(TransferringCall):
         return self.end
 
     async def send_dtmf(self, digits: str) -> None:
-        """Press keys towards the far end."""
-        await self.media.run(lambda: self._leg.send_dtmf(digits))
+        """Press keys towards the far end: as telephone events, or as tones if it has none.
+
+        Raises `UsageError` for what is no key, and before the call has audio.
+        """
+        await self.media.run(self.press, digits)
+
+    def press(self, digits: str, duration_ms: int = 100) -> None:
+        """`send_dtmf` with how long each key is held. Media thread only."""
+        if self._leg.takes_keys or self.lane is None:
+            self._leg.send_dtmf(digits, duration_ms)
+        else:
+            self.push(dtmf_audio(digits, self.rate_hz, tone_ms=duration_ms), self.generation)
+
+    async def bridge(self, other: "Call") -> CallEnded | None:
+        """Have two far ends hear each other until one hangs up; then the other is hung up.
+
+        See `trunkline.calls.bridge.bridge`, which has options. Raises `UsageError` for a call
+        without a switchboard.
+        """
+        if self.board is None:
+            raise UsageError("this call has no switchboard to bridge it")
+        return await self.board.bridge(self, other)
 
     async def next_digit(self, timeout: float | None = None) -> str:
         """The next key the far end presses; raises `TimeoutError`, `CallEndedError`."""

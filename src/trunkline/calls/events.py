@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "CallAnswered",
+    "CallBridged",
     "CallDigit",
     "CallEarlyMedia",
     "CallEnded",
@@ -19,6 +20,7 @@ __all__ = [
     "CallTransferFailed",
     "CallTransferred",
     "CallTransferring",
+    "CallUnbridged",
 ]
 
 
@@ -130,3 +132,19 @@ class CallEnded(CallEvent):
     """The SIP status or WebSocket close code, where there is one."""
     detail: str = ""
     """What a person debugging would want to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallBridged(CallEvent):
+    """Another call's far end and this one's hear each other."""
+
+    other_id: str
+    """The other call."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallUnbridged(CallEvent):
+    """They hear each other no longer."""
+
+    other_id: str
+    """The other call."""

@@ -17,7 +17,7 @@ from trunkline.media.engine import TICK_SECONDS
 from trunkline.media.lane import Frame
 
 from .call import Call
-from .events import CallAnswered, CallEnded, CallTransferFailed, CallTransferred
+from .events import CallAnswered, CallBridged, CallEnded, CallTransferFailed, CallTransferred
 from .record import CallRecord, ToolUse, TransferRecord, TurnRecord
 from .recording import Recorded, Recorder, Recording
 from .records import RecordStore
@@ -218,6 +218,8 @@ class Keeper:
             records.update(call.id, turns=tuple(turns.turns))
         if isinstance(event, CallAnswered) and records is not None:
             records.update(call.id, answered_at=_wall_time(call, event.at))
+        elif isinstance(event, CallBridged) and records is not None:
+            records.update(call.id, bridged_with=event.other_id)
         elif isinstance(event, CallEnded):
             self._finish(call, turns, event)
 

@@ -52,6 +52,11 @@ class CallLine:
         return self._lane
 
     @property
+    def closed(self) -> bool:
+        """True once the leg has ended. Media thread."""
+        return self._over
+
+    @property
     def floor(self) -> int:
         """The first generation that may still be played."""
         return self._floor
@@ -106,10 +111,18 @@ class CallLine:
         return self._lane.clear(floor)
 
     def open(self, lane: Lane) -> None:
-        """The leg has media: do what was asked for before."""
-        if self._lane is not None:
+        """The leg has media: do what was asked for before.
+
+        Another lane than before, as when somebody else answers than was heard ringing, takes
+        its place.
+        """
+        if self._lane is lane or self._over:
             return
-        self._lane = lane
+        before, self._lane = self._lane, lane
+        if before is not None:
+            for ear, activity in self._ears:
+                self._detach(before, ear, activity)
+            before.taps[:] = [tap for tap in before.taps if tap not in self._taps]
         for ear, activity in self._ears:
             self._attach(lane, ear, activity)
         lane.taps.extend(self._taps)

@@ -87,6 +87,8 @@ class CallRecord:
     """The SIP status or WebSocket close code, where there is one."""
     end_detail: str = ""
     """What the far end said about it: its Reason header (Q.850), a WebSocket's words."""
+    bridged_with: str = ""
+    """The call whose far end this one's was joined with; the last, if there were several."""
     sip_call_id: str = ""
     """The Call-ID header, to find the call in a trace or at the trunk's side."""
     recording: str = ""

@@ -44,6 +44,7 @@ _MIGRATIONS: Final = (
     "ALTER TABLE calls ADD COLUMN recorded_at REAL;",
     "ALTER TABLE calls ADD COLUMN end_detail TEXT;",
     "ALTER TABLE calls ADD COLUMN transfers TEXT;",
+    "ALTER TABLE calls ADD COLUMN bridged_with TEXT;",
 )
 
 

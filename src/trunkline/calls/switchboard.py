@@ -27,10 +27,13 @@ from trunkline.transports.leg import DialOptions, Leg, LegEvent, LegObserver, Tr
 from trunkline.transports.media_thread import MediaThread
 
 from .audio import AudioDefaults, AudioPath, CallAudio
+from .bridge import bridge
 from .call import Call
 from .context import current_call
 from .errors import CallEndedError, DialError, OutboundDeniedError
-from .events import CallStarted
+from .events import CallEnded, CallStarted
+from .forking import Fork, ForkedLeg
+from .music import MusicSource
 from .succession import CallLegs
 from .transfer import Following
 
@@ -45,6 +48,7 @@ SCHEMES = ("sip:", "sips:", "tel:")
 LOOPBACK = re.compile(r"(^|@)(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?(;|\?|$)")
 """A SIP address whose host is this machine."""
 
+NO_OPTIONS = DialOptions()
 SHUTDOWN_SECONDS = 2.0
 """How long a node that stops waits for far ends to confirm that a call is over."""
 END_SECONDS = 10.0
@@ -144,6 +148,10 @@ class Switchboard:
         self._voice: Callable[[], TextToSpeech] | None = None
         self._audio = AudioDefaults()
         self._draining = False
+        self.hold_music = MusicSource()
+        """What is played to whoever is held with music."""
+        self.tones_in = False
+        """Whether keys are also heard as tones, of far ends that know no telephone events."""
         self.refused = 0
         """Calls that no route was for, or that came while draining."""
 
@@ -153,26 +161,28 @@ class Switchboard:
         self,
         pattern: str = "*",
         *,
-        early: bool = False,
+        early: bool | None = None,
         transfers: bool = False,
         audio: AudioPath | None = None,
     ) -> Callable[[App], App]:
         """Route calls to the decorated app; the first pattern that matches wins.
 
-        Without ``early`` the call is answered before the app gets it. With ``transfers`` its
-        far end may ask for a transfer (see `Call.allow_transfers`). ``audio`` is what is
-        done with what the caller says, where it is not what the node does.
+        Without ``early`` the call is answered before the app gets it, unless the app says
+        otherwise (`bridge_to` does). With ``transfers`` its far end may ask for a transfer
+        (see `Call.allow_transfers`). ``audio`` is what is done with what the caller says,
+        where it is not what the node does.
         """
 
         def route(app: App) -> App:
-            self.routes.append(Route(pattern, app, early, audio, transfers))
+            rings = getattr(app, "early", False) if early is None else early
+            self.routes.append(Route(pattern, app, rings, audio, transfers))
             return app
 
         return route
 
     async def dial(
         self,
-        target: str,
+        target: str | Fork,
         *,
         caller: str = "",
         app: App | None = None,
@@ -182,8 +192,8 @@ class Switchboard:
     ) -> Call:
         """Place a call and return it once it is answered.
 
-        ``target`` is a SIP URI. With an ``app`` that app then runs in a task of
-        its own. Raises `OutboundDeniedError`, or `DialError` with the status
+        ``target`` is a SIP URI, or a `Fork` of several. With an ``app`` that app then runs in
+        a task of its own. Raises `OutboundDeniedError`, or `DialError` with the status
         when it is not answered. ``placed`` gets the call while it is being set up.
         """
         name = Route("", app).name if app is not None else "dial"
@@ -196,14 +206,14 @@ class Switchboard:
         except TimeoutError:
             await call.hangup("no-answer")
             await call.wait_ended()
-            raise DialError(target, "no-answer", 408) from None
+            raise DialError(str(target), "no-answer", 408) from None
         except asyncio.CancelledError:
             call.hangup_soon()  # nobody waits for the answer any more
             raise
         except CallEndedError as error:
             end = error.end
             raise DialError(
-                target, end.reason if end else "error", end.code if end else None
+                str(target), end.reason if end else "error", end.code if end else None
             ) from None
         if app is not None:
             self._begin(call, Route("", app), started=True)
@@ -211,17 +221,21 @@ class Switchboard:
 
     async def place(
         self,
-        target: str,
+        target: str | Fork,
         *,
         caller: str = "",
         headers: Mapping[str, str] | None = None,
         name: str = "dial",
+        options: DialOptions = NO_OPTIONS,
+        prepare: Callable[[Call], object] | None = None,
     ) -> Call:
         """Begin a call and return it at once, while it is being set up.
 
-        ``name`` is what its record says of who has it.
+        A `Fork` is a call to several destinations. ``name`` is what its record says of who
+        has it. ``prepare`` gets the call on the media thread, before any event of it.
         """
-        self._policy.check(target)
+        for each in target.targets if isinstance(target, Fork) else (target,):
+            self._policy.check(each)
         media, outgoing = self._media, self._outgoing
         if media is None or outgoing is None:
             raise UsageError("this switchboard is not connected to a node that can place calls")
@@ -231,13 +245,25 @@ class Switchboard:
         def begin() -> Call:
             early: list[tuple[Leg, LegEvent, float]] = []
             forward: list[LegObserver] = [lambda *event: early.append(event)]
-            leg = outgoing.dial(
-                target,
-                caller=caller,
-                headers=headers or {},
-                observer=lambda leg, event, now: forward[0](leg, event, now),
-            )
+            observer: LegObserver = lambda leg, event, now: forward[0](leg, event, now)  # noqa: E731
+            fields = headers or {}
+            if isinstance(target, Fork):
+                leg: Leg = ForkedLeg(
+                    target,
+                    outgoing,
+                    media.loop,
+                    caller=caller,
+                    headers=fields,
+                    observer=observer,
+                    options=options,
+                )
+            else:
+                leg = outgoing.dial(
+                    target, caller=caller, headers=fields, observer=observer, options=options
+                )
             call = self._make_call(leg, media)
+            if prepare is not None:
+                prepare(call)
             # Crosses before any event of the call does: it may be over at once.
             media.to_app.post(self._register, call, name)
             forward[0] = call.leg_event
@@ -259,6 +285,8 @@ class Switchboard:
         host: Callable[[Call], Host] | None = None,
         voice: Callable[[], TextToSpeech] | None = None,
         audio: AudioDefaults | None = None,
+        hold_music: MusicSource | None = None,
+        tones_in: bool = False,
     ) -> None:
         """Join the board to a node's media thread and transports."""
         if self._media is not None:
@@ -270,6 +298,12 @@ class Switchboard:
         self._host = host
         self._voice = voice
         self._audio = audio or AudioDefaults()
+        self.hold_music = hold_music or MusicSource()
+        self.tones_in = tones_in
+
+    async def bridge(self, a: Call, b: Call) -> CallEnded | None:
+        """Have two calls hear each other until one ends; then the other is ended too."""
+        return await bridge(a, b)
 
     async def run(self, ready: asyncio.Event, stop: asyncio.Event, drain_seconds: float) -> None:
         """Serve calls until ``stop`` is set, then finish or end the ones there are."""
@@ -329,6 +363,7 @@ class Switchboard:
     def _make_call(self, leg: Leg, media: MediaThread, audio: AudioPath | None = None) -> Call:
         path = CallAudio(self._audio, leg.transport, leg.party, audio)
         call = Call(new_call_id(), leg, media, audio=path)
+        call.board = self
         call.check_target, call.follower = self._policy.check, self._follow_transfer
         return call
 

@@ -11,6 +11,8 @@ from .codec import G711, G722, L16, Codec, Decoder, Encoder
 from .concealer import Concealer, ConcealmentStatistics
 from .concealment import ConcealmentBank
 from .dtmf import DtmfDigit, DtmfReceiver, DtmfSender
+from .dtmf_detector import HeardKey, ToneDetector
+from .dtmf_tones import dtmf_audio
 from .echo import ECHO_CANCELLERS, EchoCanceller, EchoStage, EchoStatistics, NoEcho, create_echo
 from .echo_alignment import EchoAlignment
 from .echo_bank import KalmanEcho
@@ -40,7 +42,9 @@ from .g711 import Law
 from .g722_bank import G722DecoderBank, G722EncoderBank
 from .jitter import JitterBank, JitterSettings, JitterStatistics, Kind
 from .jitter_buffer import JitterBuffer
+from .joints import Joint
 from .lane import Ear, Heard, JitterInlet, Lane, Outlet, StreamInlet, Tap, Window
+from .mixing import Mixer
 from .noise import NoiseBank, NoiseSettings, noise_stage
 from .noise_suppressor import NoiseStatistics, NoiseSuppressor
 from .opus_packet import OpusBandwidth, OpusMode, OpusPacket
@@ -108,11 +112,13 @@ __all__ = [
     "G722EncoderBank",
     "HeaderExtension",
     "Heard",
+    "HeardKey",
     "JitterBank",
     "JitterBuffer",
     "JitterInlet",
     "JitterSettings",
     "JitterStatistics",
+    "Joint",
     "KalmanEcho",
     "Kind",
     "Lane",
@@ -121,6 +127,7 @@ __all__ = [
     "MalformedMediaError",
     "MalformedRtcpError",
     "MalformedRtpError",
+    "Mixer",
     "NlmsEcho",
     "NoEcho",
     "NoiseBank",
@@ -150,10 +157,12 @@ __all__ = [
     "StreamInlet",
     "StreamResampler",
     "Tap",
+    "ToneDetector",
     "WavError",
     "Window",
     "classify",
     "create_echo",
+    "dtmf_audio",
     "frame_samples",
     "level_dbov",
     "levels_dbov",

@@ -24,12 +24,14 @@ from .activity_lanes import NO_WINDOWS, ActivityBank, ActivityLanes
 from .chain_bank import ChainBank, ChainStages
 from .frames import frame_samples
 from .jitter import JitterBank, Taken
+from .joints import Joint, Joints
 from .lane import Frame, JitterInlet, Lane, StreamInlet
 from .lane_chain import Came, LaneChains, Plan
 from .lane_streams import LaneStreams
 from .phases import PHASES, choose_phase
 from .sending import Sending
 from .shard import Shard
+from .tone_lanes import OnKey, ToneLanes
 
 __all__ = ["PHASES", "TICK_SECONDS", "ActivityBank", "Engine"]
 
@@ -66,6 +68,9 @@ class Engine:
         self._activity = ActivityLanes(activity, self._fault)
         self._streams = LaneStreams(self._frame)
         self._sending = Sending(self._frame, self._fault)
+        self.joints = Joints(self._frame)
+        """Lanes that hear each other."""
+        self._tones = ToneLanes(rate_hz, self._fault)
         self._shards = [Shard() for _ in range(PHASES)]
         self._lanes: set[Lane] = set()
         self._packets = 0
@@ -121,6 +126,8 @@ class Engine:
             return
         self._lanes.discard(lane)
         lane.active = False
+        self.part(lane)
+        self._tones.drop(lane)
         self._shards[lane.phase].remove(lane)
         self._activity.close(lane)
         self.chains.close(lane)
@@ -134,7 +141,7 @@ class Engine:
         when that phase is crowded already: an even load matters more. Raises
         `UsageError` for a phase there is not.
         """
-        if lane not in self._lanes or lane.phase == _checked(phase):
+        if lane not in self._lanes or lane.phase == _checked(phase) or self.joints.of(lane):
             return
         if len(self._shards[phase]) > 16 + 2 * len(self._lanes) // PHASES:
             return
@@ -152,7 +159,7 @@ class Engine:
         if lane.active:
             self.chains.change(lane, stages)
             if lane.chain is None:
-                self._move(lane, self._phase_for(lane, chained=True))
+                self._move_joined(lane, self._phase_for(lane, chained=True))
             self._shards[lane.phase].stale = True
         lane.chain = stages
 
@@ -171,6 +178,39 @@ class Engine:
         lane.phase = phase
         self._shards[phase].add(lane)
 
+    # -- lanes that hear each other ------------------------------------------------------
+
+    def join(self, joint: Joint) -> None:
+        """Have the lanes of a joint hear each other, from the next tick on.
+
+        Also after a change of who is in it, or hears whom: nobody else loses a frame. All go
+        to one phase, so that nothing waits between them: to that of a lane whose audio is
+        there just before it (a stream's), if there is one. Raises `UsageError` for a lane
+        that is not open, or is in another joint.
+        """
+        for lane in joint.lanes:
+            if lane not in self._lanes:
+                raise UsageError(f"lane {lane.id} is not open and hears nobody")
+        self.joints.enter(joint)
+        for lane in joint.lanes:
+            self._shards[lane.phase].stale = True
+        if joint.lanes:
+            first = min(joint.lanes, key=lambda lane: isinstance(lane.inlet, JitterInlet))
+            self._move_joined(first, first.phase)
+
+    def part(self, lane: Lane) -> None:
+        """Take a lane out of its joint, if it is in one. Legal more than once."""
+        joint = self.joints.leave(lane)
+        if joint is not None:
+            self._shards[lane.phase].stale = True
+
+    def _move_joined(self, lane: Lane, phase: int) -> None:
+        """Move a lane and those it is joined to."""
+        joint = self.joints.of(lane)
+        for each in joint.lanes if joint is not None else [lane]:
+            if each.phase != phase or joint is None:
+                self._move(each, phase)
+
     def want_activity(self, lane: Lane) -> None:
         """Run voice activity for a lane; counted, as several ears may ask.
 
@@ -181,6 +221,12 @@ class Engine:
     def drop_activity(self, lane: Lane) -> None:
         """Undo one `want_activity`."""
         self._activity.drop(lane)
+
+    def want_tones(self, lane: Lane, on_key: OnKey) -> None:
+        """Listen to an open lane for keys as tones (ITU-T Q.24) until it is closed."""
+        if lane in self._lanes:
+            self._tones.want(lane, on_key)
+            self._shards[lane.phase].stale = True
 
     # -- audio to be sent ------------------------------------------------------------
 
@@ -209,12 +255,17 @@ class Engine:
         lanes = shard.packet + shard.stream
         if shard.stale:
             shard.plan, shard.stale = self.chains.plan(shard.packet, shard.stream), False
+            shard.feeds = self.joints.plan(lanes) if self.joints else None
+            shard.tones = self._tones.plan(lanes) if self._tones else None
         plan = shard.plan
         heard = self._hear(shard, now)
+        if shard.tones is not None:
+            self._tones.hear(shard.tones, heard, now)
         for lane in lanes:
             if lane.draining and lane.active:
                 lane.drain(now)
-        sent = self._sending.speak(lanes, now)
+        fed = None if shard.feeds is None else self.joints.feed(shard.feeds, heard)
+        sent = self._sending.speak(lanes, now, fed)
         shown: list[tuple[Lane, bytes]] = []
         # Foreign code runs before the first frame is taken or after the last has
         # been sent: an ear may clear or close any lane, and what it cleared is gone.

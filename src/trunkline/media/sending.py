@@ -1,6 +1,6 @@
 """What lanes send: frames from their playouts, encoded together, sent one by one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,15 +53,20 @@ class Sending:
                 if lane.begins:
                     lane.tell_started(now)
 
-    def speak(self, lanes: list[Lane], now: float) -> list[bytes | None]:
-        """Take one frame from every playout, encode together, send one by one."""
+    def speak(
+        self, lanes: list[Lane], now: float, fed: Mapping[Lane, bytes] | None = None
+    ) -> list[bytes | None]:
+        """Take one frame from every playout, encode together, send one by one.
+
+        ``fed`` is what lanes send that have nothing of their own to say (`joints`).
+        """
         frames: list[bytes | None] = []
         groups: dict[Law | None, list[tuple[Lane, bytes]]] = {}
         for lane in lanes:
             frame = None
             try:
                 if lane.active:
-                    frame = self._next_frame(lane, now)
+                    frame = self._next_frame(lane, now, fed)
             except Exception as error:  # noqa: BLE001 - one lane's code; the others go on
                 self._on_fault(lane, error)
             if frame is not None:
@@ -71,11 +76,13 @@ class Sending:
             self._send(group, law, now)
         return frames
 
-    def _next_frame(self, lane: Lane, now: float) -> bytes | None:
+    def _next_frame(self, lane: Lane, now: float, fed: Mapping[Lane, bytes] | None) -> bytes | None:
         """A lane's next frame; None when it has nothing to say (silence is sent)."""
         busy = lane.outlet.busy
         frame = lane.take(now) if lane.playout and not busy else None
         if frame is None:
+            if fed is not None and not busy and (frame := fed.get(lane)) is not None:
+                return frame
             self._pause(lane, now)
         return frame
 

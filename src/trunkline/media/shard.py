@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from .joints import Feeds
 from .lane import JitterInlet, Lane
 from .lane_chain import Plan
 
@@ -21,6 +22,10 @@ class Shard:
     ticks: int = 0
     plan: Plan | None = None
     """How its lanes with a chain are processed; None if there are none."""
+    feeds: Feeds | None = None
+    """What its lanes that are joined send of each other; None if there are none."""
+    tones: list[tuple[int, Lane]] | None = None
+    """Places of those that are listened to for keys as tones; None if there are none."""
     stale: bool = False
     """Whether a lane came, went or changed since the plan was made."""
     sent: int = 0

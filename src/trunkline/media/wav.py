@@ -6,8 +6,9 @@ also one whose writer died before it could put the lengths right.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from struct import Struct
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from . import l16
 from .errors import WavError
 from .g711 import Law, decode
 
-__all__ = ["HEADER_BYTES", "Wav", "header", "parse_wav", "serialise_wav"]
+__all__ = ["HEADER_BYTES", "Wav", "WavFile", "header", "parse_wav", "serialise_wav"]
 
 HEADER_BYTES = 44
 """Length of the header that `header` makes."""
@@ -123,6 +124,67 @@ def parse_wav(data: bytes) -> Wav:
     raise WavError("this WAV file has no samples: no data chunk")
 
 
+class WavFile:
+    """A file that is read piece by piece, however long it is."""
+
+    def __init__(self, file: BinaryIO, described: _Format, size: int) -> None:
+        self._file = file
+        self._format = described
+        self._block = described.channels * _sample_bytes(described)
+        self._left = size // self._block
+        self.rate_hz = described.rate_hz
+        """Samples a second in each channel."""
+        self.frames = self._left
+        """Samples in each channel."""
+
+    @classmethod
+    def open(cls, path: str | Path) -> "WavFile":
+        """Open a file at its first sample; raises `OSError` and `WavError`."""
+        file = Path(path).open("rb")  # noqa: SIM115 - `close` does
+        try:
+            return cls(file, *_seek_samples(file))
+        except BaseException:
+            file.close()
+            raise
+
+    def read(self, samples: int) -> NDArray[np.int16]:
+        """The next samples, mixed to one channel; fewer at the end, then none."""
+        data = self._file.read(min(samples, self._left) * self._block)
+        data = data[: len(data) - len(data) % self._block]
+        self._left -= len(data) // self._block
+        tag, channels, rate_hz, _ = self._format
+        pcm = l16.decode(data, "little") if tag == _PCM else decode(data, _LAWS[tag])
+        return Wav(rate_hz, pcm.reshape(-1, channels)).mono()
+
+    def close(self) -> None:
+        """Close the file. Legal more than once."""
+        self._file.close()
+
+
+def _seek_samples(file: BinaryIO) -> tuple[_Format, int]:
+    """Go to the first sample; the format, and how many bytes of samples there are."""
+    begin = file.read(12)
+    if len(begin) < 12 or begin[:4] not in (b"RIFF", b"RF64") or begin[8:12] != b"WAVE":
+        raise WavError("this is not a WAV file: it does not begin with RIFF and WAVE")
+    described: _Format | None = None
+    while len(head := file.read(_CHUNK.size)) == _CHUNK.size:
+        name, size = _CHUNK.unpack(head)
+        if name == b"data":
+            if described is None:
+                raise WavError("this WAV file has samples before their format")
+            here = file.tell()
+            there = file.seek(0, 2) - here
+            file.seek(here)
+            return described, there if size in (0, _U32) else min(size, there)
+        if name == b"fmt ":
+            described = _parse_format(file.read(min(size, 64)), 0, size)
+            file.seek(max(0, size - 64), 1)
+        else:
+            file.seek(size, 1)
+        file.seek(size % 2, 1)
+    raise WavError("this WAV file has no samples: no data chunk")
+
+
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """(name, start, length claimed) of each chunk; they begin at even places."""
     offset = 12
@@ -145,16 +207,21 @@ def _parse_format(data: bytes, start: int, size: int) -> _Format:
     return _Format(tag, channels, rate_hz, bits)
 
 
+def _sample_bytes(described: _Format) -> int:
+    """Bytes of one sample; raises `WavError` for a format that is not read here."""
+    tag, bits = described.tag, described.bits
+    if (tag, bits) == (_PCM, 16):
+        return 2
+    if tag in _LAWS and bits == 8:
+        return 1
+    name = "PCM" if tag == _PCM else _NAMES.get(tag, f"format {tag:#06x}")
+    raise WavError(f"this WAV file is {bits}-bit {name}; we read 16-bit PCM, µ-law and A-law")
+
+
 def _decode(data: bytes, start: int, size: int, described: _Format) -> Wav:
     """The samples that begin at ``start``."""
-    tag, channels, rate_hz, bits = described
-    if (tag, bits) == (_PCM, 16):
-        sample_bytes = 2
-    elif tag in _LAWS and bits == 8:
-        sample_bytes = 1
-    else:
-        name = "PCM" if tag == _PCM else _NAMES.get(tag, f"format {tag:#06x}")
-        raise WavError(f"this WAV file is {bits}-bit {name}; we read 16-bit PCM, µ-law and A-law")
+    tag, channels, rate_hz, _ = described
+    sample_bytes = _sample_bytes(described)
     finished = int.from_bytes(data[4:8], "little") + 8 == len(data)
     unknown = size == _U32 or (size == 0 and not finished)
     end = len(data) if unknown else min(start + size, len(data))

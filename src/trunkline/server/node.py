@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from trunkline.calls.audio import AudioDefaults, AudioPath
 from trunkline.calls.keeper import Keeper
+from trunkline.calls.music import MusicSource
 from trunkline.calls.recording import Recorder
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Listener, OutboundPolicy, Switchboard
@@ -202,6 +203,8 @@ class Node:
             host=self.engines.host,
             voice=lambda: self.engines.tts,
             audio=self._audio,
+            hold_music=MusicSource(settings.media.hold_music),
+            tones_in=settings.media.inband_dtmf == "auto",
         )
         if self._with_streams:
             running.streams = await media.run_async(lambda: self._open_streams(media))

@@ -188,6 +188,12 @@ class Media(Struct, frozen=True, kw_only=True):
     loopback nothing but loopback, whatever this says."""
     denied_networks: tuple[str, ...] = ()
     """Networks audio may never be sent to."""
+    hold_music: str = ""
+    """A WAV file that whoever is held with music hears, over and over; empty is a tune of our
+    own making."""
+    inband_dtmf: Literal["off", "auto"] = "off"
+    """Whether keys are also looked for as tones in the audio: "auto" of far ends that do not
+    take telephone events (RFC 4733). It costs no other call anything."""
     opus: Opus = Opus()
 
 

@@ -273,8 +273,12 @@ class Leg(Protocol):
     def hangup(self, reason: str = "hangup") -> None:
         """End the leg in any state; legal more than once."""
 
-    def send_dtmf(self, digits: str) -> None:
-        """Press keys towards the far end."""
+    @property
+    def takes_keys(self) -> bool:
+        """Whether `send_dtmf` reaches the far end; else keys are tones in the audio."""
+
+    def send_dtmf(self, digits: str, duration_ms: int = 100) -> None:
+        """Press keys towards the far end, each for so long."""
 
     def statistics(self) -> Mapping[str, float]:
         """Loss, jitter, round trip and the like, as flat numbers for the record."""

@@ -400,13 +400,18 @@ class RtpStream:
 
     # -- out ---------------------------------------------------------------------
 
-    def send_dtmf(self, digits: str) -> None:
+    @property
+    def takes_events(self) -> bool:
+        """Whether the far end takes telephone events."""
+        return self._format is not None and self._format.dtmf_payload_type is not None
+
+    def send_dtmf(self, digits: str, duration_ms: int = 100) -> None:
         """Press keys: RFC 4733 events instead of audio until they are through.
 
         Raises `UsageError` for something that is no key, or when the far end
         did not agree to telephone events.
         """
-        self._out.press(digits)
+        self._out.press(digits, duration_ms)
 
     def _not_sent(self, error: OSError) -> None:
         self._out.not_sent(error)

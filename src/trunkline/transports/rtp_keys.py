@@ -19,9 +19,9 @@ class KeysOut:
         self.pressing: DtmfSender | None = None
         """The keys whose packets are due; None while audio may be sent."""
 
-    def press(self, digits: str, clock_hz: int) -> None:
+    def press(self, digits: str, clock_hz: int, tone_ms: int = 100) -> None:
         """Press keys after those that are being pressed; raises `UsageError` for no key."""
-        tones = DtmfSender(digits, rate_hz=clock_hz)
+        tones = DtmfSender(digits, rate_hz=clock_hz, tone_ms=tone_ms)
         if self.pressing is None:
             self.pressing = tones
         else:

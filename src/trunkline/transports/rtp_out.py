@@ -248,7 +248,7 @@ class RtpOut:
 
     # -- keys ------------------------------------------------------------------------
 
-    def press(self, digits: str) -> None:
+    def press(self, digits: str, duration_ms: int = 100) -> None:
         """RFC 4733 events instead of audio until they are through.
 
         Raises `UsageError` for something that is no key, or when the far end
@@ -256,7 +256,7 @@ class RtpOut:
         """
         if self._format is None or self._format.dtmf_payload_type is None:
             raise UsageError("the far end does not take telephone events")
-        self._keys.press(digits, self._format.dtmf_clock_hz)
+        self._keys.press(digits, self._format.dtmf_clock_hz, duration_ms)
         self._settle_busy()
 
     def _send_digit(self, now: float) -> None:

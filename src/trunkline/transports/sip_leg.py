@@ -207,11 +207,16 @@ class SipLeg(Transferring):
         """Take them off hold; `HoldChanged` follows."""
         self._want(MediaDirection.SENDRECV)
 
-    def send_dtmf(self, digits: str) -> None:
+    @property
+    def takes_keys(self) -> bool:
+        """Whether the far end takes telephone events, as far as is agreed."""
+        return self._stream is None or self._stream.takes_events
+
+    def send_dtmf(self, digits: str, duration_ms: int = 100) -> None:
         """Telephone events on the RTP stream (RFC 4733)."""
         if self._stream is None:
             raise UsageError("no digits before the call has audio")
-        self._stream.send_dtmf(digits)
+        self._stream.send_dtmf(digits, duration_ms)
 
     def statistics(self) -> Mapping[str, float]:
         """What was received, lost and late, and the round trip; kept after the end."""

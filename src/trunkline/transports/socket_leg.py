@@ -144,7 +144,9 @@ class SocketLeg:
         """Close the socket. Legal more than once."""
         self.end(reason, "us")
 
-    def send_dtmf(self, digits: str) -> None:
+    takes_keys = False
+
+    def send_dtmf(self, digits: str, duration_ms: int = 100) -> None:
         """Not possible on a media stream; counted."""
         self.unsupported += 1
 
