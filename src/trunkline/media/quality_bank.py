@@ -244,7 +244,7 @@ class QualityBank:
             numbers = start[:, np.newaxis] + np.arange(wide)
             came = state.reception.seen(sources[:, np.newaxis], numbers & 0xFFFF)
             came |= np.arange(wide) >= count[:, np.newaxis]  # not to be read yet
-            whole: list[bool] = came.all(axis=1).tolist()
+            whole = np.asarray(came.all(axis=1)).tolist()
             ends = np.minimum(count, wide)
             for index, row in enumerate(rows.tolist()):
                 size = ends.item(index)

@@ -24,6 +24,10 @@ _EVENT_TYPES = {16_000: 98, 48_000: 110}
 """Telephone events have the clock of the audio beside them (RFC 4733 section 2.1)."""
 
 
+_EXTENDED = "rcvr-rtt=all stat-summary=loss,dup,jitt voip-metrics"
+"""What we ask for and send (RFC 3611 section 5.1)."""
+
+
 @dataclass(frozen=True, slots=True)
 class AudioCapabilities:
     """What we can do and what we like best."""
@@ -42,6 +46,8 @@ class AudioCapabilities:
         default_factory=lambda: OpusParameters(use_inband_fec=True, min_ptime_ms=10)
     )
     """How we want to receive Opus."""
+    extended_reports: Literal["off", "asked", "offered"] = "off"
+    """RTCP XR (RFC 3611 section 5): never, agreed to where they ask, or asked for by us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,8 @@ class AudioAgreement:
     """Clock of the digits; that of the audio, unless they only take 8000."""
     opus: OpusParameters | None = None
     """How they want to receive Opus, where that is the codec."""
+    extended_reports: bool = False
+    """They asked for extended reports, and we agreed to send them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +120,7 @@ class AudioNegotiation:
             + [(_event_name(clock), events[clock]) for clock in self._clocks]
         )
         self._slot = 0
+        self._extended = False  # whether our next description asks for extended reports
         self._before: _Standing | None = None  # the last step, as long as it can be undone
         self._open = False
         self._last_said: SessionDescription | None = None
@@ -152,6 +161,7 @@ class AudioNegotiation:
         """An offer: the first, or a new one for hold, resume or a silent refresh."""
         self._begin()
         self._open = True
+        self._extended = self._capabilities.extended_reports == "offered"
         media = [_refused(line) for line in self.local.media] if self.local else []
         names = list(self._capabilities.codecs)
         if self.agreement is not None:  # what is in use stays first
@@ -182,6 +192,7 @@ class AudioNegotiation:
             self.agreement = replace(self.agreement, remote=None, direction=Direction.INACTIVE)
         else:
             line = offer.media[slot]
+            self._extended = self._asks(line)
             codec = self._choose_codec(line)
             assert codec is not None
             name = format_name(codec) or codec.name
@@ -267,7 +278,13 @@ class AudioNegotiation:
             direction=direction,
             telephone_event_hz=event.rate_hz if event else 8000,
             opus=OpusParameters.parse(codec.parameters) if codec.name == "OPUS" else None,
+            extended_reports=self._asks(line),
         )
+
+    def _asks(self, line: MediaDescription) -> bool:
+        """Whether they ask for extended reports that we are willing to send."""
+        asked = line.attribute("rtcp-xr")
+        return self._capabilities.extended_reports != "off" and asked is not None
 
     def _offered_clocks(self) -> list[int]:
         """Clocks of the telephone events that we offer, the usual one first."""
@@ -315,6 +332,8 @@ class AudioNegotiation:
             attributes.append(("fmtp", f"{number} 0-16"))
         formats = [str(number) for _, number in (*codecs, *events)]
         attributes.append(("ptime", str(self._capabilities.ptime_ms)))
+        if self._extended:
+            attributes.append(("rtcp-xr", _EXTENDED))
         attributes.append((direction.value, None))
         return MediaDescription(
             "audio", self._port, protocol, tuple(formats), attributes=tuple(attributes)

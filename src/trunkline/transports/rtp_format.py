@@ -31,6 +31,8 @@ class StreamFormat:
     """What else may arrive, by payload type, at the engine's rate."""
     dtmf_clock_hz: int = 8000
     """The clock of telephone-event."""
+    extended_reports: bool = False
+    """Whether they asked for extended reports (RFC 3611)."""
 
     @property
     def clock_hz(self) -> int:

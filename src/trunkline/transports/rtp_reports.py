@@ -3,9 +3,10 @@
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from trunkline.media.rtcp_session import ReceptionCounters, RtcpSession
+from trunkline.media.rtcp_xr import Block
 
 from .rtp_latch import RtpLatch
 from .rtp_policy import MediaPolicy
@@ -27,6 +28,7 @@ class RtpReports:
         "_on_report",
         "_policy",
         "_socket",
+        "extended",
         "heard_at",
         "remote",
         "session",
@@ -52,6 +54,8 @@ class RtpReports:
         """Where reports go; None: nowhere."""
         self.heard_at: float | None = None
         """When the last one came."""
+        self.extended: Callable[[float], Sequence[Block]] | None = None
+        """What to say in extended reports; None: they did not ask for any."""
 
     def aim(self, media: Address, rtcp: Address | None) -> None:
         """Follow a session description: RFC 3605's address, or the port above the media's."""
@@ -84,7 +88,8 @@ class RtpReports:
     def second(self, now: float, reception: Callable[[], ReceptionCounters | None]) -> None:
         """Report, if it is time."""
         if self.session is not None and now >= self.session.next_timeout():
-            self._send(self.session.report(now, _ntp(), reception()))
+            extended = None if self.extended is None else self.extended(now)
+            self._send(self.session.report(now, _ntp(), reception(), extended=extended))
 
     def leave(self) -> None:
         """Say goodbye."""

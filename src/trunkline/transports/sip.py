@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from trunkline.errors import UsageError
 from trunkline.media.codec import Codec
@@ -97,6 +98,8 @@ class SipOptions:
         default_factory=lambda: OpusParameters(use_inband_fec=True, min_ptime_ms=10)
     )
     """How we want to receive Opus; of its rate no more than the engine's is asked for."""
+    extended_reports: Literal["off", "asked", "offered"] = "off"
+    """RTCP XR (RFC 3611): never, where the far end asks for it, or asked for by us."""
     t1_ms: int = 500
     timeout_seconds: float = 30.0
     """Media silence that ends a call; 0: none does."""
@@ -168,6 +171,7 @@ class SipEndpoint:
         self.agent.on_malformed = self._gate.on_malformed
         self._capabilities = AudioCapabilities(
             codecs=options.codecs,
+            extended_reports=options.extended_reports,
             # More than the engine's rate would be bits for nothing.
             opus=replace(
                 options.opus,

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from trunkline.errors import UsageError
 from trunkline.media.codec import Codec
 from trunkline.media.g711 import Law
+from trunkline.media.jitter import JitterStatistics
 from trunkline.media.lane import Lane
 from trunkline.sip.errors import ParseError, SdpError
 from trunkline.sip.offer_answer import AudioAgreement, AudioNegotiation
@@ -35,6 +36,7 @@ from .leg import (
     Ringing,
 )
 from .leg_events import LegEvents
+from .media_facts import MediaFacts
 from .rtp import RtpStream, StreamFormat
 from .rtp_socket import NoFreePortError
 
@@ -192,6 +194,14 @@ class SipLeg:
         if self._stream is not None:
             self._final_statistics = self._stream.statistics()
         return dict(self._final_statistics)
+
+    def media_facts(self) -> MediaFacts | None:
+        """See `MonitoredLeg`."""
+        return None if self._stream is None else self._stream.facts()
+
+    def jitter_statistics(self) -> JitterStatistics | None:
+        """See `MonitoredLeg`."""
+        return None if self._stream is None else self._stream.jitter_statistics()
 
     # -- what the user agent reports ---------------------------------------------------
 
@@ -434,6 +444,7 @@ class SipLeg:
                 number: codecs[name] for number, name in receive.items() if name in codecs
             },
             dtmf_clock_hz=agreement.telephone_event_hz,
+            extended_reports=agreement.extended_reports,
         )
 
     def media_timed_out(self, now: float) -> None:
