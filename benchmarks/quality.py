@@ -67,7 +67,7 @@ def call(pcm: Pcm, link: NetworkPattern) -> Heard:
             sent.append(pcm[position : position + FRAME])
         if tick % 50 == 0:
             quality.settle(own, now)
-    found = quality.stream(int(own[0]), packets * TICK, last=True).pattern
+    found = quality.stream(int(own[0]), last=True).pattern
     judged = score("PCMU", found.loss, found.burst_ratio, 0.0)
     value = float(pesq(RATE_HZ, np.concatenate(sent), np.concatenate(heard), "nb"))
     return Heard(judged.mos_listening, value, found.loss)

@@ -33,9 +33,9 @@ SURFACE: dict[str, str] = {
     """,
     "trunkline.calls": """
         App AudioDefaults AudioPath Call CallAnswered CallDigit CallEarlyMedia CallEnded
-        CallEndedError CallEvent CallHeld CallRecord CallResumed CallRinging CallStarted
-        CallState DialError HoldRefusedError OutboundDeniedError OutboundPolicy RecordStore
-        Recorded Recorder Recording
+        CallEndedError CallEvent CallHeld CallQuality CallRecord CallResumed CallRinging CallStarted
+        CallState DialError DirectionQuality HoldRefusedError OutboundDeniedError OutboundPolicy
+        QualitySnapshot RecordStore Recorded Recorder Recording
         RecordingError RecordsError Route Switchboard ToolUse TurnRecord UnknownCallError
     """,
     "trunkline.cli": """
@@ -62,7 +62,7 @@ SURFACE: dict[str, str] = {
         Node Ports load_board run_node
     """,
     "trunkline.settings": """
-        Agent Audio Http LLM Loaded Log Media Node Opus Outbound Recording Records Secret
+        Agent Audio Http LLM Loaded Log Media Node Opus Outbound Quality Recording Records Secret
         Settings Sip Speech Streams TrunkAudio Turns check config_files is_loopback load
         problems
     """,

@@ -21,7 +21,7 @@ from trunkline.calls.record import CallRecord
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Switchboard
 from trunkline.server.node import Node
-from trunkline.settings import Media, Outbound, Recording, Records, Settings, Sip
+from trunkline.settings import Media, Outbound, Quality, Recording, Records, Settings, Sip
 from trunkline.transports.sip import SipEndpoint
 
 T = TypeVar("T")
@@ -74,6 +74,7 @@ class RunningNode:
         media: Media | None = None,
         outbound: Outbound | None = None,
         record: bool = False,
+        quality: Quality | None = None,
         drain_seconds: float = 0.0,
     ) -> None:
         self.board = board
@@ -86,6 +87,7 @@ class RunningNode:
             sip=sip,
             media=media,
             outbound=outbound or Outbound(),
+            quality=quality or Quality(),
             records=Records(path=folder / "calls.db"),
             recording=Recording(enabled=record, folder=folder / "recordings"),
         )

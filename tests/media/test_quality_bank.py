@@ -25,7 +25,7 @@ def send(
     first: int = 65_500,
     look_every: int = 1,
     ppm: float = 0.0,
-) -> tuple[JitterBank, QualityBank, float]:
+) -> QualityBank:
     """Send packets that take so long, in seconds (NaN: never), on each of some rows.
 
     Numbers begin short of where they wrap. The sender's clock is ``ppm`` fast.
@@ -54,7 +54,8 @@ def send(
             bank.look_delays(own, sources)
         if tick % settle_every == settle_every - 1:
             bank.settle(own, now)
-    return jitter, bank, now
+    bank.packets = jitter  # type: ignore[attr-defined]
+    return bank
 
 
 def truth(lost: Sequence[bool]) -> BurstGap:
@@ -76,8 +77,8 @@ def gilbert(count: int, share: float, mean_run: float, seed: int) -> NDArray[np.
     return lost
 
 
-def quality(bank: QualityBank, now: float, row: int = 0) -> StreamQuality:
-    return bank.stream(row, now, last=True)
+def quality(bank: QualityBank, row: int = 0) -> StreamQuality:
+    return bank.stream(row, last=True)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.05, 0.2])
@@ -87,44 +88,45 @@ def test_losses_bursts_and_gaps_are_those_of_the_link(
     share: float, mean_run: float, settle_every: int
 ) -> None:
     lost = gilbert(1500, share, mean_run, seed=3)
-    _, bank, now = send(np.where(lost, np.nan, 0.03), settle_every=settle_every)
-    found, expected = quality(bank, now).pattern, truth(lost.tolist()).statistics()
+    bank = send(np.where(lost, np.nan, 0.03), settle_every=settle_every)
+    found, expected = quality(bank).pattern, truth(lost.tolist()).statistics()
     assert found == expected
 
 
 def test_the_newest_packets_are_left_until_more_of_them_may_not_come() -> None:
     came = np.full(100, 0.03)
     came[90] = 0.15  # overtaken by six others
-    _, bank, now = send(came)
-    row = bank.stream(0, now)
+    bank = send(came)
+    row = bank.stream(0)
     assert row.pattern.lost == 0
     assert row.pattern.packets <= 100 - 16 + 30
-    assert quality(bank, now).pattern.packets == 100
+    assert quality(bank).pattern.packets == 100
 
 
 def test_packets_that_came_too_late_count_as_lost_in_their_place() -> None:
     came = np.full(400, 0.02)
     came[[200, 201, 203]] = 0.5
-    jitter, bank, now = send(came)
+    bank = send(came)
+    jitter = bank.packets  # type: ignore[attr-defined]
     assert jitter.statistics(0).late == 3
     assert jitter.statistics(0).lost == 0
     expected = [index in (200, 201, 203) for index in range(400)]
-    assert quality(bank, now).pattern == truth(expected).statistics()
+    assert quality(bank).pattern == truth(expected).statistics()
 
 
 def test_runs_of_losses_are_counted_by_length() -> None:
     lost = np.zeros(600, np.bool_)
     for start, length in ((50, 1), (100, 1), (150, 2), (200, 7), (300, 30)):
         lost[start : start + length] = True
-    _, bank, now = send(np.where(lost, np.nan, 0.03))
-    assert quality(bank, now).runs == (2, 1, 0, 0, 1, 0, 1, 0)
+    bank = send(np.where(lost, np.nan, 0.03))
+    assert quality(bank).runs == (2, 1, 0, 0, 1, 0, 1, 0)
 
 
 def test_an_outage_longer_than_the_numbers_that_are_remembered_is_one_loss() -> None:
     lost = np.zeros(1200, np.bool_)
     lost[300:900] = True
-    _, bank, now = send(np.where(lost, np.nan, 0.03))
-    found = quality(bank, now)
+    bank = send(np.where(lost, np.nan, 0.03))
+    found = quality(bank)
     assert abs(found.pattern.lost - 600) <= 1
     assert found.runs[-1] == 1
 
@@ -144,7 +146,7 @@ def test_a_stream_whose_numbers_begin_anew_keeps_what_was_counted() -> None:
         jitter.take(np.array([source]), now)
         if tick % 50 == 0:
             bank.settle(rows, now)
-    found = quality(bank, now, row).pattern
+    found = quality(bank, row).pattern
     statistics = jitter.statistics(source)
     assert (found.lost, statistics.lost) == (4, 4)
     assert abs(found.packets - 300) <= 1
@@ -155,8 +157,8 @@ def test_delay_over_the_fastest_packet_is_that_of_the_link() -> None:
     extra = rng.choice([0.0, 0.007, 0.015, 0.03], 3000, p=[0.4, 0.3, 0.2, 0.1])
     extra[:3] = 0.0
     # On a grid as fine as that of the arrivals no two come within a tick out of order.
-    _, bank, now = send(0.001 + extra)
-    delays = np.array(quality(bank, now).delays)
+    bank = send(0.001 + extra)
+    delays = np.array(quality(bank).delays)
     assert delays.sum() > 1500
     share = delays / delays.sum()
     assert share[DELAY_NAMES.index("80-160") :].sum() == 0
@@ -165,8 +167,8 @@ def test_delay_over_the_fastest_packet_is_that_of_the_link() -> None:
 
 
 def test_a_steady_link_has_all_its_packets_in_the_first_bucket() -> None:
-    _, bank, now = send(np.full(500, 0.03))
-    found = quality(bank, now)
+    bank = send(np.full(500, 0.03))
+    found = quality(bank)
     assert sum(found.delays[1:]) == 0
     assert found.delays[0] == 500
     assert found.jitter_most_ms == pytest.approx(0, abs=0.01)
@@ -175,29 +177,29 @@ def test_a_steady_link_has_all_its_packets_in_the_first_bucket() -> None:
 @pytest.mark.parametrize("ppm", [-100.0, 0.0, 60.0])
 def test_the_drift_of_the_clocks_is_found(ppm: float) -> None:
     rng = np.random.default_rng(2)
-    _, bank, now = send(0.03 + rng.gamma(1.0, 0.002, 6000), ppm=ppm)
-    drift = quality(bank, now).drift_ppm
+    bank = send(0.03 + rng.gamma(1.0, 0.002, 6000), ppm=ppm)
+    drift = quality(bank).drift_ppm
     assert drift is not None
     assert drift == pytest.approx(ppm, abs=6)
 
 
 def test_no_drift_is_said_of_a_short_call() -> None:
-    _, bank, now = send(np.full(500, 0.03), ppm=500)
-    assert quality(bank, now).drift_ppm is None
+    bank = send(np.full(500, 0.03), ppm=500)
+    assert quality(bank).drift_ppm is None
 
 
 def test_rows_do_not_touch_each_other_and_the_bank_grows() -> None:
     lost = gilbert(500, 0.1, 2, seed=9)
-    _, bank, now = send(np.where(lost, np.nan, 0.03), rows=5)
+    bank = send(np.where(lost, np.nan, 0.03), rows=5)
     expected = truth(lost.tolist()).statistics()
-    assert [quality(bank, now, row).pattern for row in range(5)] == [expected] * 5
+    assert [quality(bank, row).pattern for row in range(5)] == [expected] * 5
     bank.close(2)
     with pytest.raises(UsageError):
         bank.close(2)
     with pytest.raises(UsageError):
-        bank.stream(2, now)
+        bank.stream(2)
     assert bank.open() == 2
-    assert bank.stream(2, now).pattern.packets == 0
+    assert bank.stream(2).pattern.packets == 0
     assert bank.levels(2, HEARD).frames == 0
 
 

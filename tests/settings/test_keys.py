@@ -32,6 +32,12 @@ def test_every_key_carries_its_unit() -> None:
         "audio.noise_reduction_strength",
         "media.opus.bitrate",
         "media.opus.complexity",
+        "quality.clipped",
+        "quality.good_mos",
+        "quality.hep_id",
+        "quality.ladder_bytes",
+        "quality.ladder_messages",
+        "quality.poor_mos",
     }
 
 
@@ -43,6 +49,7 @@ def test_secrets_are_known_by_type() -> None:
         "llm.api_key",
         "speech.stt_api_key",
         "outbound.password",
+        "quality.hep_password",
     }
 
 

@@ -568,7 +568,10 @@ def test_jitter_is_reported_in_units_of_the_streams_clock(world: World) -> None:
     counters = world.stream._reception()
     assert counters is not None
     assert counters.jitter_units / 48 == pytest.approx(5, abs=1)  # ms
-    assert world.stream._reports.session is not None and world.stream._reports.session.rate_hz == 48_000
+    assert (
+        world.stream._reports.session is not None
+        and world.stream._reports.session.rate_hz == 48_000
+    )
 
 
 def test_what_need_not_be_sent_lets_the_timestamp_go_on(world: World) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,10 +47,14 @@ from .events import (
     CallEnded,
     CallEvent,
     CallHeld,
+    CallQuality,
     CallResumed,
     CallRinging,
 )
 from .line import CallLine
+from .quality import QualityWatch
+from .quality_alarms import Alarm
+from .quality_snapshot import QualitySnapshot
 from .recording import Recording
 from .states import CallState, IllegalTransitionError, next_state
 
@@ -104,6 +108,14 @@ class Call(CallLine):
         """How it ended; None while it has not."""
         self.statistics: dict[str, float] = {}
         """Loss, jitter, round trip and the like, as the leg last told them."""
+        self.quality: QualitySnapshot | None = None
+        """How it was when last looked at, every few seconds; None before that."""
+        self.quality_series: dict[str, Any] = {}
+        """How it was over time, once it has ended."""
+        self.sip_call_ids: list[str] = []
+        """Of its legs, in the order they came."""
+        self.watch: QualityWatch | None = None
+        """Who looks, where the node has anybody look. Media thread only."""
         self.recorder: Callable[[Call], Recording] | None = None
         """Makes recordings of it, where the node keeps any."""
         self.host: Callable[[Call], Host] | None = None
@@ -130,14 +142,36 @@ class Call(CallLine):
         if isinstance(event, EarlyMedia | Answered) and leg.lane is not None:
             self.open(leg.lane)
             self._follow_audio()
+            if self.watch is not None:
+                lanes = self.media.engine.quality
+                self.watch.open(leg.lane, None if lanes is None else lanes.bank, now)
+                if isinstance(event, Answered):
+                    self.watch.answered(now)
         elif isinstance(event, Digit):
             self.digit(event.digit, now)
         statistics = None
         if isinstance(event, Ended):
             statistics = dict(leg.statistics())
+            if self.watch is not None:
+                statistics |= self.watch.summary()
+                self.post(self._keep_series, self.watch.series())
             self.close(now)
         self.post(self._happened, event, now, statistics)
         self.media.to_app.flush()
+
+    def quality_alarm(self, alarm: Alarm, now: float) -> None:
+        """Its quality has changed. Media thread only."""
+        self.post(self.tell, CallQuality(self.id, now, *alarm))
+
+    def quality_seen(self, snapshot: QualitySnapshot) -> None:
+        """Its quality was looked at. Media thread only."""
+        self.post(self._keep_snapshot, snapshot)
+
+    def _keep_snapshot(self, snapshot: QualitySnapshot) -> None:
+        self.quality = snapshot
+
+    def _keep_series(self, series: dict[str, Any]) -> None:
+        self.quality_series = series
 
     def _happened(self, event: LegEvent, now: float, statistics: dict[str, float] | None) -> None:
         try:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
-__all__ = ["JSON_FIELDS", "CallRecord", "CallState", "ToolUse", "TurnRecord"]
+__all__ = ["JSON_FIELDS", "LONG_FIELDS", "CallRecord", "CallState", "ToolUse", "TurnRecord"]
 
 CallState = Literal["live", "ended", "crashed"]
 
@@ -77,6 +77,12 @@ class CallRecord:
     """Loss, jitter, round trip, late and concealed frames, as flat numbers."""
     turns: Sequence[TurnRecord] = ()
     """The conversation."""
+    series: Mapping[str, Any] = field(default_factory=dict)
+    """Quality over time: ``start`` and ``step`` in seconds, columns of ``in`` and ``out``; losses
+    by length (``runs``) and packets by delay (``delays``). Empty in a list."""
+    ladder: Mapping[str, Any] = field(default_factory=dict)
+    """The call's SIP ``messages``, each with ``at`` (seconds of the call), ``sent``, ``peer``
+    and ``text``; how many more were ``dropped``. Empty in a list."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """SIP headers of interest, or a media stream's parameters."""
     node: str = ""
@@ -90,5 +96,7 @@ class CallRecord:
         return max(0.0, self.ended_at - self.answered_at)
 
 
-JSON_FIELDS: Final = frozenset({"quality", "turns", "headers"})
+JSON_FIELDS: Final = frozenset({"quality", "turns", "headers", "series", "ladder"})
 """Fields with structure."""
+LONG_FIELDS: Final = frozenset({"series", "ladder"})
+"""Fields that a list leaves out."""

@@ -31,6 +31,7 @@ from .call import Call
 from .context import current_call
 from .errors import CallEndedError, DialError, OutboundDeniedError
 from .events import CallStarted
+from .quality import QualityWatch
 
 __all__ = ["App", "OutboundPolicy", "Outgoing", "Route", "Switchboard"]
 
@@ -131,6 +132,7 @@ class Switchboard:
         self._host: Callable[[Call], Host] | None = None
         self._voice: Callable[[], TextToSpeech] | None = None
         self._audio = AudioDefaults()
+        self._quality: Callable[[Call, Leg], QualityWatch | None] | None = None
         self._draining = False
         self.refused = 0
         """Calls that no route was for, or that came while draining."""
@@ -241,6 +243,7 @@ class Switchboard:
         host: Callable[[Call], Host] | None = None,
         voice: Callable[[], TextToSpeech] | None = None,
         audio: AudioDefaults | None = None,
+        quality: Callable[[Call, Leg], QualityWatch | None] | None = None,
     ) -> None:
         """Join the board to a node's media thread and transports."""
         if self._media is not None:
@@ -252,6 +255,7 @@ class Switchboard:
         self._host = host
         self._voice = voice
         self._audio = audio or AudioDefaults()
+        self._quality = quality
 
     async def run(self, ready: asyncio.Event, stop: asyncio.Event, drain_seconds: float) -> None:
         """Serve calls until ``stop`` is set, then finish or end the ones there are."""
@@ -309,7 +313,10 @@ class Switchboard:
 
     def _make_call(self, leg: Leg, media: MediaThread, audio: AudioPath | None = None) -> Call:
         path = CallAudio(self._audio, leg.transport, leg.party, audio)
-        return Call(new_call_id(), leg, media, audio=path)
+        call = Call(new_call_id(), leg, media, audio=path)
+        if self._quality is not None:
+            call.watch = self._quality(call, leg)
+        return call
 
     def find(self, callee: str) -> Route | None:
         """The first route for a called address."""

@@ -126,6 +126,11 @@ class Engine:
         """Stop driving a lane and free its rows. Legal more than once."""
         if lane not in self._lanes:
             return
+        if lane.on_close is not None:
+            try:
+                lane.on_close()
+            except Exception as error:  # noqa: BLE001 - see _fault
+                self._fault(lane, error)
         self._lanes.discard(lane)
         lane.active = False
         self._shards[lane.phase].remove(lane)

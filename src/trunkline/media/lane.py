@@ -208,6 +208,7 @@ class Lane:
         "inlet",
         "marks",
         "odd_marks",
+        "on_close",
         "on_fault",
         "on_second",
         "outlet",
@@ -260,6 +261,8 @@ class Lane:
         """Its row of the engine's quality bank; -1: it has none."""
         self.on_second: Callable[[float], None] | None = None
         """Told about once a second, while the lane is open."""
+        self.on_close: Callable[[], None] | None = None
+        """Told when it is about to be closed, with its rows still there."""
         self.frames_heard = 0
         self.idle_ticks = 0
         """Ticks since a frame last arrived (stream inlets)."""

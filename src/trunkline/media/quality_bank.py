@@ -173,10 +173,11 @@ class QualityBank:
 
     # -- packets ---------------------------------------------------------------------------
 
-    def settle(self, rows: _Rows, now: float, lag: int = _LAG) -> None:
+    def settle(self, rows: _Rows, now: float | None, lag: int = _LAG) -> None:
         """Read what came on these rows since the last time; no less often than every 2 s.
 
         The newest ``lag`` packets are left for the next time: more may come of them.
+        Without ``now`` the clocks are not compared.
         """
         rows = rows[self._source[rows] >= 0]
         if not len(rows):
@@ -195,7 +196,8 @@ class QualityBank:
             return
         jitter = reception.jitter[sources]
         self._jitter_most[rows] = np.maximum(self._jitter_most[rows], jitter)
-        self._time(rows, sources, now)
+        if now is not None:
+            self._time(rows, sources, now)
         self._read(rows, sources, lag)
 
     def _begin(self, row: int, source: int) -> None:
@@ -264,11 +266,11 @@ class QualityBank:
             rows, sources = rows[more], sources[more]
             start, count = start[more] + wide, count[more] - wide
 
-    def stream(self, row: int, now: float, *, last: bool = False) -> StreamQuality:
+    def stream(self, row: int, *, last: bool = False) -> StreamQuality:
         """How the packets of a row came; with ``last`` the newest ones count as well."""
         self._rows.check(row)
         if last:
-            self.settle(np.array([row]), now, 0)
+            self.settle(np.array([row]), None, 0)
         pattern = self._patterns[row]
         return StreamQuality(
             pattern.statistics(),
@@ -277,6 +279,11 @@ class QualityBank:
             self._jitter_most.item(row) * 1000 / self.rate_hz,
             self._drift(row),
         )
+
+    def pauses(self, row: int) -> bool:
+        """Whether the sender said that it may be silent now: comfort noise, a digit."""
+        source = self._source.item(row)
+        return source >= 0 and bool(self._jitter.state().resting[source])
 
     def _drift(self, row: int) -> float | None:
         n, x, y, xx, xy = self._sums[row].tolist()

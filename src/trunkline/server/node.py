@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from trunkline.calls.audio import AudioDefaults, AudioPath
 from trunkline.calls.keeper import Keeper
+from trunkline.calls.quality_monitor import QualityMonitor
 from trunkline.calls.recording import Recorder
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Listener, OutboundPolicy, Switchboard
@@ -30,6 +31,7 @@ from trunkline.transports.websocket_server import WebSocketServer
 
 from .audio_codecs import audio_codecs, opus_wanted
 from .engines import SpeechEngines
+from .quality_setup import quality_monitor
 from .talk import About, TalkService
 
 __all__ = ["Node", "Ports"]
@@ -64,6 +66,7 @@ class _Running:
     media: MediaThread
     records: RecordStore | None = None
     recorder: Recorder | None = None
+    quality: QualityMonitor | None = None
     sip: SipEndpoint | None = None
     streams: WebSocketServer | None = None
     talk: TalkService | None = None
@@ -151,7 +154,10 @@ class Node:
             min_ms=media.jitter_min_ms, start_ms=media.jitter_start_ms, max_ms=media.jitter_max_ms
         )
         engine = Engine(
-            jitter=JitterBank(8000, jitter), activity=self._activity, on_fault=_report_fault
+            jitter=JitterBank(8000, jitter),
+            activity=self._activity,
+            on_fault=_report_fault,
+            quality=self.settings.quality.enabled,
         )
         # Made now: a first call must not wait for it, and what is missing shows at once.
         for path in (self._audio.agent, self._audio.relay):
@@ -173,8 +179,12 @@ class Node:
         if self._keep_records:
             running.records = RecordStore(settings.records.path, node=settings.node.name)
         running.recorder = Recorder(settings.recording.folder)
+        running.quality = quality_monitor(settings.quality, running.records)
         self._keeper = Keeper(
-            running.records, running.recorder, record_all=settings.recording.enabled
+            running.records,
+            running.recorder,
+            record_all=settings.recording.enabled,
+            ladder=running.quality.ladder_of,
         )
         media = running.media
         if self._with_sip:
@@ -194,6 +204,7 @@ class Node:
             host=self.engines.host,
             voice=lambda: self.engines.tts,
             audio=self._audio,
+            quality=running.quality.watch,
         )
         if self._with_streams:
             running.streams = await media.run_async(lambda: self._open_streams(media))
@@ -214,6 +225,8 @@ class Node:
         rng = random.SystemRandom()
         codecs = audio_codecs(rtp.codecs, media.engine.rate_hz, rtp.opus)
         poller = RtpPoller(media.loop)
+        assert self._running is not None
+        quality = self._running.quality
         endpoint = SipEndpoint(
             SipOptions(
                 host=sip.host,
@@ -226,6 +239,7 @@ class Node:
                 allowed=sip.allowed_addresses,
                 codecs=tuple(codec.upper() for codec in rtp.codecs),
                 opus=opus_wanted(rtp.opus),
+                extended_reports=self.settings.quality.extended_reports,
                 t1_ms=sip.t1_ms,
                 timeout_seconds=rtp.timeout_seconds,
                 far_buffer_ms=rtp.far_buffer_ms,
@@ -240,6 +254,9 @@ class Node:
             codecs=codecs,
             rng=rng,
         )
+
+        if quality is not None:
+            quality.attach(endpoint)
 
         async def close_poller() -> None:
             poller.close()
@@ -269,6 +286,8 @@ class Node:
     async def _close(self, running: _Running) -> None:
         await running.media.stop()
         await self.engines.aclose()
+        if running.quality is not None:
+            await running.quality.aclose()
         if running.recorder is not None:
             await asyncio.to_thread(running.recorder.close)
         if running.records is not None:

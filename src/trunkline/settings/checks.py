@@ -34,6 +34,7 @@ def problems(settings: Settings) -> Iterator[str]:
     yield from _streams(settings)
     yield from _addresses(settings)
     yield from _keys(settings)
+    yield from _quality(settings)
 
 
 def is_loopback(host: str) -> bool:
@@ -124,6 +125,17 @@ def _addresses(settings: Settings) -> Iterator[str]:
             ip_network(written)
         except ValueError as error:
             yield f"sip.allowed_addresses: {error}"
+
+
+def _quality(settings: Settings) -> Iterator[str]:
+    quality = settings.quality
+    if quality.good_mos < quality.poor_mos:
+        yield "quality.good_mos is below quality.poor_mos: a call would be both"
+    transport, _, place = quality.hep.partition(":")
+    host, _, port = place.rpartition(":")
+    valid = port.isascii() and port.isdecimal() and 0 < int(port) < 65536
+    if quality.hep and (transport not in ("udp", "tcp") or not host or not valid):
+        yield f"quality.hep is {quality.hep!r}: write udp:host:port or tcp:host:port"
 
 
 def _keys(settings: Settings) -> Iterator[str]:

@@ -23,7 +23,7 @@ from .rtp_latch import RtpLatch
 from .rtp_out import RtpOut
 from .rtp_policy import MediaPolicy
 from .rtp_quality import codec_name, extended_blocks, media_facts
-from .rtp_reports import RtpReports
+from .rtp_reports import ReportWatcher, RtpReports
 from .rtp_socket import Address, RtpPoller, RtpPorts, RtpSocket
 
 __all__ = ["MediaPolicy", "RtpStream", "StreamFormat"]
@@ -356,6 +356,10 @@ class RtpStream:
         found |= {f"datagrams_{reason}": float(n) for reason, n in self.counters.items()}
         return found
 
+    def watch_reports(self, watcher: ReportWatcher) -> None:
+        """Have a callable told of RTCP in and out."""
+        self._reports.watcher = watcher
+
     def facts(self) -> MediaFacts | None:
         """How things stand, for whoever watches the quality; None while it is not open."""
         if self._reports.session is None or self.lane is None or not self.lane.active:
@@ -377,16 +381,14 @@ class RtpStream:
             return None
         return self._jitter.statistics(self._row)
 
-    def _extended(self, now: float) -> Sequence[Block]:
+    def _extended(self) -> Sequence[Block]:
         """What to say in an extended report."""
         reception, statistics = self._reception(), self.jitter_statistics()
         session, lane = self._reports.session, self.lane
         if reception is None or statistics is None or session is None or lane is None:
             return ()
         codec = codec_name(self._receiving)
-        return extended_blocks(
-            self._engine, lane, reception, statistics, codec, session.rtt_ms, now
-        )
+        return extended_blocks(self._engine, lane, reception, statistics, codec, session.rtt_ms)
 
     def _reception(self) -> ReceptionCounters | None:
         if self.lane is None or not self.lane.active:

@@ -63,13 +63,12 @@ def extended_blocks(
     statistics: JitterStatistics,
     codec: str,
     round_trip_ms: float | None,
-    now: float,
 ) -> tuple[Block, ...]:
     """VoIP metrics (4.7) and a summary (4.6) of the call so far; empty without a monitor."""
     if engine.quality is None or lane.quality_row < 0:
         return ()
     bank = engine.quality.bank
-    came, levels = bank.stream(lane.quality_row, now), bank.levels(lane.quality_row, HEARD)
+    came, levels = bank.stream(lane.quality_row), bank.levels(lane.quality_row, HEARD)
     pattern = came.pattern
     sent = max(1, statistics.received - statistics.duplicate + statistics.lost)
     delay_ms = max(0.0, statistics.delay_ms)

@@ -12,10 +12,14 @@ from .rtp_latch import RtpLatch
 from .rtp_policy import MediaPolicy
 from .rtp_socket import MAX_DATAGRAM, Address
 
-__all__ = ["RtpReports"]
+__all__ = ["ReportWatcher", "RtpReports"]
 
 NTP_EPOCH = 2_208_988_800
 """Seconds from 1900, where NTP begins, to 1970, where Unix does."""
+
+
+ReportWatcher = Callable[[bool, bytes, Address, Address, float], None]
+"""Told of a datagram: whether we sent it, its bytes, our address, theirs, and when."""
 
 
 class RtpReports:
@@ -32,6 +36,7 @@ class RtpReports:
         "heard_at",
         "remote",
         "session",
+        "watcher",
     )
 
     def __init__(
@@ -54,7 +59,9 @@ class RtpReports:
         """Where reports go; None: nowhere."""
         self.heard_at: float | None = None
         """When the last one came."""
-        self.extended: Callable[[float], Sequence[Block]] | None = None
+        self.watcher: ReportWatcher | None = None
+        """Told of every datagram in and out."""
+        self.extended: Callable[[], Sequence[Block]] | None = None
         """What to say in extended reports; None: they did not ask for any."""
 
     def aim(self, media: Address, rtcp: Address | None) -> None:
@@ -83,13 +90,23 @@ class RtpReports:
             return
         self.heard_at = now
         self.session.receive(data, now)
+        if self.watcher is not None:
+            self.watcher(False, data, *self._places(), now)
         self._on_report(self.session)
 
     def second(self, now: float, reception: Callable[[], ReceptionCounters | None]) -> None:
         """Report, if it is time."""
         if self.session is not None and now >= self.session.next_timeout():
-            extended = None if self.extended is None else self.extended(now)
-            self._send(self.session.report(now, _ntp(), reception(), extended=extended))
+            extended = None if self.extended is None else self.extended()
+            data = self.session.report(now, _ntp(), reception(), extended=extended)
+            self._send(data)
+            if self.watcher is not None and self.remote is not None:
+                self.watcher(True, data, *self._places(), now)
+
+    def _places(self) -> tuple[Address, Address]:
+        """Ours and theirs."""
+        host, port = self._socket.getsockname()[:2]
+        return (host, port), self.remote or ("", 0)
 
     def leave(self) -> None:
         """Say goodbye."""

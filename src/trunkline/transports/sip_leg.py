@@ -38,6 +38,7 @@ from .leg import (
 from .leg_events import LegEvents
 from .media_facts import MediaFacts
 from .rtp import RtpStream, StreamFormat
+from .rtp_reports import ReportWatcher
 from .rtp_socket import NoFreePortError
 
 __all__ = ["SipLeg", "Switch"]
@@ -116,6 +117,7 @@ class SipLeg:
         self._answered = False
         self._ended = False
         self._final_statistics: dict[str, float] = {}
+        self._report_watcher: ReportWatcher | None = None
 
     # -- Leg -------------------------------------------------------------------------
 
@@ -198,6 +200,12 @@ class SipLeg:
     def media_facts(self) -> MediaFacts | None:
         """See `MonitoredLeg`."""
         return None if self._stream is None else self._stream.facts()
+
+    def watch_reports(self, watcher: ReportWatcher) -> None:
+        """Have a callable told of RTCP in and out, from when there is media on."""
+        self._report_watcher = watcher
+        if self._stream is not None:
+            self._stream.watch_reports(watcher)
 
     def jitter_statistics(self) -> JitterStatistics | None:
         """See `MonitoredLeg`."""
@@ -308,10 +316,11 @@ class SipLeg:
 
     def _stop_media(self) -> None:
         """Free the ports and the lane, and keep what they counted."""
-        stream, self._stream = self._stream, None
+        stream = self._stream
         if stream is not None:
             self._final_statistics = stream.statistics()
-            stream.close(self._switch.now())
+            stream.close(self._switch.now())  # whoever watches its quality looks once more
+            self._stream = None
 
     def _want(self, direction: MediaDirection) -> None:
         if self._ended or self._stream is None:
@@ -346,6 +355,8 @@ class SipLeg:
 
     def _describe(self) -> AudioNegotiation:
         self._stream = self._switch.make_stream(self.id, self.digit, self.media_timed_out)
+        if self._report_watcher is not None:
+            self._stream.watch_reports(self._report_watcher)
         return self._switch.make_negotiation(self._stream.port)
 
     def _prepare_answer(self) -> SessionDescription | None:
