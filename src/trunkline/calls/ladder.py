@@ -103,7 +103,7 @@ def ladder_of(messages: Sequence[LadderMessage], dropped: int, started_at: float
         return {}
     kept = [
         {
-            "at": round(message.at - started_at, 4),
+            "at": round(max(0.0, message.at - started_at), 4),
             "sent": message.sent,
             "peer": str(message.hop),
             "text": blanked(message.data).decode("utf-8", "replace"),

@@ -102,6 +102,8 @@ class QualityWatch:
         self._bank: QualityBank | None = None
         self._answered_at: float | None = None
         self._expecting_since: float | None = None
+        self._received = 0
+        self._alive_at = started_at
         self._sampled_at = started_at
         self._before = _Before()
         self._sending = _Sending()
@@ -178,11 +180,10 @@ class QualityWatch:
 
     def _early_end(self, bank: QualityBank, row: int, now: float) -> dict[str, float]:
         """How long nothing had come any more when the call ended, if it should have."""
-        facts = self._facts
-        if facts is None or not self._expecting_since or bank.pauses(row):
+        since = self._expecting_since
+        if self._facts is None or since is None or bank.received(row) != self._received:
             return {}
-        since = max(facts.last_packet_at or 0.0, self._expecting_since)
-        silent = now - since
+        silent = now - max(self._alive_at, since)
         return {"media_ended_early_seconds": round(silent, 1)} if silent > 1.0 else {}
 
     # -- alarms --------------------------------------------------------------------------
@@ -204,10 +205,11 @@ class QualityWatch:
             return
         dead = 0.0
         if isinstance(lane.inlet, JitterInlet):
-            last = facts.last_packet_at if facts is not None else None
-            if not bank.pauses(lane.quality_row):
-                # An answer is when media begins, and what came before is not too old for it.
-                dead = now - max(last or since, since)
+            received = bank.received(lane.quality_row)
+            if received != self._received or bank.pauses(lane.quality_row):
+                self._received, self._alive_at = received, now
+            # An answer is when media begins, and what came before is not too old for it.
+            dead = now - max(self._alive_at, since)
         else:
             dead = min(lane.idle_ticks * _TICK_SECONDS, now - since)
         yield from self._alarms.dead("in", dead)

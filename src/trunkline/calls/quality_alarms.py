@@ -57,9 +57,10 @@ class QualityAlarms:
     def dead(self, way: Way, seconds: float) -> Iterator[Alarm]:
         """A direction in which nothing has come for so long, although it should; 0: it has.
 
-        Told of once a second, so an alarm that is due within the next one is due now.
+        Seconds are from the first look that found nothing, up to a second after the last
+        packet, and looks are a second apart: what is due before the next one is due now.
         """
-        due = seconds > max(0.0, self.limits.one_way_seconds - 1.0)
+        due = seconds > max(0.0, self.limits.one_way_seconds - 1.5)
         yield from self._set("one-way", way, due, seconds)
 
     def silent(self, way: Way, seconds: float) -> Iterator[Alarm]:

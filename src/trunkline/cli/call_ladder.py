@@ -42,7 +42,7 @@ def print_series(record: CallRecord, out: Console) -> None:
             continue
         bars = "".join(_bar(value, low, high) for value in _squeezed(values, room))
         spread = f"{min(known):.4g} to {max(known):.4g} {unit}".rstrip()
-        line = Text(f"{name:20} ", style="dim")
+        line = Text(f"{name:21} ", style="dim")
         line.append(bars, "cyan" if way == "in" else "magenta").append(f"  {spread}", "not dim")
         out.print(line, soft_wrap=True)
 

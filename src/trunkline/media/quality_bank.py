@@ -38,7 +38,7 @@ _LOUD_POWER = 0.01
 """Frames below -20 dBov do not reach the limit with four samples, nearly never."""
 _LIMIT, _SAMPLES_AT_LIMIT = 32_000, 4
 """G.711's largest samples are 32,124 (µ-law) and 32,256 (A-law)."""
-_LEAST_DRIFT_SECONDS = 20.0
+_LEAST_DRIFT_SECONDS = 60.0
 _SUMS = 5
 
 _Rows = NDArray[np.intp]
@@ -58,7 +58,7 @@ class StreamQuality:
     jitter_most_ms: float
     """The largest interarrival jitter, looked at once a second."""
     drift_ppm: float | None
-    """How much faster the far end's clock runs than ours; None before 20 s."""
+    """How much faster the far end's clock runs than ours; None before a minute."""
 
 
 class QualityBank:
@@ -279,6 +279,11 @@ class QualityBank:
             self._jitter_most.item(row) * 1000 / self.rate_hz,
             self._drift(row),
         )
+
+    def received(self, row: int) -> int:
+        """Packets of the present source so far, on whichever port they shared with reports."""
+        source = self._source.item(row)
+        return int(self._jitter.state().reception.received[source]) if source >= 0 else 0
 
     def pauses(self, row: int) -> bool:
         """Whether the sender said that it may be silent now: comfort noise, a digit."""

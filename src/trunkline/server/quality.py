@@ -25,7 +25,7 @@ def _lines(known: Mapping[str, float], talked_seconds: float) -> Iterator[tuple[
         yield "bursts", _bursts(known)
     if "jitter_ms" in known:
         yield "jitter", f"{known['jitter_ms']:.1f} ms between packets"
-    if "clock_drift_ppm" in known and abs(known["clock_drift_ppm"]) >= 1:
+    if "clock_drift_ppm" in known and abs(known["clock_drift_ppm"]) >= 10:
         fast = "fast" if known["clock_drift_ppm"] > 0 else "slow"
         yield "clock", f"theirs runs {abs(known['clock_drift_ppm']):.0f} ppm {fast}"
     for way, name in (("in", "their sound"), ("out", "our sound")):

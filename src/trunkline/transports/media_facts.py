@@ -21,8 +21,6 @@ class MediaFacts(NamedTuple):
     """So far."""
     refused: int
     """Packets of ours that the network would not take, or the far end's machine refused."""
-    last_packet_at: float | None
-    """When their last packet came, on the media clock."""
     round_trip_ms: float | None
     """By RTCP."""
     remote_deaf: int

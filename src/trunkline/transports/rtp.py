@@ -370,7 +370,6 @@ class RtpStream:
             codec=codec_name(self._receiving),
             expecting=self.expecting,
             refused=sum(n for name, n in self.counters.items() if name.startswith("not sent")),
-            last_packet_at=self._last_packet,
             addresses=((self._sockets[0].getsockname()[0], self.port), self.remote or ("", 0)),
             far_ssrc=self._far_ssrc or 0,
         )

@@ -33,7 +33,6 @@ def media_facts(
     codec: str,
     expecting: bool,
     refused: int,
-    last_packet_at: float | None,
     addresses: tuple[tuple[str, int], tuple[str, int]],
     far_ssrc: int,
 ) -> MediaFacts:
@@ -44,7 +43,6 @@ def media_facts(
         out.sending and out.aimed,
         out.sender.packets,
         refused,
-        last_packet_at,
         session.rtt_ms,
         session.remote_deaf,
         session.remote_loss,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import floor, log10
 from typing import Any
 
 from trunkline.calls.record import CallRecord
@@ -34,14 +35,14 @@ class _Figure:
 
 
 _HEARD = (
-    _Figure("mos", "MOS", "", 1.0, 4.5, poor=3.1),
+    _Figure("mos", "MOS", "", 1.0, 5.0, poor=3.1),
     _Figure("loss", "Lost, and too late", "%", 0.0, 5.0, 100.0, also="late"),
     _Figure("jitter", "Jitter", "ms", 0.0, 20.0),
     _Figure("delay", "Delay of the jitter buffer", "ms", 0.0, 100.0),
     _Figure("level", "Level", "dBov", -70.0, -10.0),
 )
 _SENT = (
-    _Figure("mos", "MOS, as far as they say", "", 1.0, 4.5, poor=3.1),
+    _Figure("mos", "MOS, as far as they say", "", 1.0, 5.0, poor=3.1),
     _Figure("loss", "Lost, by their reports", "%", 0.0, 5.0, 100.0),
     _Figure("jitter", "Jitter, by their reports", "ms", 0.0, 20.0),
     _Figure("rtt", "Round trip", "ms", 0.0, 100.0),
@@ -91,13 +92,14 @@ def _numbers(column: object, factor: float) -> list[float | None]:
 def _plot(figure: _Figure, values: Values, also: Values, start: float, step: float) -> str:
     known = [value for value in (*values, *also) if value is not None]
     stacked = [_sum(one, two) for one, two in zip(values, also, strict=False)] if also else []
-    low = min(figure.low, *known)
-    high = max(figure.high, *known, *[value for value in stacked if value is not None])
+    low = figure.low
+    most_seen = max([*known, *[value for value in stacked if value is not None]])
+    high = figure.high if most_seen <= figure.high else _round_up(most_seen)
     right, bottom = WIDTH - _RIGHT, HEIGHT - _BOTTOM
     across = (right - _LEFT) / max(1, len(values))
 
     def y(value: float) -> float:
-        return bottom - (value - low) / (high - low) * (bottom - _TOP)
+        return bottom - (max(value, low) - low) / (high - low) * (bottom - _TOP)
 
     grid = "".join(
         f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y(at):.1f}" y2="{y(at):.1f}"/>'
@@ -115,11 +117,21 @@ def _plot(figure: _Figure, values: Values, also: Values, start: float, step: flo
     least = min(values, key=lambda value: 1e9 if value is None else value)
     told = f"{figure.name}: {least:.4g} to {most:.4g} {figure.unit}".rstrip()
     unit = f" <span class=soft>{figure.unit}</span>" if figure.unit else ""
+    if stacked:
+        unit += (
+            ' <span class="swatches"><i class="first"></i>lost <i class="second"></i>late</span>'
+        )
     return (
         f"<figure><figcaption>{safe(figure.name)}{unit}</figcaption>"
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{safe(told)}">'
         f"{grid}{drawn}{_axis(len(values), across, start, step)}</svg></figure>"
     )
+
+
+def _round_up(value: float) -> float:
+    """To a number whose half is short as well."""
+    size = 10.0 ** floor(log10(value))
+    return next(step * size for step in (1, 2, 4, 5, 6, 8, 10) if step * size >= value)
 
 
 def _sum(one: float | None, two: float | None) -> float | None:
