@@ -203,9 +203,7 @@ class HepExporter:
         try:
             found = socket.getaddrinfo(self._collector.host, self._collector.port, type=kind)
             family, kind, protocol, _, address = found[0]
-            sock = socket.socket(family, kind, protocol)
-            sock.settimeout(TIMEOUT_SECONDS)
-            sock.connect(address)
+            sock = _connected(socket.socket(family, kind, protocol), address)
         except OSError as error:
             log.warning("HEP: cannot reach %s: %s", ":".join(map(str, self._collector)), error)
             return False
@@ -218,6 +216,16 @@ class HepExporter:
         if sock is not None:
             with suppress(OSError):
                 sock.close()
+
+
+def _connected(sock: socket.socket, address: Any) -> socket.socket:
+    sock.settimeout(TIMEOUT_SECONDS)
+    try:
+        sock.connect(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _rtcp_payload(data: bytes) -> bytes:
