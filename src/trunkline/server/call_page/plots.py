@@ -112,6 +112,8 @@ def _plot(figure: _Figure, values: Values, also: Values, start: float, step: flo
             f' y2="{y(figure.poor):.1f}"/>'
         )
     drawn = _steps(stacked, across, y, "second", low) if stacked else ""
+    if stacked:
+        drawn += _steps(values, across, y, "ground", low)
     drawn += _steps(values, across, y, "first", low)
     most = max(values, key=lambda value: -1e9 if value is None else value)
     least = min(values, key=lambda value: 1e9 if value is None else value)
