@@ -6,8 +6,8 @@ echo what they get. The *callers* place the calls over SIP and send a packet of
 G.711 every 20 ms on each, on sockets of their own; they count what comes back.
 
 On in the switchboard: SIP, jitter buffer, concealment, RTCP, statistics, detail
-records. Off: recording, voice activity, and without ``--chain`` the audio chain; with it
-every call has echo cancellation and noise suppression, and the callers talk (the lines of
+records, and, but for ``--without-quality``, the quality monitor and SIP ladders. Off:
+recording, voice activity, and without ``--chain`` the audio chain; with it every call has echo cancellation and noise suppression, and the callers talk (the lines of
 `path.py`) instead of sending noise.
 
     python benchmarks/streaming.py --calls 300 --seconds 60
@@ -68,7 +68,9 @@ def run_bots(ordinary: bool) -> None:
 # -- the switchboard -----------------------------------------------------------------------
 
 
-def run_switchboard(bot_port: int, dialect: str, calls: int, ordinary: bool, chain: bool) -> None:
+def run_switchboard(
+    bot_port: int, dialect: str, calls: int, ordinary: bool, chain: bool, quality: bool = True
+) -> None:
     """A node whose only app streams; obeys words on standard input."""
     if not ordinary:
         realtime(os.SCHED_RR, 10, core=0)
@@ -77,7 +79,7 @@ def run_switchboard(bot_port: int, dialect: str, calls: int, ordinary: bool, cha
     from trunkline.calls.apps import stream
     from trunkline.calls.switchboard import Switchboard
     from trunkline.server.node import Node
-    from trunkline.settings import Audio, Media, Records, Settings, Sip, Streams
+    from trunkline.settings import Audio, Media, Quality, Records, Settings, Sip, Streams
 
     echo, noise = ("kalman", "logmmse") if chain else ("off", "off")
     board = Switchboard()
@@ -89,6 +91,7 @@ def run_switchboard(bot_port: int, dialect: str, calls: int, ordinary: bool, cha
         streams=Streams(enabled=False),
         records=Records(path=folder / "calls.db"),
         audio=Audio(relay_echo=echo, relay_noise=noise),
+        quality=Quality(enabled=quality, ladder=quality),
     )
     node = Node(settings, board)
 
@@ -330,6 +333,7 @@ def run(calls: int, seconds: float, options: argparse.Namespace, warm: float = 5
         bot_port = int(bots.stdout.readline())
         switchboard = child(
             *("switchboard", bot_port, options.dialect, calls, int(ordinary), int(options.chain)),
+            int(not options.without_quality),
             pipe=True,
         )
         sip_port = int(switchboard.stdout.readline())
@@ -426,14 +430,18 @@ def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] == "bare":
         return run_bare(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1")
     if len(sys.argv) > 1 and sys.argv[1] == "switchboard":
-        port, dialect, calls, ordinary, chain = sys.argv[2:7]
-        return run_switchboard(int(port), dialect, int(calls), ordinary == "1", chain == "1")
+        port, dialect, calls, *flags = sys.argv[2:8]
+        ordinary, chain, quality = (flag == "1" for flag in flags)
+        return run_switchboard(int(port), dialect, int(calls), ordinary, chain, quality)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--dialect", choices=("l16", "ulaw"), default="l16")
     parser.add_argument("--search", action="store_true", help="find the most calls that hold")
     parser.add_argument("--chain", action="store_true", help="echo and noise out of every call")
+    parser.add_argument(
+        "--without-quality", action="store_true", help="without the quality monitor, the ladder"
+    )
     parser.add_argument("--bare", action="store_true", help="beside bare sockets, in turns")
     parser.add_argument(
         "--ordinary", action="store_true", help="no real-time class, no core of its own"
