@@ -6,9 +6,10 @@ echo what they get. The *callers* place the calls over SIP and send a packet of
 G.711 every 20 ms on each, on sockets of their own; they count what comes back.
 
 On in the switchboard: SIP, jitter buffer, concealment, RTCP, statistics, detail
-records. Off: recording, voice activity, and without ``--chain`` the audio chain; with it
-every call has echo cancellation and noise suppression, and the callers talk (the lines of
-`path.py`) instead of sending noise.
+records, and, but for ``--without-quality``, the quality monitor and SIP ladders. Off:
+recording, voice activity, and without ``--chain`` the audio chain; with it every call has
+echo cancellation and noise suppression, and the callers talk (the lines of `path.py`)
+instead of sending noise.
 
     python benchmarks/streaming.py --calls 300 --seconds 60
     python benchmarks/streaming.py --search --seconds 60
@@ -75,7 +76,13 @@ def run_bots(ordinary: bool) -> None:
 
 
 def run_switchboard(
-    bot_port: int, dialect: str, calls: int, ordinary: bool, chain: bool, srtp: bool
+    bot_port: int,
+    dialect: str,
+    calls: int,
+    ordinary: bool,
+    chain: bool,
+    srtp: bool,
+    quality: bool = True,
 ) -> None:
     """A node whose only app streams; obeys words on standard input."""
     if not ordinary:
@@ -85,7 +92,7 @@ def run_switchboard(
     from trunkline.calls.apps import stream
     from trunkline.calls.switchboard import Switchboard
     from trunkline.server.node import Node
-    from trunkline.settings import Audio, Media, Records, Settings, Sip, Streams
+    from trunkline.settings import Audio, Media, Quality, Records, Settings, Sip, Streams
 
     echo, noise = ("kalman", "logmmse") if chain else ("off", "off")
     board = Switchboard()
@@ -101,6 +108,7 @@ def run_switchboard(
         streams=Streams(enabled=False),
         records=Records(path=folder / "calls.db"),
         audio=Audio(relay_echo=echo, relay_noise=noise),
+        quality=Quality(enabled=quality, ladder=quality),
     )
     node = Node(settings, board)
 
@@ -376,6 +384,7 @@ def run(
         switchboard = child(
             *("switchboard", bot_port, options.dialect, calls, int(ordinary), int(options.chain)),
             int(srtp),
+            int(not options.without_quality),
             pipe=True,
         )
         sip_port = int(switchboard.stdout.readline())
@@ -485,7 +494,7 @@ def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] == "bare":
         return run_bare(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1")
     if len(sys.argv) > 1 and sys.argv[1] == "switchboard":
-        port, dialect, calls, *flags = sys.argv[2:8]
+        port, dialect, calls, *flags = sys.argv[2:9]
         return run_switchboard(int(port), dialect, int(calls), *(flag == "1" for flag in flags))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=300)
@@ -493,6 +502,9 @@ def main() -> None:
     parser.add_argument("--dialect", choices=("l16", "ulaw"), default="l16")
     parser.add_argument("--search", action="store_true", help="find the most calls that hold")
     parser.add_argument("--chain", action="store_true", help="echo and noise out of every call")
+    parser.add_argument(
+        "--without-quality", action="store_true", help="without the quality monitor, the ladder"
+    )
     parser.add_argument("--bare", action="store_true", help="beside bare sockets, in turns")
     parser.add_argument("--srtp", action="store_true", help="beside calls that are not, in turns")
     parser.add_argument(

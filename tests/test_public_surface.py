@@ -34,11 +34,12 @@ SURFACE: dict[str, str] = {
     """,
     "trunkline.calls": """
         App AudioDefaults AudioPath Bridge BridgeOptions Call CallAnswered CallBridged CallDigit
-        CallEarlyMedia CallEnded CallEndedError CallEvent CallHeld CallRecord CallResumed
-        CallRinging CallStarted CallState CallTransferFailed CallTransferred CallTransferring
-        CallUnbridged DialError Fork HoldRefusedError MusicSource OutboundDeniedError
-        OutboundPolicy RecordStore Recorded Recorder Recording RecordingError RecordsError Route
-        Switchboard ToolUse TransferError TransferRecord TurnRecord UnknownCallError
+        CallEarlyMedia CallEnded CallEndedError CallEvent CallHeld CallQuality CallRecord
+        CallResumed CallRinging CallStarted CallState CallTransferFailed CallTransferred
+        CallTransferring CallUnbridged DialError DirectionQuality Fork HoldRefusedError
+        MusicSource OutboundDeniedError OutboundPolicy QualitySnapshot RecordStore Recorded
+        Recorder Recording RecordingError RecordsError Route Switchboard ToolUse TransferError
+        TransferRecord TurnRecord UnknownCallError
     """,
     "trunkline.cli": """
         main
@@ -66,7 +67,7 @@ SURFACE: dict[str, str] = {
         Node Ports load_board run_node
     """,
     "trunkline.settings": """
-        Agent Audio Http LLM Loaded Log Media Node Opus Outbound Recording Records Secret
+        Agent Audio Http LLM Loaded Log Media Node Opus Outbound Quality Recording Records Secret
         Settings Sip Speech Streams TrunkAudio Turns check config_files is_loopback load
         problems
     """,

@@ -21,7 +21,16 @@ from trunkline.calls.record import CallRecord
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Switchboard
 from trunkline.server.node import Node
-from trunkline.settings import Media, Outbound, Recording, Records, Settings, Sip, Streams
+from trunkline.settings import (
+    Media,
+    Outbound,
+    Quality,
+    Recording,
+    Records,
+    Settings,
+    Sip,
+    Streams,
+)
 from trunkline.transports.sip import SipEndpoint
 
 T = TypeVar("T")
@@ -75,6 +84,7 @@ class RunningNode:
         outbound: Outbound | None = None,
         record: bool = False,
         streams: bool = False,
+        quality: Quality | None = None,
         drain_seconds: float = 0.0,
     ) -> None:
         self.board = board
@@ -87,6 +97,7 @@ class RunningNode:
             sip=sip,
             media=media,
             outbound=outbound or Outbound(),
+            quality=quality or Quality(),
             records=Records(path=folder / "calls.db"),
             recording=Recording(enabled=record, folder=folder / "recordings"),
             streams=Streams(port=0),

@@ -165,6 +165,8 @@ class Peer:
                 data, source = self.socket.recvfrom(65535)
             except (TimeoutError, ConnectionRefusedError):
                 continue
+            if data[0] & 0x80:
+                continue  # RTCP, to the port above that of media, where that is this one
             message = Message.parse(data, source)
             self.seen.append(message)
             if wanted(message):

@@ -299,7 +299,7 @@ def test_garbage_is_counted_and_changes_nothing() -> None:
 
 def test_foreign_packets_inside_are_counted() -> None:
     here, _ = a_session()
-    foreign = b"\x80\xcf\x00\x01\x00\x00\x00\x09"
+    foreign = b"\x80\xcc\x00\x01\x00\x00\x00\x09"
     compound = here.receive(bytes(RtcpCompound((ReceiverReport(9),))) + foreign, now=1.0)
     assert compound is not None
     assert (here.received, here.skipped) == (1, 1)

@@ -11,6 +11,7 @@ from trunkline.media.rtcp_xr import (
     ExtendedReport,
     ReceiverDelay,
     ReceiverTime,
+    StatisticsSummary,
     VoipMetrics,
 )
 
@@ -108,3 +109,29 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
 def test_a_packet_has_an_end() -> None:
     with pytest.raises(UsageError, match="at most"):
         bytes(ExtendedReport(1, (VoipMetrics(1),) * 8000))
+
+
+@given(
+    st.builds(
+        StatisticsSummary,
+        ssrc=U32, begin=U16, end=U16, lost=st.none() | U32, duplicates=st.none() | U32,
+        jitter_units=st.none() | st.tuples(U32, U32, U32, U32),
+    )
+)  # fmt: skip
+def test_a_summary_that_is_written_is_read(summary: StatisticsSummary) -> None:
+    written = bytes(ExtendedReport(1, (summary,)))
+    assert ExtendedReport.parse(written[4:]).blocks == (summary,)
+
+
+def test_a_summary_is_laid_out_as_the_rfc_draws_it() -> None:
+    written = bytes(StatisticsSummary(0x01020304, 5, 260, lost=3, jitter_units=(1, 9, 4, 2)))
+    assert written[:4] == bytes([6, 0xA0, 0, 9])
+    assert written[4:12] == bytes([1, 2, 3, 4, 0, 5, 1, 4])
+    assert written[12:20] == bytes([0, 0, 0, 3, 0, 0, 0, 0])
+    assert written[20:36] == bytes([0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 4, 0, 0, 0, 2])
+    assert len(written) == 40
+
+
+def test_a_summary_of_another_length_is_malformed() -> None:
+    with pytest.raises(MalformedRtcpError):
+        ExtendedReport.parse(bytes(4) + b"\x06\x00\x00\x01" + bytes(4))

@@ -35,6 +35,12 @@ def test_every_key_carries_its_unit() -> None:
         "media.opus.complexity",
         "sip.max_connections",
         "sip.max_connections_per_address",
+        "quality.clipped",
+        "quality.good_mos",
+        "quality.hep_id",
+        "quality.ladder_bytes",
+        "quality.ladder_messages",
+        "quality.poor_mos",
     }
 
 
@@ -46,6 +52,7 @@ def test_secrets_are_known_by_type() -> None:
         "llm.api_key",
         "speech.stt_api_key",
         "outbound.password",
+        "quality.hep_password",
     }
 
 

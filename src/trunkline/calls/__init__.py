@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         CallEnded,
         CallEvent,
         CallHeld,
+        CallQuality,
         CallResumed,
         CallRinging,
         CallStarted,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     )
     from .forking import Fork
     from .music import MusicSource
+    from .quality_snapshot import DirectionQuality, QualitySnapshot
     from .record import CallRecord, ToolUse, TransferRecord, TurnRecord
     from .recording import Recorded, Recorder, Recording
     from .records import RecordStore
@@ -70,6 +72,7 @@ else:
                 "CallEnded",
                 "CallEvent",
                 "CallHeld",
+                "CallQuality",
                 "CallResumed",
                 "CallRinging",
                 "CallStarted",
@@ -81,6 +84,7 @@ else:
             ".forking": ("Fork",),
             ".music": ("MusicSource",),
             ".record": ("CallRecord", "ToolUse", "TransferRecord", "TurnRecord"),
+            ".quality_snapshot": ("DirectionQuality", "QualitySnapshot"),
             ".recording": ("Recorded", "Recorder", "Recording"),
             ".records": ("RecordStore",),
             ".states": ("CallState",),
@@ -103,6 +107,7 @@ __all__ = [
     "CallEndedError",
     "CallEvent",
     "CallHeld",
+    "CallQuality",
     "CallRecord",
     "CallResumed",
     "CallRinging",
@@ -113,11 +118,13 @@ __all__ = [
     "CallTransferring",
     "CallUnbridged",
     "DialError",
+    "DirectionQuality",
     "Fork",
     "HoldRefusedError",
     "MusicSource",
     "OutboundDeniedError",
     "OutboundPolicy",
+    "QualitySnapshot",
     "RecordStore",
     "Recorded",
     "Recorder",

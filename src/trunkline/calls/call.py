@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,12 +51,16 @@ from .events import (
     CallEnded,
     CallEvent,
     CallHeld,
+    CallQuality,
     CallResumed,
     CallRinging,
     CallTransferred,
 )
 from .forking import Fork
 from .music import Music, MusicSource
+from .quality import QualityWatch
+from .quality_alarms import Alarm
+from .quality_snapshot import QualitySnapshot
 from .recording import Recording
 from .states import CallState, IllegalTransitionError, next_state
 from .succession import NextLeg
@@ -139,6 +143,14 @@ class Call(TransferringCall):
         """Loss, jitter, round trip and the like, as the leg last told them."""
         self.former_statistics: list[dict[str, float]] = []
         """The same of legs that another one took the place of, in order."""
+        self.quality: QualitySnapshot | None = None
+        """How it was when last looked at, every few seconds; None before that."""
+        self.quality_series: dict[str, Any] = {}
+        """How it was over time, once it has ended."""
+        self.sip_call_ids: list[str] = []
+        """Of its legs, in the order they came."""
+        self.watch: QualityWatch | None = None
+        """Who looks, where the node has anybody look. Media thread only."""
         self.recorder: Callable[[Call], Recording] | None = None
         """Makes recordings of it, where the node keeps any."""
         self.host: Callable[[Call], Host] | None = None
@@ -172,6 +184,11 @@ class Call(TransferringCall):
             self.open(leg.lane)
             self._follow_audio()
             self._follow_tones(leg.lane)
+            if self.watch is not None:
+                lanes = self.media.engine.quality
+                self.watch.open(leg.lane, None if lanes is None else lanes.bank, now)
+                if isinstance(event, Answered):
+                    self.watch.answered(now)
         elif isinstance(event, Digit):
             self.digit(event.digit, now)
         for watcher in tuple(self._watchers):
@@ -182,6 +199,9 @@ class Call(TransferringCall):
         statistics = None
         if isinstance(event, Ended):
             statistics = dict(leg.statistics())
+            if self.watch is not None:
+                statistics |= self.watch.summary()
+                self.post(self._keep_series, self.watch.series())
             self.close(now)
         self.post(self._happened, event, now, statistics)
         self.media.to_app.flush()
@@ -194,6 +214,20 @@ class Call(TransferringCall):
 
     def _tone(self, digit: str, duration_ms: int, now: float) -> None:
         self.leg_event(self._leg, Digit(digit, duration_ms), now)
+
+    def quality_alarm(self, alarm: Alarm, now: float) -> None:
+        """Its quality has changed. Media thread only."""
+        self.post(self.tell, CallQuality(self.id, now, *alarm))
+
+    def quality_seen(self, snapshot: QualitySnapshot) -> None:
+        """Its quality was looked at. Media thread only."""
+        self.post(self._keep_snapshot, snapshot)
+
+    def _keep_snapshot(self, snapshot: QualitySnapshot) -> None:
+        self.quality = snapshot
+
+    def _keep_series(self, series: dict[str, Any]) -> None:
+        self.quality_series = series
 
     def _happened(self, event: LegEvent, now: float, statistics: dict[str, float] | None) -> None:
         try:

@@ -14,6 +14,7 @@ __all__ = [
     "CallEnded",
     "CallEvent",
     "CallHeld",
+    "CallQuality",
     "CallResumed",
     "CallRinging",
     "CallStarted",
@@ -118,6 +119,20 @@ class CallDigit(CallEvent):
     """One of 0-9, *, #, A-D."""
     duration_ms: int
     """How long; 0 where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallQuality(CallEvent):
+    """Something about the quality of its audio has become wrong, or right again."""
+
+    kind: str
+    """``poor`` (the MOS of a stretch), ``one-way``, ``clipping``, ``silence``."""
+    way: str
+    """``in``: what we hear of the far end; ``out``: what it hears of us."""
+    raised: bool
+    """False: it is over."""
+    value: float
+    """What it is told by: a MOS, seconds, or a share of frames."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from trunkline.agent.events import AgentSpoke, AgentStarted, CallerTurn, ToolCalled, TurnLatency
 from trunkline.media.engine import TICK_SECONDS
@@ -182,8 +182,10 @@ class Keeper:
         *,
         record_all: bool = False,
         on_recorded: Callable[[Call, Recorded], None] | None = None,
+        ladder: Callable[[Call], dict[str, Any]] | None = None,
     ) -> None:
         self._records = records
+        self._ladder = ladder
         self._recorder = recorder
         self._record_all = record_all
         self._on_recorded = on_recorded
@@ -240,6 +242,8 @@ class Keeper:
                 end_detail=end.detail,
                 ended_at=_wall_time(call, end.at),
                 quality=call.statistics,
+                series=call.quality_series,
+                ladder={} if self._ladder is None else self._ladder(call),
                 turns=tuple(turns.turns),
                 recording=str(last.path) if last else "",
                 recorded_at=None if began_at is None else _wall_time(call, began_at),

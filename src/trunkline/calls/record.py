@@ -2,9 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
-__all__ = ["JSON_FIELDS", "CallRecord", "CallState", "ToolUse", "TransferRecord", "TurnRecord"]
+__all__ = [
+    "JSON_FIELDS",
+    "LONG_FIELDS",
+    "CallRecord",
+    "CallState",
+    "ToolUse",
+    "TransferRecord",
+    "TurnRecord",
+]
+
 
 CallState = Literal["live", "ended", "crashed"]
 
@@ -101,6 +110,12 @@ class CallRecord:
     """The conversation."""
     transfers: Sequence[TransferRecord] = ()
     """The transfers it saw, in order."""
+    series: Mapping[str, Any] = field(default_factory=dict)
+    """Quality over time: ``start`` and ``step`` in seconds, columns of ``in`` and ``out``; losses
+    by length (``runs``) and packets by delay (``delays``). Empty in a list."""
+    ladder: Mapping[str, Any] = field(default_factory=dict)
+    """The call's SIP ``messages``, each with ``at`` (seconds of the call), ``sent``, ``peer``
+    and ``text``; how many more were ``dropped``. Empty in a list."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """SIP headers of interest, or a media stream's parameters."""
     node: str = ""
@@ -114,5 +129,7 @@ class CallRecord:
         return max(0.0, self.ended_at - self.answered_at)
 
 
-JSON_FIELDS: Final = frozenset({"quality", "turns", "transfers", "headers"})
+JSON_FIELDS: Final = frozenset({"quality", "turns", "transfers", "headers", "series", "ladder"})
 """Fields with structure."""
+LONG_FIELDS: Final = frozenset({"series", "ladder"})
+"""Fields that a list leaves out."""

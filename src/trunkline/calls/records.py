@@ -25,7 +25,7 @@ from trunkline.errors import UsageError
 
 from .errors import RecordsError, UnknownCallError
 from .processes import identity, is_gone
-from .record import CallRecord, CallState
+from .record import LONG_FIELDS, CallRecord, CallState
 from .records_db import (
     Change,
     apply,
@@ -47,6 +47,7 @@ RETRY_SECONDS: Final = (0.05, 0.2, 0.5, 1.0)
 """Waits between attempts; each attempt itself waits 2 s for another's lock."""
 
 _FIELDS: Final = frozenset(field.name for field in fields(CallRecord)) - {"id"}
+_LISTED: Final = ", ".join(["id", *sorted(_FIELDS - LONG_FIELDS)])
 _EMPTY: Final = CallRecord(id="")
 _HOPELESS = (OverflowError, ValueError, sqlite3.DataError, sqlite3.IntegrityError)
 _FAILURES = (sqlite3.Error, OSError, RecordsError, OverflowError, ValueError)
@@ -258,7 +259,7 @@ class RecordStore:
             RecordsError: the database cannot be read.
         """
         where, values = ("WHERE state = ?", [state]) if state else ("", [])
-        query = f"SELECT * FROM calls {where} ORDER BY started_at DESC, id LIMIT ?"
+        query = f"SELECT {_LISTED} FROM calls {where} ORDER BY started_at DESC, id LIMIT ?"
         return self._read(query, [*values, limit])
 
     def get(self, call_id: str) -> CallRecord:

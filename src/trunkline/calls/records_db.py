@@ -45,6 +45,7 @@ _MIGRATIONS: Final = (
     "ALTER TABLE calls ADD COLUMN end_detail TEXT;",
     "ALTER TABLE calls ADD COLUMN transfers TEXT;",
     "ALTER TABLE calls ADD COLUMN bridged_with TEXT;",
+    "ALTER TABLE calls ADD COLUMN series TEXT; ALTER TABLE calls ADD COLUMN ladder TEXT",
 )
 
 
@@ -195,7 +196,9 @@ def _mended(value: object) -> Any:
 
 def record_of(row: sqlite3.Row) -> CallRecord:
     """A row as a record; what was never said is the field's default."""
-    fields = {name: row[name] for name in CallRecord.__slots__ if row[name] is not None}
+    there = row.keys()
+    names = [name for name in CallRecord.__slots__ if name in there]
+    fields = {name: row[name] for name in names if row[name] is not None}
     for name in JSON_FIELDS & fields.keys():
         fields[name] = json.loads(fields[name])
     return CallRecord(**fields)

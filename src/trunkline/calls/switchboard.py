@@ -34,6 +34,7 @@ from .errors import CallEndedError, DialError, OutboundDeniedError
 from .events import CallEnded, CallStarted
 from .forking import Fork, ForkedLeg
 from .music import MusicSource
+from .quality import QualityWatch
 from .succession import CallLegs
 from .transfer import Following
 
@@ -147,6 +148,7 @@ class Switchboard:
         self._host: Callable[[Call], Host] | None = None
         self._voice: Callable[[], TextToSpeech] | None = None
         self._audio = AudioDefaults()
+        self._quality: Callable[[Call, Leg], QualityWatch | None] | None = None
         self._draining = False
         self.hold_music = MusicSource()
         """What is played to whoever is held with music."""
@@ -287,6 +289,7 @@ class Switchboard:
         audio: AudioDefaults | None = None,
         hold_music: MusicSource | None = None,
         tones_in: bool = False,
+        quality: Callable[[Call, Leg], QualityWatch | None] | None = None,
     ) -> None:
         """Join the board to a node's media thread and transports."""
         if self._media is not None:
@@ -300,6 +303,7 @@ class Switchboard:
         self._audio = audio or AudioDefaults()
         self.hold_music = hold_music or MusicSource()
         self.tones_in = tones_in
+        self._quality = quality
 
     async def bridge(self, a: Call, b: Call) -> CallEnded | None:
         """Have two calls hear each other until one ends; then the other is ended too."""
@@ -365,6 +369,8 @@ class Switchboard:
         call = Call(new_call_id(), leg, media, audio=path)
         call.board = self
         call.check_target, call.follower = self._policy.check, self._follow_transfer
+        if self._quality is not None:
+            call.watch = self._quality(call, leg)
         return call
 
     def _follow_transfer(self, call: CallLegs, request: TransferRequest, allowed: bool) -> None:

@@ -14,8 +14,10 @@ from rich.text import Text
 from trunkline.calls.record import CallRecord, TurnRecord
 from trunkline.calls.records import RecordStore
 from trunkline.errors import UsageError
+from trunkline.server.quality import quality_lines
 
 from .arguments import Common
+from .call_ladder import print_ladder, print_series
 from .output import clock_time, console, print_json, seconds, table, text
 
 __all__ = ["app", "show_record"]
@@ -80,11 +82,11 @@ def show(
     *,
     common: Common | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
-    page: Path | None = None,
+    page: Annotated[Path | None, Parameter(name=["--html", "--page"])] = None,
 ) -> None:
-    """Show one call: times, parties, quality, what was said, how long each answer took.
+    """Show one call: times, parties, quality, messages, what was said, each answer's time.
 
-    Examples: `trunkline calls show 1f3a`, `trunkline calls show 1f3a --page call.html`
+    Examples: `trunkline calls show 1f3a`, `trunkline calls show 1f3a --html call.html`
 
     Parameters
     ----------
@@ -93,8 +95,9 @@ def show(
     json
         As JSON.
     page
-        Write a page of it to this file instead: the recording with its waveform,
-        the conversation in time with it, and everything else, in one HTML file.
+        Write a page of it to this file instead: the recording with its waveform, the
+        conversation in time with it, quality over time, the SIP messages and everything
+        else, in one HTML file.
     """
     record = _store(common).get(id)
     if page is not None:
@@ -139,7 +142,11 @@ def show_record(record: CallRecord, out: Console) -> None:
     out.print(facts)
     if record.quality:
         out.print(Text("\nquality", style="bold"))
+        out.print(_words(record))
+        print_series(record, out)
+        out.print(Text("\nall numbers", style="bold"))
         out.print(_quality(record))
+    print_ladder(record, out)
     if record.turns:
         out.print(Text("\nconversation", style="bold"))
         for turn in record.turns:
@@ -180,6 +187,13 @@ def _end(record: CallRecord) -> Text:
     code = "" if record.end_code is None else f" ({record.end_code})"
     by = f" by {record.end_by}" if record.end_by else ""
     return text(f"{record.end_reason}{by}{code}", style)
+
+
+def _words(record: CallRecord) -> Any:
+    lines = table()
+    for name, value in quality_lines(record.quality, record.talked_seconds):
+        lines.add_row(text(name, "dim"), text(value))
+    return lines
 
 
 def _quality(record: CallRecord) -> Any:

@@ -507,6 +507,11 @@ class JitterBank:
         """Where each row's next frame begins, in samples that count on through restarts."""
         return self._state.read[rows]
 
+    def state(self) -> JitterRows:
+        """What is known of all rows, of all that was filed: to be read, for the quality bank."""
+        self._absorb()
+        return self._state
+
     def reception(self, row: int) -> ReceptionCounters | None:
         """What to report of the row's present source; None before its first packet."""
         self._settled(row)

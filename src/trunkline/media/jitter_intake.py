@@ -249,7 +249,7 @@ class Intake:
         for index in (played > 0).nonzero()[0].tolist():
             row, since = rows.item(index), played.item(index)
             if since >= batch.said.item(3, index):
-                state.counts[row, Count.LATE] += 1
+                state.discard(row, batch.said.item(0, index))
             else:
                 pcm = self._decode(row, batch.payloads[index])[since:]
                 state.ring.write_piece(row, read.item(index), pcm)
@@ -326,6 +326,8 @@ class Intake:
         elif not again:
             reception.time(row, transit)
             state.delay.observe(row, transit)
+            if position + len(payload) <= state.read.item(row):
+                state.discard(row, sequence)
             self._place(row, payload, position, ahead, jump)
         self._expect(row)
 
@@ -436,8 +438,6 @@ class Intake:
         end, read, playing = position + length, state.read.item(row), state.playing.item(row)
         if ahead < 1:
             state.counts[row, Count.REORDERED] += 1
-        if end <= read:
-            state.counts[row, Count.LATE] += 1
         gap = jump - (ahead - 1) * state.last_length.item(row)
         if playing:
             self._pause(row, position, end, gap, ahead)

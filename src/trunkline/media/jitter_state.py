@@ -28,6 +28,8 @@ CLOSED = -1
 NOTHING = -1
 """No packet says this of itself."""
 
+_MOST_DISCARDED = 512
+"""Numbers kept of a row: ten seconds of nothing in time, and nobody reads them."""
 _SPAN_FRAMES = 50
 """The ring holds a second."""
 
@@ -168,6 +170,21 @@ class JitterRows:
         self.marks = np.zeros(capacity, np.intp)
         """For telling the first packet of a row from others of a batch."""
         self.counts = np.zeros((capacity, len(Count)), np.int64)
+        self.discarded: dict[int, list[int]] = {}
+        """Numbers of packets that came too late, of rows that have some, until they are read."""
+
+    def discard(self, row: int, sequence: int) -> None:
+        """This packet came after its time."""
+        self.counts[row, Count.LATE] += 1
+        late = self.discarded.setdefault(row, [])
+        if len(late) < _MOST_DISCARDED:
+            late.append(sequence)
+
+    def forget_discarded(self, row: int, until: int) -> None:
+        """It is read what came too late up to this number."""
+        after = [each for each in self.discarded.pop(row) if 0 < each - until & 0xFFFF < 0x8000]
+        if after:
+            self.discarded[row] = after
 
     def open(self, law: Law) -> int:
         """A new row; the concealer's rows are the bank's."""
@@ -183,6 +200,7 @@ class JitterRows:
         self.uncode(row)
         self.law[row] = CLOSED
         self.playing[row] = False
+        self.discarded.pop(row, None)
 
     def uncode(self, row: int) -> None:
         """The row has no codec any more; what the codec counted stays."""
@@ -219,6 +237,7 @@ class JitterRows:
             getattr(self, name)[row] = initial
         self.last_length[row] = self.frame
         self.counts[row] = 0
+        self.discarded.pop(row, None)
         self.expected[:, row] = NOTHING
         self.law[row] = law
         self.ring.open(row)

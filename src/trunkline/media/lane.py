@@ -208,12 +208,15 @@ class Lane:
         "inlet",
         "marks",
         "odd_marks",
+        "on_close",
         "on_fault",
+        "on_second",
         "outlet",
         "phase",
         "played_generation",
         "played_samples",
         "playout",
+        "quality_row",
         "rate_hz",
         "round_trip_seconds",
         "sent_ahead",
@@ -254,6 +257,12 @@ class Lane:
         self.on_fault: Callable[[Lane, Exception], None] | None = None
         """Told when an ear raises; without it the exception goes on."""
         self.phase = -1
+        self.quality_row = -1
+        """Its row of the engine's quality bank; -1: it has none."""
+        self.on_second: Callable[[float], None] | None = None
+        """Told about once a second, while the lane is open."""
+        self.on_close: Callable[[], None] | None = None
+        """Told when it is about to be closed, with its rows still there."""
         self.frames_heard = 0
         self.idle_ticks = 0
         """Ticks since a frame last arrived (stream inlets)."""

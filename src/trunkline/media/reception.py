@@ -87,6 +87,11 @@ class Reception:
             ssrc=int(self.ssrc[row]),
         )
 
+    @property
+    def transits(self) -> NDArray[np.float64]:
+        """Arrival less position of each row's newest packet, in samples; NaN: of none."""
+        return self._transit
+
     def lost(self, row: int) -> int:
         """Packets of this source that never came; duplicates do not make up for them."""
         if self.ssrc[row] == NO_SOURCE:

@@ -1,7 +1,7 @@
 """RTCP packets (RFC 3550 section 6), to and from the wire.
 
 `RtcpCompound` is one datagram: reports, descriptions and goodbyes. What else may be
-in it (APP, feedback, XR, types not yet invented) is skipped and counted. The state
+in it (APP, feedback, types not yet invented) is skipped and counted. The state
 machine that sends and receives them is `RtcpSession`.
 """
 
@@ -12,6 +12,7 @@ from struct import Struct
 from trunkline.errors import UsageError
 
 from .errors import MalformedRtcpError
+from .rtcp_xr import XR, ExtendedReport
 
 __all__ = [
     "CNAME",
@@ -169,7 +170,7 @@ class Goodbye:
         return _packet(_BYE, len(self.ssrcs), body)
 
 
-RtcpPacket = SenderReport | ReceiverReport | SourceDescription | Goodbye
+RtcpPacket = SenderReport | ReceiverReport | SourceDescription | Goodbye | ExtendedReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ class RtcpCompound:
     packets: tuple[RtcpPacket, ...]
     """What we understand, in order."""
     skipped: int = 0
-    """Packets of types we do not read: APP, feedback, XR, unknown."""
+    """Packets of types we do not read (APP, feedback, unknown), and broken extended reports."""
 
     @classmethod
     def parse(cls, data: bytes) -> "RtcpCompound":
@@ -256,7 +257,17 @@ def _parse_packet(kind: int, count: int, body: bytes) -> RtcpPacket | None:
         return _parse_description(body, count)
     if kind == _BYE:
         return _parse_goodbye(body, count)
+    if kind == XR:
+        return _parse_extended(body)
     return None
+
+
+def _parse_extended(body: bytes) -> ExtendedReport | None:
+    """An extended report; one that is broken must not cost the reports before it."""
+    try:
+        return ExtendedReport.parse(body)
+    except MalformedRtcpError:
+        return None
 
 
 def _parse_blocks(body: bytes, start: int, count: int) -> tuple[ReportBlock, ...]:

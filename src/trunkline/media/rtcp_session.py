@@ -6,6 +6,7 @@ The receiving side's raw counters come from the jitter bank as `ReceptionCounter
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +25,8 @@ from .rtcp import (
     SenderReport,
     SourceDescription,
 )
+from .rtcp_extended import ExtendedReports
+from .rtcp_xr import Block, ExtendedReport
 from .rtp import RandomBits
 
 __all__ = [
@@ -205,6 +208,11 @@ class RtcpSession:
         """Jitter that the other side measured."""
         self.remote_cname: str | None = None
         """The other side's canonical name."""
+        self.remote_deaf = 0
+        """Their last reports in a row that say nothing more of ours had come."""
+        self._remote_highest = -1
+        self.extended = ExtendedReports()
+        """What was said in extended reports (RFC 3611)."""
         self.remote_left: int | None = None
         """The SSRC that last said goodbye; another stream may have taken its place."""
         self.received = 0
@@ -232,12 +240,20 @@ class RtcpSession:
             self._hear(packet, now)
         return compound
 
-    def report(self, now: float, ntp: int, reception: ReceptionCounters | None = None) -> bytes:
+    def report(
+        self,
+        now: float,
+        ntp: int,
+        reception: ReceptionCounters | None = None,
+        *,
+        extended: Sequence[Block] | None = None,
+    ) -> bytes:
         """The compound packet to send now; the next is due an interval later.
 
         ``ntp`` is the wall clock as a 64-bit NTP time, ``reception`` what was heard
         of the other side, if anything. A sender report while we send, and for one
-        report after we stopped; else a receiver report.
+        report after we stopped; else a receiver report. ``extended`` is what else was
+        measured (RFC 3611); None where the far end did not ask for such reports.
         """
         blocks = () if reception is None else (self._block(reception, now),)
         sender = self._sender
@@ -251,7 +267,12 @@ class RtcpSession:
             report = ReceiverReport(sender.ssrc, blocks)
         self._sent_before.append(sender.packets)
         self._has_reported = True
-        data = bytes(RtcpCompound((report, self._description())))
+        said: list[RtcpPacket] = [report, self._description()]
+        asks = extended is not None and isinstance(report, ReceiverReport)
+        more = (*self.extended.blocks(now, ntp, ask=asks), *(extended or ()))
+        if more:
+            said.append(ExtendedReport(sender.ssrc, more))
+        data = bytes(RtcpCompound(tuple(said)))
         self._schedule.weigh(data)
         self._schedule.advance(now)
         return data
@@ -294,14 +315,20 @@ class RtcpSession:
         if isinstance(packet, SenderReport | ReceiverReport):
             if isinstance(packet, SenderReport) and packet.ssrc != ours:
                 self._their_report = (packet.ssrc, ntp_middle(packet.ntp), now)
-            for block in packet.reports:
-                if block.ssrc == ours:
-                    self._hear_block(block, now)
+            known = [block for block in packet.reports if block.ssrc == ours]
+            if not known:
+                self.remote_deaf += 1
+            for block in known:
+                self._hear_block(block, now)
         elif isinstance(packet, SourceDescription):
             for chunk in packet.chunks:
                 names = [item.text for item in chunk.items if item.kind == CNAME]
                 if names and chunk.ssrc != ours:
                     self.remote_cname = names[0]
+        elif isinstance(packet, ExtendedReport):
+            round_trip = self.extended.hear(packet, ours, now)
+            if round_trip is not None:
+                self.rtt_ms = round_trip
         else:
             for ssrc in packet.ssrcs:
                 if ssrc != ours:
@@ -309,6 +336,9 @@ class RtcpSession:
 
     def _hear_block(self, block: ReportBlock, now: float) -> None:
         """What the other side says of our stream."""
+        gone_on = block.highest_extended != self._remote_highest
+        self.remote_deaf = 0 if gone_on else self.remote_deaf + 1
+        self._remote_highest = block.highest_extended
         self.remote_loss = block.fraction_lost / 256
         self.remote_lost = block.cumulative_lost
         self.remote_jitter_ms = block.jitter_units * 1000 / self.rate_hz

@@ -1,6 +1,7 @@
 """Extended reports: what a receiver measured of a call (RFC 3611), to and from the wire.
 
-One packet has a list of blocks. `VoipMetrics` (section 4.7) is what quality monitors read;
+One packet has a list of blocks. `VoipMetrics` (section 4.7) is what quality monitors read,
+`StatisticsSummary` (4.6) what was counted of an interval;
 `ReceiverTime` and `ReceiverDelay` (4.4, 4.5) let a side that sends nothing know the round
 trip. Blocks of other types are skipped and counted.
 """
@@ -20,19 +21,22 @@ __all__ = [
     "ExtendedReport",
     "ReceiverDelay",
     "ReceiverTime",
+    "StatisticsSummary",
     "VoipMetrics",
 ]
 
 XR = 207
 """The RTCP packet type."""
-_TIME, _DELAY, _VOIP = 4, 5, 7
+_TIME, _DELAY, _SUMMARY, _VOIP = 4, 5, 6, 7
 _HEADER = Struct("!BBH")
 _SSRC = Struct("!I")
 _NTP = Struct("!Q")
 _SINCE = Struct("!III")
 _METRICS = Struct("!IBBBBHHHHbbBBBBBBBxHHH")
+_COUNTS = Struct("!IHHIIIIIIxxxx")
+_LOSS, _DUPLICATE, _JITTER = 0x80, 0x40, 0x20
 _UNKNOWN_LEVEL, _UNKNOWN = 127, 127
-_U8, _U16 = 0xFF, 0xFFFF
+_U8, _U16, _U32 = 0xFF, 0xFFFF, 0xFFFFFFFF
 _LONGEST_WORDS = 0xFFFF
 
 
@@ -142,6 +146,51 @@ class VoipMetrics:
 
 
 @dataclass(frozen=True, slots=True)
+class StatisticsSummary:
+    """Counts of what came of one source (section 4.6). None is not told."""
+
+    ssrc: int
+    """The source this speaks of."""
+    begin: int
+    """First sequence number of the interval, 16 bits."""
+    end: int
+    """The one after its last."""
+    lost: int | None = None
+    """Packets lost in it."""
+    duplicates: int | None = None
+    """Packets that came again."""
+    jitter_units: tuple[int, int, int, int] | None = None
+    """Least, most, mean and deviation, in timestamp units."""
+
+    @classmethod
+    def parse(cls, flags: int, body: bytes) -> "StatisticsSummary":
+        """Read a block's body; raises `MalformedRtcpError` for one of another length."""
+        if len(body) != _COUNTS.size:
+            raise MalformedRtcpError(f"a summary has {_COUNTS.size} bytes, not {len(body)}")
+        ssrc, begin, end, lost, duplicates, *jitter = _COUNTS.unpack(body)
+        return cls(
+            ssrc,
+            begin,
+            end,
+            lost if flags & _LOSS else None,
+            duplicates if flags & _DUPLICATE else None,
+            (jitter[0], jitter[1], jitter[2], jitter[3]) if flags & _JITTER else None,
+        )
+
+    def __bytes__(self) -> bytes:
+        flags = _LOSS * (self.lost is not None) | _DUPLICATE * (self.duplicates is not None)
+        flags |= _JITTER * (self.jitter_units is not None)
+        body = _COUNTS.pack(
+            self.ssrc,
+            self.begin & _U16,
+            self.end & _U16,
+            *(_bounded(one or 0, 0, _U32) for one in (self.lost, self.duplicates)),
+            *(_bounded(one, 0, _U32) for one in self.jitter_units or (0, 0, 0, 0)),
+        )
+        return _HEADER.pack(_SUMMARY, flags, len(body) // 4) + body
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiverTime:
     """When a side that may send no audio sent this report (section 4.4)."""
 
@@ -164,7 +213,7 @@ class ReceiverDelay:
     """From receiving it to sending this, in 1/65536 s."""
 
 
-Block = VoipMetrics | ReceiverTime | tuple[ReceiverDelay, ...]
+Block = VoipMetrics | StatisticsSummary | ReceiverTime | tuple[ReceiverDelay, ...]
 """One block; a list of delays is one block too."""
 
 
@@ -186,8 +235,8 @@ class ExtendedReport:
             raise MalformedRtcpError("an extended report without a source")
         blocks: list[Block] = []
         skipped = 0
-        for kind, content in _blocks(body):
-            block = _parse_block(kind, content)
+        for kind, flags, content in _blocks(body):
+            block = _parse_block(kind, flags, content)
             if block is None:
                 skipped += 1
             else:
@@ -203,23 +252,25 @@ class ExtendedReport:
         return _HEADER.pack(0x80, XR, len(body) // 4) + body
 
 
-def _blocks(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """(type, content) of each block."""
+def _blocks(body: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(type, what is specific to it, content) of each block."""
     offset = _SSRC.size
     while offset < len(body):
         if len(body) - offset < _HEADER.size:
             raise MalformedRtcpError("a block of an extended report is cut short")
-        kind, _, words = _HEADER.unpack_from(body, offset)
+        kind, flags, words = _HEADER.unpack_from(body, offset)
         end = offset + _HEADER.size + 4 * words
         if end > len(body):
             raise MalformedRtcpError("a block is longer than its extended report")
-        yield kind, body[offset + _HEADER.size : end]
+        yield kind, flags, body[offset + _HEADER.size : end]
         offset = end
 
 
-def _parse_block(kind: int, content: bytes) -> Block | None:
+def _parse_block(kind: int, flags: int, content: bytes) -> Block | None:
     if kind == _VOIP:
         return VoipMetrics.parse(content)
+    if kind == _SUMMARY:
+        return StatisticsSummary.parse(flags, content)
     if kind == _TIME:
         if len(content) != _NTP.size:
             raise MalformedRtcpError(f"a receiver's time has 8 bytes, not {len(content)}")

@@ -32,6 +32,8 @@ class Shard:
     """Timestamp of what is sent, while there is a plan: ticks that were left out count."""
     at: float = 0.0
     """When the last tick with a plan was."""
+    watched: NDArray[np.intp] | None = None
+    """Rows of the quality bank, packets' lanes first; None: a lane came or went."""
 
     def __len__(self) -> int:
         return len(self.packet) + len(self.stream)
@@ -39,6 +41,7 @@ class Shard:
     def add(self, lane: Lane) -> None:
         """One lane more."""
         self.stale = True
+        self.watched = None
         if isinstance(lane.inlet, JitterInlet):
             self.packet.append(lane)
             self.rows = np.append(self.rows, lane.inlet.row).astype(np.intp)
@@ -48,6 +51,7 @@ class Shard:
     def remove(self, lane: Lane) -> None:
         """One lane less; the others keep their order."""
         self.stale = True
+        self.watched = None
         if isinstance(lane.inlet, JitterInlet):
             index = self.packet.index(lane)
             del self.packet[index]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from trunkline.calls.audio import AudioDefaults, AudioPath
 from trunkline.calls.keeper import Keeper
 from trunkline.calls.music import MusicSource
+from trunkline.calls.quality_monitor import QualityMonitor
 from trunkline.calls.recording import Recorder
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Listener, OutboundPolicy, Switchboard
@@ -36,6 +37,7 @@ from trunkline.transports.websocket_server import WebSocketServer
 
 from .audio_codecs import audio_codecs, opus_wanted
 from .engines import SpeechEngines
+from .quality_setup import quality_monitor
 from .talk import About, TalkService
 
 __all__ = ["Node", "Ports"]
@@ -74,6 +76,7 @@ class _Running:
     media: MediaThread
     records: RecordStore | None = None
     recorder: Recorder | None = None
+    quality: QualityMonitor | None = None
     sip: SipEndpoint | None = None
     streams: WebSocketServer | None = None
     talk: TalkService | None = None
@@ -161,7 +164,10 @@ class Node:
             min_ms=media.jitter_min_ms, start_ms=media.jitter_start_ms, max_ms=media.jitter_max_ms
         )
         engine = Engine(
-            jitter=JitterBank(8000, jitter), activity=self._activity, on_fault=_report_fault
+            jitter=JitterBank(8000, jitter),
+            activity=self._activity,
+            on_fault=_report_fault,
+            quality=self.settings.quality.enabled,
         )
         # Made now: a first call must not wait for it, and what is missing shows at once.
         for path in (self._audio.agent, self._audio.relay):
@@ -183,8 +189,12 @@ class Node:
         if self._keep_records:
             running.records = RecordStore(settings.records.path, node=settings.node.name)
         running.recorder = Recorder(settings.recording.folder)
+        running.quality = quality_monitor(settings.quality, running.records)
         self._keeper = Keeper(
-            running.records, running.recorder, record_all=settings.recording.enabled
+            running.records,
+            running.recorder,
+            record_all=settings.recording.enabled,
+            ladder=running.quality.ladder_of,
         )
         media = running.media
         if self._with_sip:
@@ -205,6 +215,7 @@ class Node:
             audio=self._audio,
             hold_music=MusicSource(settings.media.hold_music),
             tones_in=settings.media.inband_dtmf == "auto",
+            quality=running.quality.watch,
         )
         if self._with_streams:
             running.streams = await media.run_async(lambda: self._open_streams(media))
@@ -231,6 +242,8 @@ class Node:
         rng = random.SystemRandom()
         codecs = audio_codecs(rtp.codecs, media.engine.rate_hz, rtp.opus)
         poller = RtpPoller(media.loop)
+        assert self._running is not None
+        quality = self._running.quality
         endpoint = SipEndpoint(
             SipOptions(
                 host=sip.host,
@@ -250,6 +263,7 @@ class Node:
                 allowed=sip.allowed_addresses,
                 codecs=tuple(codec.upper() for codec in rtp.codecs),
                 opus=opus_wanted(rtp.opus),
+                extended_reports=self.settings.quality.extended_reports,
                 t1_ms=sip.t1_ms,
                 timeout_seconds=rtp.timeout_seconds,
                 far_buffer_ms=rtp.far_buffer_ms,
@@ -278,6 +292,8 @@ class Node:
 
         if self.settings.outbound.follow_redirects:
             endpoint.may_redirect = self._policy().allows
+        if quality is not None:
+            quality.attach(endpoint)
 
         async def close_poller() -> None:
             poller.close()
@@ -307,6 +323,8 @@ class Node:
     async def _close(self, running: _Running) -> None:
         await running.media.stop()
         await self.engines.aclose()
+        if running.quality is not None:
+            await running.quality.aclose()
         if running.recorder is not None:
             await asyncio.to_thread(running.recorder.close)
         if running.records is not None:

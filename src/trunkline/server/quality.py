@@ -16,10 +16,21 @@ def quality_lines(
 
 
 def _lines(known: Mapping[str, float], talked_seconds: float) -> Iterator[tuple[str, str]]:
+    if "mos" in known:
+        yield "score", _score(known)
+    yield from _alarms(known)
     if "received" in known:
         yield "packets", _packets(known)
+    if known.get("bursts"):
+        yield "bursts", _bursts(known)
     if "jitter_ms" in known:
         yield "jitter", f"{known['jitter_ms']:.1f} ms between packets"
+    if "clock_drift_ppm" in known and abs(known["clock_drift_ppm"]) >= 10:
+        fast = "fast" if known["clock_drift_ppm"] > 0 else "slow"
+        yield "clock", f"theirs runs {abs(known['clock_drift_ppm']):.0f} ppm {fast}"
+    for way, name in (("in", "their sound"), ("out", "our sound")):
+        if f"silence_{way}" in known:
+            yield name, _sound(known, way)
     if "rtt_ms" in known:
         yield "round trip", f"{known['rtt_ms']:.1f} ms to the other end and back"
     if "delay_ms" in known:
@@ -35,6 +46,57 @@ def _lines(known: Mapping[str, float], talked_seconds: float) -> Iterator[tuple[
         yield "faults", f"a stage of the audio path began anew {known['chain_mended']:.0f} times"
     if "remote_loss" in known:
         yield "other end", _remote(known)
+
+
+def _score(known: Mapping[str, float]) -> str:
+    words = f"MOS {known['mos']:.1f} (R {known['r']:.0f})" if "r" in known else ""
+    if "mos_worst" in known:
+        words += f", {known['mos_worst']:.1f} at the worst"
+    if "mos_out" in known:
+        words += f"; what they heard: {known['mos_out']:.1f}"
+    return words
+
+
+ALARMS = {
+    "one-way": "a direction was dead",
+    "poor": "the quality was poor",
+    "clipping": "the sound was clipped",
+    "silence": "nothing but silence came",
+}
+
+
+def _alarms(known: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    told = []
+    for kind, words in ALARMS.items():
+        count = known.get(f"alarms_{kind}", 0)
+        if count:
+            told.append(words if count == 1 else f"{words} {count:.0f} times")
+    early = known.get("media_ended_early_seconds")
+    if early:
+        told.append(f"media ended {early:.1f} s before the call")
+    if told:
+        yield "alarms", "; ".join(told)
+
+
+def _bursts(known: Mapping[str, float]) -> str:
+    count = known["bursts"]
+    return (
+        f"{count:.0f}, of {known.get('burst_ms', 0):.0f} ms, with"
+        f" {known.get('burst_density', 0):.0%} lost in them and"
+        f" {known.get('gap_density', 0):.1%} between them"
+    )
+
+
+def _sound(known: Mapping[str, float], way: str) -> str:
+    words = []
+    if f"speech_{way}_dbov" in known:
+        words.append(f"speech at {known[f'speech_{way}_dbov']:.0f} dBov")
+    if f"noise_{way}_dbov" in known:
+        words.append(f"noise at {known[f'noise_{way}_dbov']:.0f}")
+    words.append(f"{known[f'silence_{way}']:.0%} silence")
+    if known.get(f"clipped_{way}"):
+        words.append(f"{known[f'clipped_{way}']:.1%} clipped")
+    return ", ".join(words)
 
 
 def _packets(known: Mapping[str, float]) -> str:

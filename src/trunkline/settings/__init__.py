@@ -11,6 +11,7 @@ files, environment and flags; `checks` refuses what contradicts or exposes;
 
 from .checks import check, is_loopback, problems
 from .load import Loaded, config_files, load
+from .quality import Quality
 from .secret import Secret
 from .tree import (
     LLM,
@@ -43,6 +44,7 @@ __all__ = [
     "Node",
     "Opus",
     "Outbound",
+    "Quality",
     "Recording",
     "Records",
     "Secret",

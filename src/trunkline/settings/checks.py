@@ -36,6 +36,7 @@ def problems(settings: Settings) -> Iterator[str]:
     yield from _tls(settings)
     yield from _name_servers(settings)
     yield from _keys(settings)
+    yield from _quality(settings)
 
 
 def is_loopback(host: str) -> bool:
@@ -168,6 +169,17 @@ def name_server(written: str) -> tuple[str, int]:
     if not 0 < port < 65536:
         raise ValueError(written)
     return str(ip_address(host)), port
+
+
+def _quality(settings: Settings) -> Iterator[str]:
+    quality = settings.quality
+    if quality.good_mos < quality.poor_mos:
+        yield "quality.good_mos is below quality.poor_mos: a call would be both"
+    transport, _, place = quality.hep.partition(":")
+    host, _, port = place.rpartition(":")
+    valid = port.isascii() and port.isdecimal() and 0 < int(port) < 65536
+    if quality.hep and (transport not in ("udp", "tcp") or not host or not valid):
+        yield f"quality.hep is {quality.hep!r}: write udp:host:port or tcp:host:port"
 
 
 def _keys(settings: Settings) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from .quality import Quality
 from .secret import Secret
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Node",
     "Opus",
     "Outbound",
+    "Quality",
     "Recording",
     "Records",
     "Settings",
@@ -446,6 +448,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     speech: Speech = Speech()
     llm: LLM = LLM()
     outbound: Outbound = Outbound()
+    quality: Quality = Quality()
     recording: Recording = Recording()
     records: Records = Records()
     log: Log = Log()

@@ -27,6 +27,10 @@ _EVENT_TYPES = {16_000: 98, 48_000: 110}
 """Telephone events have the clock of the audio beside them (RFC 4733 section 2.1)."""
 
 
+_EXTENDED = "rcvr-rtt=all stat-summary=loss,dup,jitt voip-metrics"
+"""What we ask for and send (RFC 3611 section 5.1)."""
+
+
 @dataclass(frozen=True, slots=True)
 class AudioCapabilities:
     """What we can do and what we like best."""
@@ -53,6 +57,8 @@ class AudioCapabilities:
     """Reports on the port of the audio (RFC 5761)."""
     comfort_noise: bool = False
     """Offer comfort noise (RFC 3389); it is always accepted."""
+    extended_reports: Literal["off", "asked", "offered"] = "off"
+    """RTCP XR (RFC 3611 section 5): never, agreed to where they ask, or asked for by us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,8 @@ class AudioAgreement:
     """Payload type to send comfort noise as; None: they do not take it."""
     receive_comfort_noise: int | None = None
     """Payload type comfort noise arrives as, beside the static 13."""
+    extended_reports: bool = False
+    """They asked for extended reports, and we agreed to send them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +149,7 @@ class AudioNegotiation:
             + [(_noise_name(clock), number) for clock, number in _NOISE_TYPES.items()]
         )
         self._slot = 0
+        self._extended = False  # whether our next description asks for extended reports
         self._before: _Standing | None = None  # the last step, as long as it can be undone
         self._open = False
         self._last_said: SessionDescription | None = None
@@ -187,6 +196,7 @@ class AudioNegotiation:
         """An offer: the first, or a new one for hold, resume or a silent refresh."""
         self._begin()
         self._open = True
+        self._extended = self._capabilities.extended_reports == "offered"
         media = [_refused(line) for line in self.local.media] if self.local else []
         names = list(self._capabilities.codecs)
         if self.agreement is not None:  # what is in use stays first
@@ -219,6 +229,7 @@ class AudioNegotiation:
             self.agreement = replace(self.agreement, remote=None, direction=Direction.INACTIVE)
         else:
             line = offer.media[slot]
+            self._extended = self._asks(line)
             codec = self._choose_codec(line)
             assert codec is not None
             name = format_name(codec) or codec.name
@@ -330,7 +341,13 @@ class AudioNegotiation:
             rtcp_mux=mux,
             comfort_noise=cn.payload_type if cn else None,
             receive_comfort_noise=self._types[_noise_name(cn.rate_hz)] if cn else None,
+            extended_reports=self._asks(line),
         )
+
+    def _asks(self, line: MediaDescription) -> bool:
+        """Whether they ask for extended reports that we are willing to send."""
+        asked = line.attribute("rtcp-xr")
+        return self._capabilities.extended_reports != "off" and asked is not None
 
     def _has_moved(self, offer: SessionDescription, line: MediaDescription) -> bool:
         """Whether they want their audio elsewhere than before."""
@@ -407,6 +424,8 @@ class AudioNegotiation:
         attributes += [("rtpmap", f"{number} CN/{clock}") for clock, number in noises]
         formats = [str(number) for _, number in (*codecs, *events, *noises)]
         attributes.append(("ptime", str(self._capabilities.ptime_ms)))
+        if self._extended:
+            attributes.append(("rtcp-xr", _EXTENDED))
         attributes += [*extra, (direction.value, None)]
         return MediaDescription(
             "audio", self._port, self._sdes.protocol, tuple(formats), attributes=tuple(attributes)

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
 from trunkline.errors import UsageError
@@ -10,17 +10,21 @@ from trunkline.media.codec import Codec
 from trunkline.media.dtmf import DtmfReceiver
 from trunkline.media.engine import Engine
 from trunkline.media.g711 import Law
+from trunkline.media.jitter import JitterStatistics
 from trunkline.media.lane import JitterInlet, Lane
 from trunkline.media.rtcp_session import ReceptionCounters, RtcpSession
+from trunkline.media.rtcp_xr import Block
 from trunkline.media.rtp import is_rtcp, parse_fast
 from trunkline.media.srtp import SrtpReceiver, SrtpSender
 
 from .chain_figures import chain_figures
+from .media_facts import MediaFacts
 from .rtp_format import StreamFormat, StreamKeys
 from .rtp_latch import RtpLatch
 from .rtp_out import RtpOut
 from .rtp_policy import MediaPolicy
-from .rtp_reports import RtpReports
+from .rtp_quality import codec_name, extended_blocks, media_facts
+from .rtp_reports import ReportWatcher, RtpReports
 from .rtp_socket import Address, RtpPoller, RtpPorts, RtpSocket
 
 __all__ = ["MediaPolicy", "RtpStream", "StreamFormat"]
@@ -234,6 +238,7 @@ class RtpStream:
             self._reports.aim(remote, rtcp)
         self._format = format
         self._reports.share(format.rtcp_mux)
+        self._reports.extended = self._extended if format.extended_reports else None
         if before is None or before.keys != format.keys or moved:
             self._secure(format.keys, moved=moved)
         if self._out.follow(format) and self._reports.session is not None:
@@ -451,6 +456,39 @@ class RtpStream:
             found["srtp_replayed"] = float(self._receiver.replayed)
         found |= {f"datagrams_{reason}": float(n) for reason, n in self.counters.items()}
         return found
+
+    def watch_reports(self, watcher: ReportWatcher) -> None:
+        """Have a callable told of RTCP in and out."""
+        self._reports.watcher = watcher
+
+    def facts(self) -> MediaFacts | None:
+        """How things stand, for whoever watches the quality; None while it is not open."""
+        if self._reports.session is None or self.lane is None or not self.lane.active:
+            return None
+        return media_facts(
+            self._reports.session,
+            self._out,
+            codec=codec_name(self._receiving),
+            expecting=self.expecting,
+            refused=sum(n for name, n in self.counters.items() if name.startswith("not sent")),
+            addresses=((self._sockets[0].getsockname()[0], self.port), self.remote or ("", 0)),
+            far_ssrc=self._far_ssrc or 0,
+        )
+
+    def jitter_statistics(self) -> JitterStatistics | None:
+        """What the jitter buffer counted; None while it is not open."""
+        if self.lane is None or not self.lane.active:
+            return None
+        return self._jitter.statistics(self._row)
+
+    def _extended(self) -> Sequence[Block]:
+        """What to say in an extended report."""
+        reception, statistics = self._reception(), self.jitter_statistics()
+        session, lane = self._reports.session, self.lane
+        if reception is None or statistics is None or session is None or lane is None:
+            return ()
+        codec = codec_name(self._receiving)
+        return extended_blocks(self._engine, lane, reception, statistics, codec, session.rtt_ms)
 
     def _reception(self) -> ReceptionCounters | None:
         if self.lane is None or not self.lane.active:

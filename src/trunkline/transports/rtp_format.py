@@ -54,6 +54,8 @@ class StreamFormat:
     """Reports are on the port of the audio (RFC 5761)."""
     packet_ms: int = 20
     """What the far end wants in a packet, where our codec can be cut that way."""
+    extended_reports: bool = False
+    """Whether they asked for extended reports (RFC 3611)."""
 
     @property
     def clock_hz(self) -> int:

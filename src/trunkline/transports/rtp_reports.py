@@ -3,19 +3,24 @@
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from trunkline.media.rtcp_session import ReceptionCounters, RtcpSession
+from trunkline.media.rtcp_xr import Block
 from trunkline.media.srtp import SrtpReceiver, SrtpSender
 
 from .rtp_latch import RtpLatch
 from .rtp_policy import MediaPolicy
 from .rtp_socket import MAX_DATAGRAM, Address, RtpSocket
 
-__all__ = ["RtpReports"]
+__all__ = ["ReportWatcher", "RtpReports"]
 
 NTP_EPOCH = 2_208_988_800
 """Seconds from 1900, where NTP begins, to 1970, where Unix does."""
+
+
+ReportWatcher = Callable[[bool, bytes, Address, Address, float], None]
+"""Told of a datagram: whether we sent it, its bytes, our address, theirs, and when."""
 
 
 class RtpReports:
@@ -37,11 +42,13 @@ class RtpReports:
         "_on_report",
         "_policy",
         "_socket",
+        "extended",
         "heard_at",
         "receiver",
         "remote",
         "sender",
         "session",
+        "watcher",
     )
 
     def __init__(
@@ -74,6 +81,10 @@ class RtpReports:
         """Where reports go; None: nowhere."""
         self.heard_at: float | None = None
         """When the last one came."""
+        self.watcher: ReportWatcher | None = None
+        """Told of every datagram in and out."""
+        self.extended: Callable[[], Sequence[Block]] | None = None
+        """What to say in extended reports; None: they did not ask for any."""
 
     def aim(self, media: Address, rtcp: Address | None) -> None:
         """Follow a session description: RFC 3605's address, or the port above the media's."""
@@ -117,12 +128,23 @@ class RtpReports:
             return
         self.heard_at = now
         self.session.receive(data, now)
+        if self.watcher is not None:
+            self.watcher(False, data, *self._places(), now)
         self._on_report(self.session)
 
     def second(self, now: float, reception: Callable[[], ReceptionCounters | None]) -> None:
         """Report, if it is time."""
         if self.session is not None and now >= self.session.next_timeout():
-            self._send(self.session.report(now, _ntp(), reception()))
+            extended = None if self.extended is None else self.extended()
+            data = self.session.report(now, _ntp(), reception(), extended=extended)
+            self._send(data)
+            if self.watcher is not None and self.remote is not None:
+                self.watcher(True, data, *self._places(), now)
+
+    def _places(self) -> tuple[Address, Address]:
+        """Ours and theirs."""
+        host, port = self._socket.getsockname()[:2]
+        return (host, port), self.remote or ("", 0)
 
     def leave(self) -> None:
         """Say goodbye."""

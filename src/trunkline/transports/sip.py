@@ -137,6 +137,7 @@ class SipEndpoint:
         )
         capabilities = AudioCapabilities(
             codecs=options.codecs,
+            extended_reports=options.extended_reports,
             # More than the engine's rate would be bits for nothing.
             opus=replace(
                 options.opus,

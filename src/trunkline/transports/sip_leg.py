@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from trunkline.errors import MissingDependencyError, UsageError
 from trunkline.media.codec import Codec
 from trunkline.media.g711 import Law
+from trunkline.media.jitter import JitterStatistics
 from trunkline.media.lane import Lane
 from trunkline.media.packet_time import packet_ms
 from trunkline.media.srtp import SrtpKey
@@ -39,8 +40,10 @@ from .leg import (
     Ringing,
 )
 from .leg_events import LegEvents
+from .media_facts import MediaFacts
 from .rtp import RtpStream, StreamFormat
 from .rtp_format import STATIC_NOISE, StreamKeys
+from .rtp_reports import ReportWatcher
 from .rtp_socket import NoFreePortError
 from .sip_transfer import SipTransfers, Transferring
 
@@ -129,6 +132,7 @@ class SipLeg(Transferring):
         self._answered = False
         self._ended = False
         self._final_statistics: dict[str, float] = {}
+        self._report_watcher: ReportWatcher | None = None
 
     # -- Leg -------------------------------------------------------------------------
 
@@ -223,6 +227,20 @@ class SipLeg(Transferring):
         if self._stream is not None:
             self._final_statistics = self._stream.statistics()
         return dict(self._final_statistics)
+
+    def media_facts(self) -> MediaFacts | None:
+        """See `MonitoredLeg`."""
+        return None if self._stream is None else self._stream.facts()
+
+    def watch_reports(self, watcher: ReportWatcher) -> None:
+        """Have a callable told of RTCP in and out, from when there is media on."""
+        self._report_watcher = watcher
+        if self._stream is not None:
+            self._stream.watch_reports(watcher)
+
+    def jitter_statistics(self) -> JitterStatistics | None:
+        """See `MonitoredLeg`."""
+        return None if self._stream is None else self._stream.jitter_statistics()
 
     # -- what the user agent reports ---------------------------------------------------
 
@@ -349,10 +367,11 @@ class SipLeg(Transferring):
 
     def _stop_media(self) -> None:
         """Free the ports and the lane, and keep what they counted."""
-        stream, self._stream = self._stream, None
+        stream = self._stream
         if stream is not None:
             self._final_statistics = stream.statistics()
-            stream.close(self._switch.now())
+            stream.close(self._switch.now())  # whoever watches its quality looks once more
+            self._stream = None
 
     def _want(self, direction: MediaDirection) -> None:
         if self._ended or self._stream is None:
@@ -389,6 +408,8 @@ class SipLeg(Transferring):
         self._stream = self._switch.make_stream(self.id, self.digit, self.media_timed_out)
         source = self.session.source
         toward = source.host if source else ""
+        if self._report_watcher is not None:
+            self._stream.watch_reports(self._report_watcher)
         return self._switch.make_negotiation(self._stream.port, self.session.trunk, toward)
 
     def _prepare_answer(self) -> SessionDescription | None:
@@ -499,6 +520,7 @@ class SipLeg(Transferring):
             packet_ms=20
             if agreement.codec == "OPUS"
             else packet_ms(agreement.ptime_ms, agreement.maxptime_ms),
+            extended_reports=agreement.extended_reports,
         )
 
     def media_timed_out(self, now: float) -> None:

@@ -50,6 +50,8 @@ class SipOptions:
     username: str = ""
     """Who we are to a far end that asks."""
     password: str = ""
+    extended_reports: Literal["off", "asked", "offered"] = "off"
+    """RTCP XR (RFC 3611): never, where the far end asks for it, or asked for by us."""
     reliable: Literal["off", "supported", "required"] = "supported"
     """Reliable provisional responses (RFC 3262)."""
     session_expires_seconds: int = 0

@@ -11,7 +11,9 @@ from trunkline.media.errors import WavError
 from trunkline.server.markup import head, safe
 
 from .conversation import spans, timeline, transcript
+from .ladder import ladder
 from .measures import facts, quality, summary, waterfall
+from .plots import plots
 from .sound import Sound, recording_starts
 
 __all__ = ["call_page", "write_call_page"]
@@ -42,6 +44,8 @@ def call_page(record: CallRecord, recording: Path | None = None, folder: Path | 
         transcript=transcript(turns),
         waterfall=waterfall(turns),
         quality=quality(record),
+        plots=plots(record),
+        ladder=ladder(record),
         facts=facts(record),
     )
 
