@@ -6,7 +6,8 @@ from typing import Any
 
 from trunkline.calls.call import Call
 from trunkline.calls.keeper import Keeper
-from trunkline.calls.recording import Recorded, Recorder
+from trunkline.calls.recorder import Recorder
+from trunkline.calls.recording import Recorded
 from trunkline.calls.records import RecordStore
 from trunkline.media.wav import parse_wav
 from trunkline.transports.leg import Ended

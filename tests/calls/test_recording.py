@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trunkline.calls.recording import HELD_FRAMES, PENDING_FRAMES, Recorder, Recording
+from trunkline.calls.recorder import Recorder
+from trunkline.calls.recording import HELD_FRAMES, PENDING_FRAMES, Recording
+from trunkline.calls.recording_writer import RecordingWriter
 from trunkline.errors import UsageError
 
 WHEN = datetime(2026, 11, 20, 23, 59, tzinfo=UTC)
@@ -148,10 +150,10 @@ def test_late_frames_fill_the_oldest_silence(slow: Recorder) -> None:
 
 def test_the_newest_frames_wait_for_late_ones(slow: Recorder) -> None:
     recording = slow.open("call", 8000)
-    wait_for_file(recording)
+    writer = wait_for_file(slow, recording)
     for _ in range(HELD_FRAMES + 5):
         recording.write(None, None)
-    recording._flush(HELD_FRAMES)
+    writer.flush(None)
     for number in range(HELD_FRAMES + 1):
         recording.write_late(tone(number + 1))
     recorded = recording.close().result(5)
@@ -175,11 +177,11 @@ def test_nothing_of_a_pause_gets_in_late(slow: Recorder) -> None:
 
 def test_a_slow_disk_costs_silence_of_equal_length(slow: Recorder) -> None:
     recording = slow.open("call", 8000)
-    wait_for_file(recording)
+    writer = wait_for_file(slow, recording)
     for _ in range(PENDING_FRAMES + 30):
         recording.write(tone(1), tone(1))
     assert len(recording._pending) <= PENDING_FRAMES + 1
-    recording._flush(0)
+    writer.flush(None, 0)
     recording.write(tone(2), tone(2))
     recorded = recording.close().result(5)
     left, right, _ = read(recorded.path)
@@ -188,11 +190,13 @@ def test_a_slow_disk_costs_silence_of_equal_length(slow: Recorder) -> None:
     assert recorded.dropped_frames == 30
 
 
-def wait_for_file(recording: Recording) -> None:
+def wait_for_file(recorder: Recorder, recording: Recording) -> RecordingWriter:
+    writer = recorder.writer(recording)
     deadline = time.monotonic() + 5
-    while recording._fd < 0 and recording._error is None and time.monotonic() < deadline:
+    while writer.file is None and time.monotonic() < deadline:
         time.sleep(0.002)
-    assert recording._fd >= 0 or recording._error is not None
+    assert writer.file is not None
+    return writer
 
 
 # Names
@@ -247,47 +251,108 @@ def test_a_folder_that_cannot_be_made_ends_the_recording_only(
     assert len(errors) == recorder.errors == 1
 
 
-def test_a_full_disk_ends_the_recording_only(
-    told: tuple[Recorder, list[OSError]], tmp_path: Path
-) -> None:
-    recorder, errors = told
-    bad, good = recorder.open("bad", 8000), recorder.open("good", 8000)
-    wait_for_file(bad)
+def fill(writer: RecordingWriter) -> int:
+    """Let a recording's disk be full: /dev/full says "no space" to every write."""
+    assert writer.file is not None
+    kept = os.dup(writer.file.fd)
     full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, bad._fd)
+    os.dup2(full, writer.file.fd)
     os.close(full)
-    for recording in (bad, good):
-        recording.write(tone(1), tone(1))
-    bad._flush(0)
-    for recording in (bad, good):
-        recording.write(tone(2), tone(2))
-    # /dev/full has one link and says "no space" at the first write.
-    assert bad.close().result(5).error is errors[0]
-    assert errors[0].strerror == "No space left on device"
-    assert not bad._pending
+    return kept
+
+
+def make_room(writer: RecordingWriter, kept: int) -> None:
+    assert writer.file is not None
+    os.dup2(kept, writer.file.fd)
+    os.close(kept)
+
+
+def test_a_full_disk_makes_a_recording_wait_and_no_other(slow: Recorder) -> None:
+    told: list[OSError | None] = []
+    slow.listen(lambda *_: None, lambda recording, error: told.append(error))
+    bad, good = slow.open("bad", 8000, WHEN), slow.open("good", 8000, WHEN)
+    waiting, writing = wait_for_file(slow, bad), wait_for_file(slow, good)
+    for number in (1, 2):
+        bad.write(tone(number), tone(number))
+        good.write(tone(number), tone(number))
+    waiting.flush(None, 0)
+    kept = fill(waiting)
+    for _ in range(3):
+        bad.write(tone(3), tone(3))
+        waiting.flush(None, 0)
+    assert [error is not None and error.strerror for error in told] == [
+        "No space left on device"
+    ] * 3
+    assert slow.stalls == 1 and slow.errors == 0
+    writing.flush(None, 0)
+    make_room(waiting, kept)
+    bad.write(tone(4), tone(4))
     assert levels(read(good.close().result(5).path)[0]) == [1, 2]
-    assert recorder.errors == 1
+    recorded = bad.close().result(5)
+    assert told[-1] is None
+    assert recorded.error is None
+    assert levels(read(recorded.path)[0]) == [1, 2, 3, 3, 3, 4]
+
+
+def test_what_a_full_disk_has_cost_is_a_gap_of_the_same_length(slow: Recorder) -> None:
+    recording = slow.open("call", 8000, WHEN)
+    writer = wait_for_file(slow, recording)
+    recording.write(tone(1), tone(1))
+    kept = fill(writer)
+    for number in range(2, PENDING_FRAMES + 152):
+        recording.write(tone(number), tone(number))
+        if number % 100 == 0:
+            writer.flush(None, 0)
+    make_room(writer, kept)
+    writer.flush(None, 0)
+    recording.write(tone(7), tone(7))
+    recorded = recording.close().result(5)
+    left, _, _ = read(recorded.path)
+    kept_ticks = [value for value in levels(left)[:-1] if value]
+    assert len(levels(left)) == PENDING_FRAMES + 152
+    assert kept_ticks == list(range(1, len(kept_ticks) + 1))
+    assert levels(left)[-1] == 7
+    (gap,) = recording.manifest.gaps
+    assert gap.reason == "No space left on device"
+    assert gap.from_seconds == len(kept_ticks) / 50
+    assert gap.seconds == recorded.dropped_frames / 50
+    assert recorded.dropped_frames == PENDING_FRAMES + 151 - len(kept_ticks)
+
+
+def test_a_floor_of_free_space_is_kept(tmp_path: Path) -> None:
+    told: list[OSError | None] = []
+    recorder = Recorder(tmp_path / "r", min_free_bytes=1 << 60)
+    recorder.listen(lambda *_: None, lambda recording, error: told.append(error))
+    recording = recorder.open("call", 8000, WHEN)
+    recording.write(tone(1), None)
+    deadline = time.monotonic() + 5
+    while not told and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert told[0] is not None and "recording.min_free_mb" in str(told[0])
+    assert not list(tmp_path.rglob("*.wav"))
+    assert recorder.close()
+    assert recording.close().result(0).error is not None
 
 
 def test_a_file_size_limit_leaves_a_whole_file(told: tuple[Recorder, list[OSError]]) -> None:
     """What a quota does: the write is short, the next one fails."""
     recorder, errors = told
     recording = recorder.open("call", 8000)
-    wait_for_file(recording)
+    writer = wait_for_file(recorder, recording)
     for _ in range(10):
         recording.write(tone(1), tone(1))
-    recording._flush(0)
+    writer.flush(None, 0)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
         for _ in range(10):
             recording.write(tone(2), tone(2))
-        recording._flush(0)
+        writer.flush(None, 0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     recorded = recording.close().result(5)
     assert recorded.error is errors[0]
-    assert recorded.duration_seconds == 0.2
+    assert recorded.duration_seconds == (10_000 - 44) // 4 / 8000
     assert levels(read(recorded.path)[0])[:10] == [1] * 10
 
 
@@ -296,7 +361,7 @@ def test_a_deleted_file_is_noticed(
 ) -> None:
     recorder, errors = told
     recording = recorder.open("call", 8000)
-    wait_for_file(recording)
+    wait_for_file(recorder, recording)
     recording.path.unlink()
     recording.write(tone(1), tone(1))
     assert "deleted" in str(recording.close().result(5).error)
@@ -312,7 +377,7 @@ def test_a_listener_that_fails_harms_no_other_recording(
 
     recorder = Recorder(tmp_path, listen)
     bad, good = recorder.open("bad", 8000), recorder.open("good", 8000)
-    wait_for_file(bad)
+    wait_for_file(recorder, bad)
     bad.path.unlink()
     bad.write(tone(1), None)
     bad.close().result(5)
@@ -368,7 +433,7 @@ WRITER = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from trunkline.calls.recording import Recorder
+from trunkline.calls.recorder import Recorder
 
 recorder = Recorder(Path(sys.argv[1]), flush_seconds=0.1)
 recordings = [recorder.open(f"call-{n}", 8000) for n in range(5)]

@@ -26,12 +26,19 @@ if TYPE_CHECKING:
         CallEnded,
         CallEvent,
         CallHeld,
+        CallMarked,
         CallResumed,
         CallRinging,
         CallStarted,
+        RecordingPaused,
+        RecordingRestored,
+        RecordingResumed,
+        RecordingTroubled,
     )
     from .record import CallRecord, ToolUse, TurnRecord
-    from .recording import Recorded, Recorder, Recording
+    from .recorder import Recorder
+    from .recording import Recorded, Recording
+    from .recording_options import RecordingOptions
     from .records import RecordStore
     from .states import CallState
     from .switchboard import App, OutboundPolicy, Route, Switchboard
@@ -58,12 +65,19 @@ else:
                 "CallEnded",
                 "CallEvent",
                 "CallHeld",
+                "CallMarked",
                 "CallResumed",
                 "CallRinging",
                 "CallStarted",
+                "RecordingPaused",
+                "RecordingRestored",
+                "RecordingResumed",
+                "RecordingTroubled",
             ),
             ".record": ("CallRecord", "ToolUse", "TurnRecord"),
-            ".recording": ("Recorded", "Recorder", "Recording"),
+            ".recorder": ("Recorder",),
+            ".recording": ("Recorded", "Recording"),
+            ".recording_options": ("RecordingOptions",),
             ".records": ("RecordStore",),
             ".states": ("CallState",),
             ".switchboard": ("App", "OutboundPolicy", "Route", "Switchboard"),
@@ -82,6 +96,7 @@ __all__ = [
     "CallEndedError",
     "CallEvent",
     "CallHeld",
+    "CallMarked",
     "CallRecord",
     "CallResumed",
     "CallRinging",
@@ -96,6 +111,11 @@ __all__ = [
     "Recorder",
     "Recording",
     "RecordingError",
+    "RecordingOptions",
+    "RecordingPaused",
+    "RecordingRestored",
+    "RecordingResumed",
+    "RecordingTroubled",
     "RecordsError",
     "Route",
     "Switchboard",

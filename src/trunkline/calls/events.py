@@ -13,9 +13,14 @@ __all__ = [
     "CallEnded",
     "CallEvent",
     "CallHeld",
+    "CallMarked",
     "CallResumed",
     "CallRinging",
     "CallStarted",
+    "RecordingPaused",
+    "RecordingRestored",
+    "RecordingResumed",
+    "RecordingTroubled",
 ]
 
 
@@ -76,6 +81,45 @@ class CallDigit(CallEvent):
     """One of 0-9, *, #, A-D."""
     duration_ms: int
     """How long; 0 where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallMarked(CallEvent):
+    """A moment was named, with `Call.mark`."""
+
+    name: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPaused(CallEvent):
+    """Its recordings have silence from now on."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingResumed(CallEvent):
+    """Its recordings have sound again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingTroubled(CallEvent):
+    """A recording cannot be written now; the call goes on."""
+
+    path: str
+    """Which one."""
+    detail: str
+    """What is wrong."""
+    ended: bool
+    """False: it waits, and goes on when that has passed. True: it has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingRestored(CallEvent):
+    """A recording that could not be written goes on."""
+
+    path: str
 
 
 @dataclass(frozen=True, slots=True)

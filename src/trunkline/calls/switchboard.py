@@ -31,6 +31,7 @@ from .call import Call
 from .context import current_call
 from .errors import CallEndedError, DialError, OutboundDeniedError
 from .events import CallStarted
+from .recording_options import RecordingOptions
 
 __all__ = ["App", "OutboundPolicy", "Outgoing", "Route", "Switchboard"]
 
@@ -61,6 +62,8 @@ class Route:
     """True: the app gets the call while it rings, and answers it itself."""
     audio: AudioPath | None = None
     """What is done with the audio of its calls; None is what the trunk or the node says."""
+    record: bool | RecordingOptions | None = None
+    """Whether its calls are recorded, and how; None is what the node says."""
 
     def matches(self, callee: str) -> bool:
         """Whether this route is for a called address (with or without its domain)."""
@@ -138,16 +141,22 @@ class Switchboard:
     # -- the application's side --------------------------------------------------------
 
     def answer(
-        self, pattern: str = "*", *, early: bool = False, audio: AudioPath | None = None
+        self,
+        pattern: str = "*",
+        *,
+        early: bool = False,
+        audio: AudioPath | None = None,
+        record: bool | RecordingOptions | None = None,
     ) -> Callable[[App], App]:
         """Route calls to the decorated app; the first pattern that matches wins.
 
         Without ``early`` the call is answered before the app gets it. ``audio`` is what is
-        done with what the caller says, where it is not what the node does.
+        done with what the caller says, and ``record`` whether calls are recorded (True,
+        False, or how), where it is not what the node does.
         """
 
         def route(app: App) -> App:
-            self.routes.append(Route(pattern, app, early, audio))
+            self.routes.append(Route(pattern, app, early, audio, record))
             return app
 
         return route
@@ -296,6 +305,7 @@ class Switchboard:
         assert media is not None
         route = None if self._draining else self.find(leg.party.callee)
         call = self._make_call(leg, media, route.audio if route else None)
+        call.record = route.record if route else False
         # The leg hears of its observer only when this returns, so whatever may
         # bring events is done right after.
         if route is None:

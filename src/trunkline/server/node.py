@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from trunkline.calls.audio import AudioDefaults, AudioPath
 from trunkline.calls.keeper import Keeper
-from trunkline.calls.recording import Recorder
+from trunkline.calls.recorder import Recorder
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Listener, OutboundPolicy, Switchboard
 from trunkline.media.engine import ActivityBank, Engine
