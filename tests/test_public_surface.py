@@ -20,7 +20,7 @@ SURFACE: dict[str, str] = {
     "trunkline": """
         Agent AudioPath Call CallEnded CallEndedError ConfigError Conversation DialError
         HoldRefusedError Limits MissingDependencyError OutboundDeniedError PeerError
-        Phrases Switchboard Tool ToolError TrunklineError TurnSettings UsageError
+        Phrases RecordingOptions Switchboard Tool ToolError TrunklineError TurnSettings UsageError
         __version__ echo play record stream tool
     """,
     "trunkline.agent": """
@@ -33,10 +33,11 @@ SURFACE: dict[str, str] = {
     """,
     "trunkline.calls": """
         App AudioDefaults AudioPath Call CallAnswered CallDigit CallEarlyMedia CallEnded
-        CallEndedError CallEvent CallHeld CallRecord CallResumed CallRinging CallStarted
+        CallEndedError CallEvent CallHeld CallMarked CallRecord CallResumed CallRinging CallStarted
         CallState DialError HoldRefusedError OutboundDeniedError OutboundPolicy RecordStore
-        Recorded Recorder Recording
-        RecordingError RecordsError Route Switchboard ToolUse TurnRecord UnknownCallError
+        Recorded Recorder Recording RecordingError RecordingOptions RecordingPaused
+        RecordingRestored RecordingResumed RecordingTroubled RecordsError Route Switchboard
+        ToolUse TurnRecord UnknownCallError
     """,
     "trunkline.cli": """
         main
@@ -62,7 +63,7 @@ SURFACE: dict[str, str] = {
         Node Ports load_board run_node
     """,
     "trunkline.settings": """
-        Agent Audio Http LLM Loaded Log Media Node Opus Outbound Recording Records Secret
+        Agent Audio Http LLM Loaded Log Media Node Opus Outbound Recording Records S3 Secret
         Settings Sip Speech Streams TrunkAudio Turns check config_files is_loopback load
         problems
     """,

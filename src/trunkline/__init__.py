@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         OutboundDeniedError,
     )
     from .calls.events import CallEnded
+    from .calls.recording_options import RecordingOptions
     from .calls.switchboard import Switchboard
     from .errors import (
         ConfigError,
@@ -59,6 +60,7 @@ else:
                 "OutboundDeniedError",
             ),
             ".calls.events": ("CallEnded",),
+            ".calls.recording_options": ("RecordingOptions",),
             ".calls.switchboard": ("Switchboard",),
             ".errors": (
                 "ConfigError",
@@ -87,6 +89,7 @@ __all__ = [
     "OutboundDeniedError",
     "PeerError",
     "Phrases",
+    "RecordingOptions",
     "Switchboard",
     "Tool",
     "ToolError",

@@ -24,7 +24,7 @@ def test_every_key_carries_its_unit() -> None:
         for path, key in keys().items()
         if isinstance(key.default, int | float)
         and not isinstance(key.default, bool)
-        and not path.endswith(("_ms", "_seconds", "_port", ".port"))
+        and not path.endswith(("_ms", "_seconds", "_port", ".port", "_mb", "_days"))
     }
     assert unitless == {
         "agent.turns.threshold",
@@ -32,6 +32,7 @@ def test_every_key_carries_its_unit() -> None:
         "audio.noise_reduction_strength",
         "media.opus.bitrate",
         "media.opus.complexity",
+        "recording.opus_bitrate",
     }
 
 
@@ -43,6 +44,8 @@ def test_secrets_are_known_by_type() -> None:
         "llm.api_key",
         "speech.stt_api_key",
         "outbound.password",
+        "recording.encryption_key",
+        "recording.s3.secret_access_key",
     }
 
 

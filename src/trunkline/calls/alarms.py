@@ -31,7 +31,7 @@ class Alarm:
     """One thing that is wrong."""
 
     kind: str
-    """disk, s3, worker."""
+    """disk, s3, finishing, worker."""
     detail: str
     since: float
     """Wall-clock seconds."""

@@ -66,8 +66,8 @@ class Recorder:
 
         ``on_error`` is told of a recording that ends early, ``on_trouble`` of one that
         waits for the disk, and with None that it goes on. ``on_finished`` gets each that
-        is on the disk, with its manifest's path and the key it is sealed with; without it
-        a recording is hashed here, and that is all.
+        is to be converted or uploaded, with its manifest's path and the key it is sealed
+        with.
         """
         self.folder = folder
         self.errors = 0

@@ -4,14 +4,21 @@ It is made when a recording begins and goes when nothing is left to be done for 
 that whoever starts after a crash finds what was left, without looking at everything.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-__all__ = ["RecordingQueue"]
+__all__ = ["RecordingQueue", "hash_of"]
 
 FOLDER: Final = ".queue"
+
+
+def hash_of(path: Path) -> str:
+    """The SHA-256 of a file; raises `OSError`."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class RecordingQueue:

@@ -12,7 +12,6 @@ the manifest, and it goes on when there is room. Other trouble ends it; the call
 
 import contextlib
 import errno
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,17 +22,16 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from .errors import RecordingError
 from .recording import FRAMES_A_SECOND, HELD_FRAMES, Entry, Recorded, Recording
 from .recording_file import SEALED_SUFFIX, RecordingFile
 from .recording_manifest import SUFFIX, Gap, Manifest, create, iso, write
-from .recording_queue import RecordingQueue
+from .recording_queue import RecordingQueue, hash_of
 from .wav import LARGEST_DATA_BYTES
 
 if TYPE_CHECKING:
     from .sealing import Sealer
 
-__all__ = ["PASSING", "RecordingWriter", "Writing", "hash_of", "is_full"]
+__all__ = ["PASSING", "RecordingWriter", "Writing", "is_full"]
 
 PASSING: Final = frozenset(
     (
@@ -61,12 +59,6 @@ def is_full(folder: Path, min_free_bytes: int) -> OSError | None:
     return OSError(errno.ENOSPC, text)
 
 
-def hash_of(path: Path) -> str:
-    """The SHA-256 of a file; raises `OSError`."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @dataclass(frozen=True, slots=True)
 class Writing:
     """What all writers of a recorder have in common."""
@@ -78,8 +70,8 @@ class Writing:
     on_trouble: Callable[[Recording, OSError | None], None]
     """It waits for the disk, told at every attempt; with None, it goes on."""
     on_finished: "Callable[[Recording, Path, bytes], None] | None"
-    """It is on the disk, with its manifest: somebody else does what is left to be done.
-    The key of its own, where it is sealed, is given too."""
+    """It is on the disk, with its manifest, and is to be converted or uploaded. The key of
+    its own, where it is sealed, is given too."""
     wall_time: Callable[[Recording], datetime | None]
     """When its first sample was, once that is known."""
 
@@ -302,13 +294,11 @@ class RecordingWriter:
     def _report(self) -> None:
         """Hand the finished recording on, and tell the outcome."""
         recording, path = self.recording, self._manifest_path
-        try:
+        with contextlib.suppress(OSError):  # it stays in the queue for whoever comes next
             self._save()
-            if path is not None and self._common.on_finished is None:
+            if path is not None and self._is_final:
                 self._conclude(path)
-        except (OSError, RecordingError):
-            pass  # it stays in the queue: whoever comes next goes on with it
-        if path is not None and self._common.on_finished is not None:
+        if path is not None and not self._is_final and self._common.on_finished is not None:
             key = self._sealer.data_key if self._sealer is not None else b""
             self._common.on_finished(recording, path, key)
         outcome = Recorded(
@@ -321,11 +311,14 @@ class RecordingWriter:
         )
         recording.done.set_result(outcome)
 
+    @property
+    def _is_final(self) -> bool:
+        """Whether nobody has to convert or upload it."""
+        return self.manifest.wanted_format == self.manifest.format and self.manifest.upload is None
+
     def _conclude(self, path: Path) -> None:
-        """Where nobody converts or uploads it, all that is left is its hash."""
+        """All that is left to do for it is its hash."""
         manifest = self.manifest
-        if manifest.wanted_format != manifest.format or manifest.upload is not None:
-            return
         manifest.sha256 = hash_of(self.recording.path)
         manifest.bytes = self.recording.path.stat().st_size
         manifest.finished = True

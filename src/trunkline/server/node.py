@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 from trunkline.calls.audio import AudioDefaults, AudioPath
 from trunkline.calls.keeper import Keeper
-from trunkline.calls.recorder import Recorder
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Listener, OutboundPolicy, Switchboard
 from trunkline.media.engine import ActivityBank, Engine
@@ -30,6 +29,7 @@ from trunkline.transports.websocket_server import WebSocketServer
 
 from .audio_codecs import audio_codecs, opus_wanted
 from .engines import SpeechEngines
+from .recordings import Recordings
 from .talk import About, TalkService
 
 __all__ = ["Node", "Ports"]
@@ -63,7 +63,7 @@ class _Running:
 
     media: MediaThread
     records: RecordStore | None = None
-    recorder: Recorder | None = None
+    recordings: Recordings | None = None
     sip: SipEndpoint | None = None
     streams: WebSocketServer | None = None
     talk: TalkService | None = None
@@ -172,10 +172,11 @@ class Node:
         settings = self.settings
         if self._keep_records:
             running.records = RecordStore(settings.records.path, node=settings.node.name)
-        running.recorder = Recorder(settings.recording.folder)
-        self._keeper = Keeper(
-            running.records, running.recorder, record_all=settings.recording.enabled
+        running.recordings = Recordings(
+            settings.recording, running.records, node=settings.node.name
         )
+        self._keeper = running.recordings.keeper
+        await asyncio.to_thread(running.recordings.start)
         media = running.media
         if self._with_sip:
             running.sip = await media.run(self._open_sip, media)
@@ -269,8 +270,8 @@ class Node:
     async def _close(self, running: _Running) -> None:
         await running.media.stop()
         await self.engines.aclose()
-        if running.recorder is not None:
-            await asyncio.to_thread(running.recorder.close)
+        if running.recordings is not None:
+            await asyncio.to_thread(running.recordings.close)
         if running.records is not None:
             await asyncio.to_thread(running.records.close)
         gc.unfreeze()

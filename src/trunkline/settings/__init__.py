@@ -14,6 +14,7 @@ from .load import Loaded, config_files, load
 from .secret import Secret
 from .tree import (
     LLM,
+    S3,
     Agent,
     Audio,
     Http,
@@ -34,6 +35,7 @@ from .tree import (
 
 __all__ = [
     "LLM",
+    "S3",
     "Agent",
     "Audio",
     "Http",
