@@ -6,7 +6,8 @@ echo what they get. The *callers* place the calls over SIP and send a packet of
 G.711 every 20 ms on each, on sockets of their own; they count what comes back.
 
 On in the switchboard: SIP, jitter buffer, concealment, RTCP, statistics, detail
-records. Off: recording, voice activity, and without ``--chain`` the audio chain; with it
+records. Off: without ``--record`` FORMAT recording (stereo, to a folder on the disk that
+holds temporary files), voice activity, and without ``--chain`` the audio chain; with it
 every call has echo cancellation and noise suppression, and the callers talk (the lines of
 `path.py`) instead of sending noise.
 
@@ -68,7 +69,9 @@ def run_bots(ordinary: bool) -> None:
 # -- the switchboard -----------------------------------------------------------------------
 
 
-def run_switchboard(bot_port: int, dialect: str, calls: int, ordinary: bool, chain: bool) -> None:
+def run_switchboard(
+    bot_port: int, dialect: str, calls: int, ordinary: bool, chain: bool, record: str
+) -> None:
     """A node whose only app streams; obeys words on standard input."""
     if not ordinary:
         realtime(os.SCHED_RR, 10, core=0)
@@ -77,7 +80,7 @@ def run_switchboard(bot_port: int, dialect: str, calls: int, ordinary: bool, cha
     from trunkline.calls.apps import stream
     from trunkline.calls.switchboard import Switchboard
     from trunkline.server.node import Node
-    from trunkline.settings import Audio, Media, Records, Settings, Sip, Streams
+    from trunkline.settings import Audio, Media, Recording, Records, Settings, Sip, Streams
 
     echo, noise = ("kalman", "logmmse") if chain else ("off", "off")
     board = Switchboard()
@@ -89,6 +92,9 @@ def run_switchboard(bot_port: int, dialect: str, calls: int, ordinary: bool, cha
         streams=Streams(enabled=False),
         records=Records(path=folder / "calls.db"),
         audio=Audio(relay_echo=echo, relay_noise=noise),
+        recording=Recording(
+            enabled=bool(record), folder=folder / "recordings", format=record or "wav"
+        ),
     )
     node = Node(settings, board)
 
@@ -330,6 +336,7 @@ def run(calls: int, seconds: float, options: argparse.Namespace, warm: float = 5
         bot_port = int(bots.stdout.readline())
         switchboard = child(
             *("switchboard", bot_port, options.dialect, calls, int(ordinary), int(options.chain)),
+            options.record,
             pipe=True,
         )
         sip_port = int(switchboard.stdout.readline())
@@ -426,14 +433,19 @@ def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] == "bare":
         return run_bare(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1")
     if len(sys.argv) > 1 and sys.argv[1] == "switchboard":
-        port, dialect, calls, ordinary, chain = sys.argv[2:7]
-        return run_switchboard(int(port), dialect, int(calls), ordinary == "1", chain == "1")
+        port, dialect, calls, ordinary, chain, record = sys.argv[2:8]
+        return run_switchboard(
+            int(port), dialect, int(calls), ordinary == "1", chain == "1", record
+        )
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--dialect", choices=("l16", "ulaw"), default="l16")
     parser.add_argument("--search", action="store_true", help="find the most calls that hold")
     parser.add_argument("--chain", action="store_true", help="echo and noise out of every call")
+    parser.add_argument(
+        "--record", choices=("", "wav", "flac", "opus"), default="", help="every call, so"
+    )
     parser.add_argument("--bare", action="store_true", help="beside bare sockets, in turns")
     parser.add_argument(
         "--ordinary", action="store_true", help="no real-time class, no core of its own"

@@ -142,7 +142,7 @@ class Gate:
         with contextlib.suppress(OSError):
             while data := source.recv(16384):
                 if up and self.mode == "trickle":
-                    time.sleep(0.02)
+                    time.sleep(0.004)
                 target.sendall(data)
                 self.passed_bytes += len(data) if up else 0
             target.shutdown(socket.SHUT_WR)
