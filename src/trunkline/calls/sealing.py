@@ -9,7 +9,7 @@
 Each file has a key of its own, from the system's randomness. A slot holds it, wrapped for
 one reader: for a secret key by AES-256-GCM with a random nonce; for a public key by
 AES-256-GCM under HKDF-SHA256 (salt: the ephemeral public key and the reader's; info
-``trunkline sealed``) of an X25519 exchange with an ephemeral key.
+``sealed recording``) of an X25519 exchange with an ephemeral key.
 
 A chunk's nonce is its number (11 bytes) and 1 for the last chunk, else 0: the STREAM
 construction (Hoang, Reyhanitabar, Rogaway, Vizar: Online Authenticated-Encryption and its
@@ -51,7 +51,7 @@ CHUNK_BYTES: Final = 1 << 16
 """How a file that exists already is cut. A recording's chunks are about a second each."""
 LARGEST_CHUNK_BYTES: Final = 1 << 24
 LARGEST_HEADER_BYTES: Final = 1 << 16
-_INFO: Final = b"trunkline sealed"
+_INFO: Final = b"sealed recording"
 
 
 class Sealer:
