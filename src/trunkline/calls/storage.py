@@ -8,7 +8,7 @@ it so that a process killed at any moment can be followed by another:
     upload       verified in the bucket; the manifest says so; the file goes
     finished     the manifest says so, in the bucket too; the queue's entry goes
 
-A store that does not answer is left alone for a while: 1 s, 2 s, 4 s ... up to 5 minutes, each
+A store that does not answer is left alone for a while: 1 s, 2 s, 4 s ... up to a minute, each
 with jitter, so that a hundred nodes do not come back in the same second.
 """
 
@@ -39,7 +39,7 @@ __all__ = ["Backoff", "Storeroom"]
 _log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS: Final = 1.0
-LONGEST_PAUSE_SECONDS: Final = 300.0
+LONGEST_PAUSE_SECONDS: Final = 60.0
 UPLOADS_AT_ONCE: Final = 4
 SWEEP_SECONDS: Final = 3600.0
 

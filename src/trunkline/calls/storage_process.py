@@ -37,7 +37,8 @@ _log = logging.getLogger(__name__)
 NICENESS: Final = 10
 STEP_SECONDS: Final = 0.5
 LOCK: Final = ".lock"
-RESTART_SECONDS: Final = 2.0
+RESTART_SECONDS: Final = 1.0
+LONGEST_RESTART_SECONDS: Final = 60.0
 DRAIN_SECONDS: Final = 10.0
 
 
@@ -96,15 +97,19 @@ class StorageProcess:
         return process.pid if process is not None else 0
 
     def _run(self) -> None:
+        pause = RESTART_SECONDS
         while True:
+            began = time.monotonic()
             self._serve()
+            lived = time.monotonic() - began
             with self._lock:
                 self._process = None
                 if self._closing:
                     return
                 self.restarts += 1
             self._on_alarm("worker", "the process that finishes recordings died; a new one starts")
-            time.sleep(RESTART_SECONDS)
+            pause = RESTART_SECONDS if lived > LONGEST_RESTART_SECONDS else 2 * pause
+            time.sleep(min(pause, LONGEST_RESTART_SECONDS))
 
     def _serve(self) -> None:
         command = [sys.executable, "-m", "trunkline.calls.storage_process"]

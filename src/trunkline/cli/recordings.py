@@ -133,7 +133,7 @@ def decrypt(
 
     What a crash left is written up to its last second.
 
-    Example: `trunkline recordings decrypt call_1f3a.flac.sealed --key file:/run/secrets/recordings.key`
+    Example: `trunkline recordings decrypt call_1f3a.wav.sealed --key env:RECORDINGS_KEY`
 
     Parameters
     ----------
