@@ -54,6 +54,7 @@ class Finisher:
             StorageSettings(folder=str(folder), keys=keys, s3=s3),
             on_stored=lambda *told: self.stored.append(told),
             on_alarm=lambda *told: self.alarms.append(told),
+            idle_seconds=options.get("idle_seconds", 60.0),
         )
 
     def __enter__(self) -> "Finisher":
@@ -122,7 +123,20 @@ def test_one_that_is_killed_is_started_again_and_goes_on(tmp_path: Path) -> None
         finisher.process.finished(second)
         until(lambda: len(finisher.stored) == 2)
         assert finisher.process.restarts == 1
-        assert finisher.alarms[0][0] == "worker"
+        until(lambda: [kind for kind, _ in finisher.alarms] == ["worker"] * len(finisher.alarms))
+        assert finisher.alarms[0][1] and not finisher.alarms[-1][1], "raised, and cleared"
+
+
+def test_one_with_nothing_to_do_ends_until_there_is(tmp_path: Path) -> None:
+    first, _ = recorded(tmp_path, "first", options=RecordingOptions(format="flac"))
+    second, _ = recorded(tmp_path, "second", options=RecordingOptions(format="flac"))
+    with Finisher(tmp_path, idle_seconds=0.1) as finisher:
+        finisher.process.finished(first)
+        until(lambda: finisher.stored)
+        until(lambda: not finisher.process.pid)
+        finisher.process.finished(second)
+        until(lambda: len(finisher.stored) == 2)
+        assert finisher.process.restarts == 0 and not finisher.alarms
 
 
 def test_only_one_process_finishes_a_folder(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -40,6 +40,8 @@ LOCK: Final = ".lock"
 RESTART_SECONDS: Final = 1.0
 LONGEST_RESTART_SECONDS: Final = 60.0
 DRAIN_SECONDS: Final = 10.0
+IDLE_SECONDS: Final = 60.0
+"""A process with nothing to do is not kept for longer: it holds some 80 MB."""
 
 
 class StorageProcess:
@@ -51,15 +53,21 @@ class StorageProcess:
         *,
         on_stored: Callable[[str, str], None],
         on_alarm: Callable[[str, str], None],
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
-        """Callbacks come on a thread of this object's; see `Storeroom` for their arguments."""
+        """Callbacks come on a thread of this object's; see `Storeroom` for their arguments.
+
+        With nothing to do the process ends after ``idle_seconds``, until there is something.
+        """
         self._settings = settings
+        self._idle_seconds = 0.0 if settings.stays else idle_seconds
         self._on_stored, self._on_alarm = on_stored, on_alarm
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
         self._unfinished: dict[str, bytes] = {}
         self._closing = False
+        self._status = 0
         self.restarts = 0
         """Times it died and was started again."""
 
@@ -100,13 +108,21 @@ class StorageProcess:
         pause = RESTART_SECONDS
         while True:
             began = time.monotonic()
-            self._serve()
+            try:
+                self._serve()
+            except (OSError, ValueError) as error:
+                _log.error("the process that finishes recordings: %s", error)
+                self._status = 1
             lived = time.monotonic() - began
             with self._lock:
                 self._process = None
-                if self._closing:
+                well = self._status == 0
+                if self._closing or (well and not self._unfinished):
+                    self._thread = None
                     return
-                self.restarts += 1
+            if well:  # it had nothing to do, and now it has
+                continue
+            self.restarts += 1
             self._on_alarm("worker", "the process that finishes recordings died; a new one starts")
             pause = RESTART_SECONDS if lived > LONGEST_RESTART_SECONDS else 2 * pause
             time.sleep(min(pause, LONGEST_RESTART_SECONDS))
@@ -118,7 +134,8 @@ class StorageProcess:
         )
         with self._lock:
             self._process = process
-            self._send({"settings": msgspec.to_builtins(self._settings)})
+            settings = msgspec.to_builtins(self._settings)
+            self._send({"settings": settings, "idle": self._idle_seconds})
             for path, data_key in self._unfinished.items():
                 self._send(_told(path, data_key))
             if self._closing:
@@ -130,13 +147,15 @@ class StorageProcess:
                 self._hear(json.loads(line))
         with contextlib.suppress(OSError):
             process.stdin.close()
-        process.wait()
+        self._status = process.wait()
 
     def _hear(self, told: Mapping[str, Any]) -> None:
         if "stored" in told:
             with self._lock:
                 self._unfinished.pop(told["stored"], None)
             self._on_stored(told["call"], told["place"])
+            if self.restarts:
+                self._on_alarm("worker", "")
         elif "alarm" in told:
             self._on_alarm(told["alarm"], told["detail"])
 
@@ -174,14 +193,18 @@ def locked(folder: Path) -> Any:
 class _Inbox:
     """What the node tells, line by line; the process ends when the node does."""
 
-    def __init__(self, source: IO[bytes]) -> None:
+    def __init__(self, fd: int) -> None:
         self.lines: queue.Queue[dict[str, Any]] = queue.Queue()
-        self._source = source
+        self._fd = fd
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        for line in self._source:
-            self.lines.put(json.loads(line))
+        # Not by a buffered file: this thread would hold its lock when the interpreter ends.
+        rest = b""
+        while data := os.read(self._fd, 1 << 16):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self.lines.put(json.loads(line))
         os._exit(1)  # the node died; another will see to what is begun
 
     def wait(self, seconds: float) -> list[dict[str, Any]]:
@@ -209,19 +232,20 @@ def main() -> int:
     def stored(path: Path, manifest: Manifest, place: str) -> None:
         tell({"stored": str(path), "call": manifest.call_id, "place": place})
 
-    inbox = _Inbox(sys.stdin.buffer)
+    inbox = _Inbox(sys.stdin.fileno())
     first = inbox.lines.get()
     room = Storeroom(
         msgspec.convert(first["settings"], StorageSettings),
         on_stored=stored,
         on_alarm=lambda kind, detail: tell({"alarm": kind, "detail": detail}),
     )
-    _serve(room, inbox)
+    _serve(room, inbox, first["idle"])
     return 0
 
 
-def _serve(room: Storeroom, inbox: _Inbox) -> None:
+def _serve(room: Storeroom, inbox: _Inbox, idle_seconds: float) -> None:
     until: float | None = None
+    busy_at = time.monotonic()
     while True:
         for message in inbox.wait(STEP_SECONDS):
             if "finished" in message:
@@ -235,7 +259,11 @@ def _serve(room: Storeroom, inbox: _Inbox) -> None:
         except (TrunklineError, OSError):
             _log.exception("finishing recordings failed; going on")
             waiting = 1
-        if until is not None and (not waiting or time.monotonic() >= until):
+        now = time.monotonic()
+        busy_at = now if waiting else busy_at
+        if until is not None and (not waiting or now >= until):
+            return
+        if idle_seconds and now - busy_at > idle_seconds and inbox.lines.empty():
             return
 
 

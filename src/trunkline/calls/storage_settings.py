@@ -38,6 +38,8 @@ class StorageSettings(Struct, frozen=True, kw_only=True):
     keys: list[tuple[str, str]] = []
     """Id and key, as `SealingKey.written` has it."""
     s3: S3Target | None = None
+    stays: bool = False
+    """Whether it goes on where there is nothing to do: something may have to be deleted."""
 
     def __repr__(self) -> str:
         return f"<StorageSettings {self.folder}>"
@@ -88,4 +90,5 @@ def storage_settings(settings: RecordingSettings) -> StorageSettings:
             timeout_seconds=s3.timeout_seconds,
         )
     keys = [(key.id, key.written()) for key in keys_of(settings)]
-    return StorageSettings(folder=str(settings.folder), keys=keys, s3=target)
+    stays = bool(settings.retention_days or settings.retention_days_by_app)
+    return StorageSettings(folder=str(settings.folder), keys=keys, s3=target, stays=stays)
