@@ -86,14 +86,11 @@ class Recorder:
             self._failed, self._troubled, on_finished, self._wall_time,
         )  # fmt: skip
         self._step_seconds = flush_seconds / SLOTS
-        self._lock = threading.Lock()
-        self._wake = threading.Condition(self._lock)
+        self._wake = threading.Condition()
         self._writers: dict[Recording, RecordingWriter] = {}
         self._stalled: set[Recording] = set()  # the writer thread's
         self._slots: list[list[RecordingWriter]] = [[] for _ in range(SLOTS)]
-        self._opening: list[RecordingWriter] = []
-        self._closing: list[RecordingWriter] = []
-        self._lingering: list[RecordingWriter] = []
+        self._opening, self._closing, self._lingering = _nobody(), _nobody(), _nobody()
         self._stopping = False
         self._full: OSError | None = None
         self._asked_at = -ROOM_SECONDS
@@ -150,7 +147,7 @@ class Recorder:
 
     def close(self, timeout_seconds: float = 10.0) -> bool:
         """End every recording and the thread; False if the disk did not let it in time."""
-        with self._lock:
+        with self._wake:
             recordings = list(self._writers)
         for recording in recordings:
             recording.close()
@@ -165,7 +162,7 @@ class Recorder:
 
     def writer(self, recording: Recording) -> RecordingWriter:
         """Who writes a recording that has not ended."""
-        with self._lock:
+        with self._wake:
             return self._writers[recording]
 
     def _manifest(
@@ -274,7 +271,7 @@ class Recorder:
             elif done:
                 if writer in self._lingering:
                     self._lingering.remove(writer)
-                with self._lock:
+                with self._wake:
                     self._writers.pop(writer.recording, None)
                     self._first_sample.pop(writer.recording, None)
                 self._stalled.discard(writer.recording)
@@ -295,3 +292,7 @@ class Recorder:
             if writer in slot:
                 slot.remove(writer)
                 return
+
+
+def _nobody() -> list[RecordingWriter]:
+    return []

@@ -72,10 +72,26 @@ def convert(
     suffix = SUFFIXES[manifest.wanted_format] + (SEALED_SUFFIX if sealed else "")
     target = path.with_name(stem + suffix)
     temporary = path.with_name(f".{target.name}.tmp")
-    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        _write(temporary, path, manifest, keys, data_key)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return target
+
+
+def _write(
+    target: Path,
+    path: Path,
+    manifest: Manifest,
+    keys: Sequence[SealingKey],
+    data_key: bytes | None,
+) -> None:
+    fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(fd, "w+b") as file:
         pieces = plain_pieces(path.with_name(manifest.file), keys, data_key)
-        if sealed:
+        if manifest.file.endswith(SEALED_SUFFIX):
             # Here and not above: only those who encrypt need the package.
             from .sealing import Sealer
 
@@ -86,8 +102,6 @@ def convert(
             _encode(file, pieces, manifest)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, target)
-    return target
 
 
 def plain_pieces(
