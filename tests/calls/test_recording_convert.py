@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 
 from trunkline.calls.errors import RecordingError
-from trunkline.calls.recording_convert import convert, plain_pieces, require
+from trunkline.calls.recording_convert import convert, decoded, plain_pieces, require
 from trunkline.calls.recording_manifest import Manifest
 from trunkline.calls.sealing import Sealer
 from trunkline.calls.sealing_keys import new_key
@@ -31,23 +30,13 @@ def spool(
     return folder / "a.json", Manifest(**{**known, **manifest})
 
 
-def decoded(path: Path, channels: int) -> tuple[np.ndarray, int]:
-    """Every sample of a file as 16-bit, (samples, channels), and its rate."""
-    with av.open(str(path)) as container:
-        stream = container.streams.audio[0]
-        resampler = av.AudioResampler("s16", stream.layout, stream.rate)
-        frames = [made for frame in container.decode(stream) for made in resampler.resample(frame)]
-        pieces = [frame.to_ndarray() for frame in frames]
-    return np.concatenate(pieces, axis=1).reshape(-1, channels), stream.rate
-
-
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("rate_hz", [8000, 16_000])
 def test_flac_is_the_same_to_the_bit(tmp_path: Path, rate_hz: int, channels: int) -> None:
     samples = tones(1.23, rate_hz, channels)
     path, manifest = spool(tmp_path, samples, rate_hz, wanted_format="flac")
     made = convert(path, manifest)
-    found, rate = decoded(made, channels)
+    found, rate = decoded(made)
     assert (made.name, rate) == ("a.flac", rate_hz)
     assert np.array_equal(found, samples)
     assert made.stat().st_mode & 0o077 == 0
@@ -58,7 +47,7 @@ def test_flac_is_the_same_to_the_bit(tmp_path: Path, rate_hz: int, channels: int
 def test_opus_keeps_time_and_sides(tmp_path: Path, channels: int) -> None:
     samples = tones(2.0, 8000, channels)
     path, manifest = spool(tmp_path, samples, 8000, wanted_format="opus", bit_rate=32_000)
-    found, rate = decoded(convert(path, manifest), channels)
+    found, rate = decoded(convert(path, manifest))
     assert abs(len(found) / rate - 2.0) < 0.03
     for side, pitch in zip(range(channels), (440, 660), strict=False):
         piece = found[rate // 2 : rate // 2 + rate, side]
@@ -94,7 +83,7 @@ def test_a_sealed_one_never_lies_there_in_the_clear(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.flac.sealed", "a.wav.sealed"]
     assert b"fLaC" not in made.read_bytes()
     (tmp_path / "open.flac").write_bytes(b"".join(plain_pieces(made, (key,))))
-    assert np.array_equal(decoded(tmp_path / "open.flac", 2)[0], samples)
+    assert np.array_equal(decoded(tmp_path / "open.flac")[0], samples)
     with pytest.raises(RecordingError, match=key.id):
         convert(path, manifest, (new_key(),))
 
@@ -118,3 +107,10 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     require("wav")
     with pytest.raises(MissingDependencyError, match=r"trunkline\[recording\]"):
         require("opus")
+
+
+@pytest.mark.parametrize("data", [b"", b"fLaC", b"OggS" + bytes(100), b"noise" * 100])
+def test_what_is_no_audio_is_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.flac").write_bytes(data)
+    with pytest.raises(RecordingError, match=r"a\.flac"):
+        decoded(tmp_path / "a.flac")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trunkline.errors import MissingDependencyError
 
@@ -24,13 +25,38 @@ from .wav import HEADER_BYTES
 if TYPE_CHECKING:
     from .sealing import Sealer
 
-__all__ = ["SUFFIXES", "convert", "plain_pieces", "require"]
+__all__ = ["SUFFIXES", "convert", "decoded", "plain_pieces", "require"]
 
 SUFFIXES: Final = {"wav": ".wav", "flac": ".flac", "opus": ".opus"}
 CODECS: Final = {"flac": ("flac", "flac"), "opus": ("ogg", "libopus")}
 OPUS_RATES: Final = (8000, 12_000, 16_000, 24_000, 48_000)
 STANDARD_BIT_RATE: Final = 24_000
 PIECE_BYTES: Final = 1 << 18
+
+
+def decoded(path: Path) -> tuple[NDArray[np.int16], int]:
+    """A FLAC or Opus file's samples, (samples, channels), and their rate.
+
+    Raises:
+        RecordingError: it is none.
+        MissingDependencyError: PyAV is not installed.
+    """
+    require("flac")
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.audio[0]
+            resampler = av.AudioResampler("s16", stream.layout, stream.rate)
+            frames = [
+                made for frame in container.decode(stream) for made in resampler.resample(frame)
+            ]
+    except (av.FFmpegError, IndexError) as error:
+        raise RecordingError(f"{path} cannot be decoded: {error}") from error
+    if not frames:
+        raise RecordingError(f"{path} cannot be decoded: there is no audio in it")
+    audio = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
+    return np.asarray(audio.reshape(-1, stream.channels), np.int16), int(stream.rate or 0)
 
 
 class _Writable(Protocol):
