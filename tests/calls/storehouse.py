@@ -37,6 +37,7 @@ class Storehouse:
             config=Config(s3={"addressing_style": "path"}),
         )
         self.client.create_bucket(Bucket=BUCKET)
+        self.empty()  # all servers of a process have one store
 
     def target(self, **changes: Any) -> S3Target:
         known: dict[str, Any] = {

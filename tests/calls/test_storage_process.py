@@ -312,3 +312,16 @@ def test_nothing_of_a_pause_is_on_the_disk_or_in_memory(tmp_path: Path) -> None:
     (pause,) = manifest.pauses
     assert (pause.from_seconds, pause.to_seconds, pause.reason) == (0.4, 1.4, "card number")
     assert path.stat().st_size == 44 + 71 * 640
+
+
+def test_a_process_that_does_not_read_keeps_no_recorder_waiting(tmp_path: Path) -> None:
+    path, _ = recorded(tmp_path, options=RecordingOptions(format="flac"))
+    with Finisher(tmp_path) as finisher:
+        finisher.process.start()
+        until(lambda: finisher.process.pid)
+        os.kill(finisher.process.pid, signal.SIGSTOP)
+        for number in range(3000):  # more than a pipe holds
+            finisher.process.finished(tmp_path / "2026-01-01" / f"no-such-{number}.json")
+        finisher.process.finished(path)
+        os.kill(finisher.process.pid, signal.SIGCONT)
+        until(lambda: finisher.stored)

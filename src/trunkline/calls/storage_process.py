@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import msgspec
 
@@ -66,6 +66,7 @@ class StorageProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
         self._unfinished: dict[str, bytes] = {}
+        self._outbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._closing = False
         self._status = 0
         self.restarts = 0
@@ -132,22 +133,25 @@ class StorageProcess:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
         )
+        assert process.stdout is not None
+        assert process.stdin is not None
+        outbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        carrier = threading.Thread(target=_carry, args=(outbox, process.stdin), daemon=True)
+        carrier.start()
         with self._lock:
-            self._process = process
+            self._process, self._outbox = process, outbox
             settings = msgspec.to_builtins(self._settings)
             self._send({"settings": settings, "idle": self._idle_seconds})
             for path, data_key in self._unfinished.items():
                 self._send(_told(path, data_key))
             if self._closing:
                 self._send({"stop": DRAIN_SECONDS})
-        assert process.stdout is not None
-        assert process.stdin is not None
         with process.stdout:
             for line in process.stdout:
                 self._hear(json.loads(line))
-        with contextlib.suppress(OSError):
-            process.stdin.close()
         self._status = process.wait()
+        outbox.put(b"")
+        carrier.join()
 
     def _hear(self, told: Mapping[str, Any]) -> None:
         if "stored" in told:
@@ -161,12 +165,19 @@ class StorageProcess:
 
     def _send(self, message: Mapping[str, Any]) -> None:
         """Tell it something; if it is gone, the next one will be told."""
-        process = self._process
-        if process is None or process.stdin is None:
-            return
-        with contextlib.suppress(OSError, ValueError):
-            process.stdin.write(json.dumps(message).encode() + b"\n")
-            process.stdin.flush()
+        if self._process is not None:
+            self._outbox.put(json.dumps(message).encode() + b"\n")
+
+
+def _carry(outbox: "queue.SimpleQueue[bytes]", pipe: IO[bytes]) -> None:
+    """Write what is put into a box to a pipe, until it is empty bytes.
+
+    A thread of its own: the recorder's must not wait for a process that does not read.
+    """
+    with contextlib.suppress(OSError, ValueError), pipe:
+        while message := outbox.get():
+            pipe.write(message)
+            pipe.flush()
 
 
 def _told(path: str, data_key: bytes) -> dict[str, str]:
