@@ -7,7 +7,8 @@ G.711 every 20 ms on each, on sockets of their own; they count what comes back.
 
 On in the switchboard: SIP, jitter buffer, concealment, RTCP, statistics, detail
 records, and, but for ``--without-quality``, the quality monitor and SIP ladders. Off:
-recording, voice activity, and without ``--chain`` the audio chain; with it every call has
+without ``--record`` FORMAT recording (stereo, to a folder on the disk that holds temporary
+files), voice activity, and without ``--chain`` the audio chain; with it every call has
 echo cancellation and noise suppression, and the callers talk (the lines of `path.py`)
 instead of sending noise.
 
@@ -79,6 +80,7 @@ def run_switchboard(
     bot_port: int,
     dialect: str,
     calls: int,
+    record: str,
     ordinary: bool,
     chain: bool,
     srtp: bool,
@@ -92,7 +94,16 @@ def run_switchboard(
     from trunkline.calls.apps import stream
     from trunkline.calls.switchboard import Switchboard
     from trunkline.server.node import Node
-    from trunkline.settings import Audio, Media, Quality, Records, Settings, Sip, Streams
+    from trunkline.settings import (
+        Audio,
+        Media,
+        Quality,
+        Recording,
+        Records,
+        Settings,
+        Sip,
+        Streams,
+    )
 
     echo, noise = ("kalman", "logmmse") if chain else ("off", "off")
     board = Switchboard()
@@ -109,6 +120,9 @@ def run_switchboard(
         records=Records(path=folder / "calls.db"),
         audio=Audio(relay_echo=echo, relay_noise=noise),
         quality=Quality(enabled=quality, ladder=quality),
+        recording=Recording(
+            enabled=bool(record), folder=folder / "recordings", format=record or "wav"
+        ),
     )
     node = Node(settings, board)
 
@@ -382,7 +396,8 @@ def run(
     try:
         bot_port = int(bots.stdout.readline())
         switchboard = child(
-            *("switchboard", bot_port, options.dialect, calls, int(ordinary), int(options.chain)),
+            *("switchboard", bot_port, options.dialect, calls, options.record, int(ordinary)),
+            int(options.chain),
             int(srtp),
             int(not options.without_quality),
             pipe=True,
@@ -494,8 +509,10 @@ def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] == "bare":
         return run_bare(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1")
     if len(sys.argv) > 1 and sys.argv[1] == "switchboard":
-        port, dialect, calls, *flags = sys.argv[2:9]
-        return run_switchboard(int(port), dialect, int(calls), *(flag == "1" for flag in flags))
+        port, dialect, calls, record, *flags = sys.argv[2:10]
+        return run_switchboard(
+            int(port), dialect, int(calls), record, *(flag == "1" for flag in flags)
+        )
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=60.0)
@@ -503,7 +520,12 @@ def main() -> None:
     parser.add_argument("--search", action="store_true", help="find the most calls that hold")
     parser.add_argument("--chain", action="store_true", help="echo and noise out of every call")
     parser.add_argument(
-        "--without-quality", action="store_true", help="without the quality monitor, the ladder"
+        "--without-quality",
+        action="store_true",
+        help="without the quality monitor, the ladder--record",
+        choices=("", "wav", "flac", "opus"),
+        default="",
+        help="every call, so",
     )
     parser.add_argument("--bare", action="store_true", help="beside bare sockets, in turns")
     parser.add_argument("--srtp", action="store_true", help="beside calls that are not, in turns")

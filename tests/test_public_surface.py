@@ -20,9 +20,9 @@ SURFACE: dict[str, str] = {
     "trunkline": """
         Agent AudioPath Bridge BridgeOptions Call CallEnded CallEndedError ConfigError
         Conversation DialError Fork HoldRefusedError Limits MissingDependencyError
-        OutboundDeniedError PeerError Phrases Switchboard Tool ToolError TransferError
-        TrunklineError TurnSettings UsageError __version__ bridge bridge_of bridge_to echo play
-        record stream tool
+        OutboundDeniedError PeerError Phrases RecordingOptions Switchboard Tool ToolError
+        TransferError TrunklineError TurnSettings UsageError __version__ bridge bridge_of
+        bridge_to echo play record stream tool
     """,
     "trunkline.agent": """
         Agent AgentEvent AgentFailed AgentSaying AgentSpoke AgentStarted BadSettingsError
@@ -34,12 +34,13 @@ SURFACE: dict[str, str] = {
     """,
     "trunkline.calls": """
         App AudioDefaults AudioPath Bridge BridgeOptions Call CallAnswered CallBridged CallDigit
-        CallEarlyMedia CallEnded CallEndedError CallEvent CallHeld CallQuality CallRecord
-        CallResumed CallRinging CallStarted CallState CallTransferFailed CallTransferred
-        CallTransferring CallUnbridged DialError DirectionQuality Fork HoldRefusedError
-        MusicSource OutboundDeniedError OutboundPolicy QualitySnapshot RecordStore Recorded
-        Recorder Recording RecordingError RecordsError Route Switchboard ToolUse TransferError
-        TransferRecord TurnRecord UnknownCallError
+        CallEarlyMedia CallEnded CallEndedError CallEvent CallHeld CallMarked CallQuality
+        CallRecord CallResumed CallRinging CallStarted CallState CallTransferFailed
+        CallTransferred CallTransferring CallUnbridged DialError DirectionQuality Fork
+        HoldRefusedError MusicSource OutboundDeniedError OutboundPolicy QualitySnapshot
+        RecordStore Recorded Recorder Recording RecordingError RecordingOptions RecordingPaused
+        RecordingRestored RecordingResumed RecordingTroubled RecordsError Route Switchboard
+        ToolUse TransferError TransferRecord TurnRecord UnknownCallError __name__
     """,
     "trunkline.cli": """
         main
@@ -67,8 +68,8 @@ SURFACE: dict[str, str] = {
         Node Ports load_board run_node
     """,
     "trunkline.settings": """
-        Agent Audio Http LLM Loaded Log Media Node Opus Outbound Quality Recording Records Secret
-        Settings Sip Speech Streams TrunkAudio Turns check config_files is_loopback load
+        Agent Audio Http LLM Loaded Log Media Node Opus Outbound Quality Recording Records S3
+        Secret Settings Sip Speech Streams TrunkAudio Turns check config_files is_loopback load
         problems
     """,
     "trunkline.sip": """

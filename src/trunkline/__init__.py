@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from .calls.events import CallEnded
     from .calls.forking import Fork
+    from .calls.recording_options import RecordingOptions
     from .calls.switchboard import Switchboard
     from .errors import (
         ConfigError,
@@ -65,6 +66,7 @@ else:
             ),
             ".calls.events": ("CallEnded",),
             ".calls.forking": ("Fork",),
+            ".calls.recording_options": ("RecordingOptions",),
             ".calls.switchboard": ("Switchboard",),
             ".errors": (
                 "ConfigError",
@@ -96,6 +98,7 @@ __all__ = [
     "OutboundDeniedError",
     "PeerError",
     "Phrases",
+    "RecordingOptions",
     "Switchboard",
     "Tool",
     "ToolError",

@@ -1,5 +1,6 @@
 """Recordings: aligned, bounded, whole after a kill, and never in a call's way."""
 
+import hashlib
 import os
 import resource
 import signal
@@ -8,6 +9,7 @@ import sys
 import time
 import wave
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +17,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trunkline.calls.recording import HELD_FRAMES, PENDING_FRAMES, Recorder, Recording
+from trunkline.calls.recorder import Recorder
+from trunkline.calls.recording import HELD_FRAMES, PENDING_FRAMES, SKIPPED_TICKS, Recording
+from trunkline.calls.recording_convert import plain_pieces
+from trunkline.calls.recording_manifest import Manifest
+from trunkline.calls.recording_manifest import read as read_manifest
+from trunkline.calls.recording_options import RecordingOptions
+from trunkline.calls.recording_queue import RecordingQueue
+from trunkline.calls.recording_writer import RecordingWriter
+from trunkline.calls.sealing_keys import new_key
 from trunkline.errors import UsageError
 
 WHEN = datetime(2026, 11, 20, 23, 59, tzinfo=UTC)
@@ -148,10 +158,10 @@ def test_late_frames_fill_the_oldest_silence(slow: Recorder) -> None:
 
 def test_the_newest_frames_wait_for_late_ones(slow: Recorder) -> None:
     recording = slow.open("call", 8000)
-    wait_for_file(recording)
+    writer = wait_for_file(slow, recording)
     for _ in range(HELD_FRAMES + 5):
         recording.write(None, None)
-    recording._flush(HELD_FRAMES)
+    writer.flush(None)
     for number in range(HELD_FRAMES + 1):
         recording.write_late(tone(number + 1))
     recorded = recording.close().result(5)
@@ -175,11 +185,11 @@ def test_nothing_of_a_pause_gets_in_late(slow: Recorder) -> None:
 
 def test_a_slow_disk_costs_silence_of_equal_length(slow: Recorder) -> None:
     recording = slow.open("call", 8000)
-    wait_for_file(recording)
+    writer = wait_for_file(slow, recording)
     for _ in range(PENDING_FRAMES + 30):
         recording.write(tone(1), tone(1))
     assert len(recording._pending) <= PENDING_FRAMES + 1
-    recording._flush(0)
+    writer.flush(None, 0)
     recording.write(tone(2), tone(2))
     recorded = recording.close().result(5)
     left, right, _ = read(recorded.path)
@@ -188,11 +198,13 @@ def test_a_slow_disk_costs_silence_of_equal_length(slow: Recorder) -> None:
     assert recorded.dropped_frames == 30
 
 
-def wait_for_file(recording: Recording) -> None:
+def wait_for_file(recorder: Recorder, recording: Recording) -> RecordingWriter:
+    writer = recorder.writer(recording)
     deadline = time.monotonic() + 5
-    while recording._fd < 0 and recording._error is None and time.monotonic() < deadline:
+    while writer.file is None and time.monotonic() < deadline:
         time.sleep(0.002)
-    assert recording._fd >= 0 or recording._error is not None
+    assert writer.file is not None
+    return writer
 
 
 # Names
@@ -247,47 +259,108 @@ def test_a_folder_that_cannot_be_made_ends_the_recording_only(
     assert len(errors) == recorder.errors == 1
 
 
-def test_a_full_disk_ends_the_recording_only(
-    told: tuple[Recorder, list[OSError]], tmp_path: Path
-) -> None:
-    recorder, errors = told
-    bad, good = recorder.open("bad", 8000), recorder.open("good", 8000)
-    wait_for_file(bad)
+def fill(writer: RecordingWriter) -> int:
+    """Let a recording's disk be full: /dev/full says "no space" to every write."""
+    assert writer.file is not None
+    kept = os.dup(writer.file.fd)
     full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, bad._fd)
+    os.dup2(full, writer.file.fd)
     os.close(full)
-    for recording in (bad, good):
-        recording.write(tone(1), tone(1))
-    bad._flush(0)
-    for recording in (bad, good):
-        recording.write(tone(2), tone(2))
-    # /dev/full has one link and says "no space" at the first write.
-    assert bad.close().result(5).error is errors[0]
-    assert errors[0].strerror == "No space left on device"
-    assert not bad._pending
+    return kept
+
+
+def make_room(writer: RecordingWriter, kept: int) -> None:
+    assert writer.file is not None
+    os.dup2(kept, writer.file.fd)
+    os.close(kept)
+
+
+def test_a_full_disk_makes_a_recording_wait_and_no_other(slow: Recorder) -> None:
+    told: list[OSError | None] = []
+    slow.listen(lambda *_: None, lambda recording, error: told.append(error))
+    bad, good = slow.open("bad", 8000, WHEN), slow.open("good", 8000, WHEN)
+    waiting, writing = wait_for_file(slow, bad), wait_for_file(slow, good)
+    for number in (1, 2):
+        bad.write(tone(number), tone(number))
+        good.write(tone(number), tone(number))
+    waiting.flush(None, 0)
+    kept = fill(waiting)
+    for _ in range(3):
+        bad.write(tone(3), tone(3))
+        waiting.flush(None, 0)
+    assert [error is not None and error.strerror for error in told] == [
+        "No space left on device"
+    ] * 3
+    assert slow.stalls == 1 and slow.errors == 0
+    writing.flush(None, 0)
+    make_room(waiting, kept)
+    bad.write(tone(4), tone(4))
     assert levels(read(good.close().result(5).path)[0]) == [1, 2]
-    assert recorder.errors == 1
+    recorded = bad.close().result(5)
+    assert told[-1] is None
+    assert recorded.error is None
+    assert levels(read(recorded.path)[0]) == [1, 2, 3, 3, 3, 4]
+
+
+def test_what_a_full_disk_has_cost_is_a_gap_of_the_same_length(slow: Recorder) -> None:
+    recording = slow.open("call", 8000, WHEN)
+    writer = wait_for_file(slow, recording)
+    recording.write(tone(1), tone(1))
+    kept = fill(writer)
+    for number in range(2, PENDING_FRAMES + 152):
+        recording.write(tone(number), tone(number))
+        if number % 100 == 0:
+            writer.flush(None, 0)
+    make_room(writer, kept)
+    writer.flush(None, 0)
+    recording.write(tone(7), tone(7))
+    recorded = recording.close().result(5)
+    left, _, _ = read(recorded.path)
+    kept_ticks = [value for value in levels(left)[:-1] if value]
+    assert len(levels(left)) == PENDING_FRAMES + 152
+    assert kept_ticks == list(range(1, len(kept_ticks) + 1))
+    assert levels(left)[-1] == 7
+    (gap,) = recording.manifest.gaps
+    assert gap.reason == "No space left on device"
+    assert gap.from_seconds == len(kept_ticks) / 50
+    assert gap.seconds == recorded.dropped_frames / 50
+    assert recorded.dropped_frames == PENDING_FRAMES + 151 - len(kept_ticks)
+
+
+def test_a_floor_of_free_space_is_kept(tmp_path: Path) -> None:
+    told: list[OSError | None] = []
+    recorder = Recorder(tmp_path / "r", min_free_bytes=1 << 60)
+    recorder.listen(lambda *_: None, lambda recording, error: told.append(error))
+    recording = recorder.open("call", 8000, WHEN)
+    recording.write(tone(1), None)
+    deadline = time.monotonic() + 5
+    while not told and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert told[0] is not None and "recording.min_free_mb" in str(told[0])
+    assert not list(tmp_path.rglob("*.wav"))
+    assert recorder.close()
+    assert recording.close().result(0).error is not None
 
 
 def test_a_file_size_limit_leaves_a_whole_file(told: tuple[Recorder, list[OSError]]) -> None:
     """What a quota does: the write is short, the next one fails."""
     recorder, errors = told
     recording = recorder.open("call", 8000)
-    wait_for_file(recording)
+    writer = wait_for_file(recorder, recording)
     for _ in range(10):
         recording.write(tone(1), tone(1))
-    recording._flush(0)
+    writer.flush(None, 0)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
         for _ in range(10):
             recording.write(tone(2), tone(2))
-        recording._flush(0)
+        writer.flush(None, 0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     recorded = recording.close().result(5)
     assert recorded.error is errors[0]
-    assert recorded.duration_seconds == 0.2
+    assert recorded.duration_seconds == (10_000 - 44) // 4 / 8000
     assert levels(read(recorded.path)[0])[:10] == [1] * 10
 
 
@@ -296,7 +369,7 @@ def test_a_deleted_file_is_noticed(
 ) -> None:
     recorder, errors = told
     recording = recorder.open("call", 8000)
-    wait_for_file(recording)
+    wait_for_file(recorder, recording)
     recording.path.unlink()
     recording.write(tone(1), tone(1))
     assert "deleted" in str(recording.close().result(5).error)
@@ -312,7 +385,7 @@ def test_a_listener_that_fails_harms_no_other_recording(
 
     recorder = Recorder(tmp_path, listen)
     bad, good = recorder.open("bad", 8000), recorder.open("good", 8000)
-    wait_for_file(bad)
+    wait_for_file(recorder, bad)
     bad.path.unlink()
     bad.write(tone(1), None)
     bad.close().result(5)
@@ -368,7 +441,7 @@ WRITER = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from trunkline.calls.recording import Recorder
+from trunkline.calls.recorder import Recorder
 
 recorder = Recorder(Path(sys.argv[1]), flush_seconds=0.1)
 recordings = [recorder.open(f"call-{n}", 8000) for n in range(5)]
@@ -408,3 +481,198 @@ def test_a_killed_process_leaves_whole_files(tmp_path: Path, after_frames: int) 
         # Once round the slots (0.1 s), twice over for a busy machine, and the frames held.
         late = [number for number, when in written if written[-1][1] - when > 0.5]
         assert len(frames) >= max(late, default=0) - HELD_FRAMES
+
+
+# What is wanted of it
+
+
+def recorded_as(recorder: Recorder, **wanted: object) -> tuple[list[list[int]], Manifest]:
+    """Each channel of a recording of three ticks, and its manifest."""
+    options = RecordingOptions(**wanted)  # type: ignore[arg-type]
+    recording = recorder.open("call", 8000, WHEN, options=options)
+    for number in (1, 2, 3):
+        recording.write(tone(number), tone(10 * number))
+    path = recording.close().result(5).path
+    with wave.open(str(path), "rb") as file:
+        channels = file.getnchannels()
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, channels)
+    return [levels(samples[:, n]) for n in range(channels)], recording.manifest
+
+
+def test_both_sides_may_be_one_channel(recorder: Recorder) -> None:
+    channels, manifest = recorded_as(recorder, mix="mono")
+    assert channels == [[11, 22, 33]]
+    assert (manifest.channels, [leg.channel for leg in manifest.legs]) == (1, [0, 0])
+    assert manifest.duration_seconds == 0.06
+
+
+@pytest.mark.parametrize(("sides", "values"), [("heard", [1, 2, 3]), ("sent", [10, 20, 30])])
+def test_one_side_may_be_left_out(recorder: Recorder, sides: str, values: list[int]) -> None:
+    channels, manifest = recorded_as(recorder, sides=sides)
+    assert channels == [values]
+    assert [leg.side for leg in manifest.legs] == [sides]
+
+
+def test_a_mix_that_is_too_loud_is_clipped_and_not_wrapped(recorder: Recorder) -> None:
+    recording = recorder.open("call", 8000, options=RecordingOptions(mix="mono"))
+    recording.write(tone(30_000), tone(30_000))
+    recording.write(tone(-30_000), tone(-30_000))
+    data = recording.close().result(5).path.read_bytes()[44:]
+    assert levels(np.frombuffer(data, "<i2")) == [32767, -32768]
+
+
+# The manifest
+
+
+def test_the_manifest_is_there_from_the_first_moment(slow: Recorder) -> None:
+    about = Manifest(caller="+4930", callee="100", app="shop")
+    recording = slow.open("call", 8000, WHEN, about=about)
+    wait_for_file(slow, recording)
+    told = read_manifest(recording.path.with_suffix(".json"))
+    assert (told.state, told.call_id, told.app) == ("recording", "call", "shop")
+    assert (told.caller, told.callee) == ("+4930", "100")
+    assert datetime.fromisoformat(told.started) == WHEN
+    assert told.process and told.app_version and not told.sha256
+
+
+def test_marks_and_pauses_are_told_where_they_are(slow: Recorder) -> None:
+    recording = slow.open("call", 8000)
+    writer = wait_for_file(slow, recording)
+    for _ in range(25):
+        recording.write(tone(1), None)
+    recording.mark("consent", "said yes")
+    recording.skip(10)
+    recording.pause("card")
+    recording.pause("again")
+    writer.flush(None)
+    told = read_manifest(recording.path.with_suffix(".json"))
+    assert [(mark.name, mark.at_seconds, mark.detail) for mark in told.marks] == [
+        ("consent", 0.5, "said yes")
+    ]
+    assert [(p.from_seconds, p.to_seconds, p.reason) for p in told.pauses] == [(0.7, None, "card")]
+    recording.write(tone(2), tone(2))
+    recording.resume()
+    recording.resume()
+    recording.write(tone(3), tone(3))
+    path = recording.close().result(5).path
+    told = read_manifest(path.with_suffix(".json"))
+    assert [(p.from_seconds, p.to_seconds) for p in told.pauses] == [(0.7, 0.72)]
+    assert told.duration_seconds == 0.74
+    assert levels(read(path)[0])[-2:] == [0, 3]
+
+
+def test_a_pause_that_lasts_to_the_end_ends_there(recorder: Recorder) -> None:
+    recording = recorder.open("call", 8000)
+    recording.write(tone(1), None)
+    recording.pause()
+    recording.write(tone(1), None)
+    path = recording.close().result(5).path
+    (pause,) = read_manifest(path.with_suffix(".json")).pauses
+    assert (pause.from_seconds, pause.to_seconds) == (0.02, 0.04)
+
+
+def test_nothing_late_is_taken_until_a_pause_can_not_be_late_any_more(slow: Recorder) -> None:
+    recording = slow.open("call", 8000)
+    recording.pause()
+    recording.resume()
+    for _ in range(HELD_FRAMES - 1):
+        recording.write(None, None)
+        recording.write_late(tone(9))
+    recording.write(None, None)
+    recording.write_late(tone(5))
+    assert levels(read(recording.close().result(5).path)[0]) == [5] + [0] * (HELD_FRAMES - 1)
+
+
+def test_a_finished_recording_has_its_hash_and_leaves_the_queue(recorder: Recorder) -> None:
+    recording = recorder.open("call", 8000)
+    wait_for_file(recorder, recording)
+    assert [path.name for path in RecordingQueue(recorder.folder)] == ["call.json"]
+    recording.write(tone(1), tone(1))
+    path = recording.close().result(5).path
+    told = read_manifest(path.with_suffix(".json"))
+    assert told.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (told.bytes, told.finished, told.state) == (path.stat().st_size, True, "ended")
+    assert list(RecordingQueue(recorder.folder)) == []
+
+
+def test_when_the_first_sample_was_is_told_once_it_is_known(slow: Recorder) -> None:
+    later = datetime(2026, 11, 21, 0, 0, 20, tzinfo=UTC)
+    recording = slow.open("call", 8000, WHEN, wall_time=lambda at: later if at == 7.0 else WHEN)
+    recording.began_at = 7.0
+    recording.write(tone(1), None)
+    path = recording.close().result(5).path
+    told = read_manifest(path.with_suffix(".json"))
+    assert datetime.fromisoformat(told.started) == later
+    assert path.parent.name == "2026-11-20"
+
+
+def test_an_hour_of_lost_ticks_takes_no_room(slow: Recorder) -> None:
+    recording = slow.open("call", 8000)
+    writer = wait_for_file(slow, recording)
+    recording.write(tone(1), tone(1))
+    for _ in range(60):
+        recording.skip(SKIPPED_TICKS)
+    recording.write(tone(2), tone(2))
+    writer.flush(None, 0)
+    path = recording.close().result(20).path
+    stat = path.stat()
+    assert stat.st_size == 44 + (60 * SKIPPED_TICKS + 2) * 640
+    assert stat.st_blocks * 512 < 1_000_000
+    with path.open("rb") as file:
+        file.seek(-640, os.SEEK_END)
+        assert file.read() == tone(2, 320).tobytes()
+
+
+# A disk that is really full
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]).returncode:
+        pytest.skip("only root may mount a file system")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_recordings_go_on_when_a_full_disk_has_room_again(small_disk: Path, sealed: bool) -> None:
+    """A real file system of 1 MB: filled, and emptied again, under two recordings."""
+    key = new_key()
+    told: list[OSError | None] = []
+    recorder = Recorder(small_disk / "r", flush_seconds=0.2, keys=(key,) if sealed else ())
+    recorder.listen(lambda *_: None, lambda _, error: told.append(error))
+    recordings = [recorder.open(f"call-{n}", 8000) for n in range(2)]
+    number = 0
+
+    def talk(ticks: int) -> None:
+        nonlocal number
+        for _ in range(ticks):
+            number += 1
+            for recording in recordings:
+                recording.write(tone(number), tone(-number))
+            time.sleep(0.001)
+
+    talk(100)
+    with (small_disk / "other").open("wb", buffering=0) as other, suppress(OSError):
+        while other.write(bytes(4096)) == 4096:
+            pass
+    talk(400)
+    assert told and told[0] is not None and told[0].strerror == "No space left on device"
+    third = recorder.open("third", 8000)
+    third.write(tone(1), tone(1))
+    (small_disk / "other").unlink()
+    talk(60)
+    recorded = [one.close().result(20) for one in (*recordings, third)]
+    assert recorder.close()
+    assert [one.error for one in recorded] == [None] * 3
+    for one in recorded[:2]:
+        data = b"".join(plain_pieces(one.path, (key,)))[44:]
+        heard = levels(np.frombuffer(data, "<i2")[::2])
+        assert len(heard) == 560
+        assert all(value in (0, place) for place, value in enumerate(heard, 1))
+        assert heard[:100] == list(range(1, 101)) and heard[-50:] == list(range(511, 561))
+        assert heard.count(0) == one.dropped_frames
+    assert told[-1] is None

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from trunkline.calls.keeper import RecordingTap
-from trunkline.calls.recording import SKIPPED_TICKS, Recorder
+from trunkline.calls.recorder import Recorder
+from trunkline.calls.recording import SKIPPED_TICKS
 from trunkline.media.engine import TICK_SECONDS
 from trunkline.media.wav import parse_wav
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from trunkline.calls.apps import echo
 from trunkline.calls.call import Call
 from trunkline.calls.errors import CallEndedError, DialError, OutboundDeniedError
+from trunkline.calls.recording_options import RecordingOptions
 from trunkline.calls.switchboard import OutboundPolicy, Route, Switchboard, new_call_id
 from trunkline.errors import UsageError
 from trunkline.transports.leg import Answered, Ended, Ringing
@@ -366,3 +368,21 @@ def test_stopping_does_not_wait_for_far_ends_that_are_gone(
 
 def test_the_error_says_how_the_call_ended() -> None:
     assert str(CallEndedError(None)) == "the call has ended: unknown"
+
+
+def test_a_route_says_whether_and_how_its_calls_are_recorded() -> None:
+    async def main() -> None:
+        mono = RecordingOptions(mix="mono")
+        async with World() as world:
+            for pattern, record in (("1", True), ("2", False), ("3", mono), ("4", None)):
+                world.board.answer(pattern, record=record)(echo)
+            for callee in "12345":
+                await world.incoming(callee)
+            await turn()
+            wanted = [call.record for call, _ in world.started]
+            # One that no route answers is refused, and there is nothing to record.
+            assert wanted == [True, False, mono, None, False]
+            for call, _ in world.started:
+                await call.hangup()
+
+    asyncio.run(main())

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 from trunkline.calls.record import CallRecord
+from trunkline.calls.recording_convert import convert
+from trunkline.calls.recording_manifest import Manifest
+from trunkline.calls.wav import header
 from trunkline.media.errors import WavError
 from trunkline.media.wav import serialise_wav
 from trunkline.server.call_page import Sound, call_page, recording_starts, write_call_page
@@ -382,3 +385,20 @@ def test_calls_of_every_kind_have_a_page(changes: dict[str, Any], told: str) -> 
 def test_nobody_else_may_read_it(tmp_path: Path) -> None:
     write_call_page(a_record(), tmp_path / "page.html")
     assert (tmp_path / "page.html").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("format", "kind"), [("flac", "audio/flac"), ("opus", "audio/ogg")])
+def test_a_recording_in_another_format_is_shown_and_played(
+    tmp_path: Path, format: Any, kind: str
+) -> None:
+    path = tmp_path / "a.wav"
+    tone = np.rint(9000 * np.sin(np.arange(16_000) / 3)).astype("<i2")
+    samples = np.stack([tone, np.zeros_like(tone)], axis=1)
+    path.write_bytes(header(8000, samples.nbytes) + samples.tobytes())
+    made = convert(tmp_path / "a.json", Manifest(file="a.wav", wanted_format=format))
+    sound = Sound.load(made, "a")
+    assert sound.duration_seconds == pytest.approx(2.0, abs=0.03)
+    assert len(sound.outlines) == 2 and sound.source.startswith(f"data:{kind};base64,")
+    made.write_bytes(b"noise")
+    with pytest.raises(WavError, match="cannot be decoded"):
+        Sound.load(made, "a")

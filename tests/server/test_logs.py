@@ -185,9 +185,11 @@ def test_every_secret_of_the_settings_is_known() -> None:
         "outbound.password": "s4",
         "sip.accounts": {"ann": "s5", "bob": "s6"},
         "speech.stt_api_key": "s7",
+        "recording.encryption_key": "s8",
+        "recording.s3.secret_access_key": "s9",
     }
     found = {secret.reveal() for secret in secrets_of(load(flags=flags).settings)}
-    assert found == {f"s{number}" for number in range(1, 8)}
+    assert found == {f"s{number}" for number in range(1, 10)}
 
 
 def test_a_slow_stream_costs_lines_and_no_waiting(

@@ -1,10 +1,21 @@
 """Settings that contradict each other or expose the node are refused."""
 
+from typing import Any
+
 import pytest
 
 from trunkline.errors import ConfigError, UsageError
 from trunkline.media.jitter import JitterSettings
-from trunkline.settings import Settings, check, is_loopback, load, problems
+from trunkline.settings import (
+    S3,
+    Recording,
+    Secret,
+    Settings,
+    check,
+    is_loopback,
+    load,
+    problems,
+)
 
 
 def found(**flags: object) -> list[str]:
@@ -99,3 +110,25 @@ def test_the_jitter_buffer_takes_whatever_the_settings_allow() -> None:
             JitterSettings(min_ms=delay, start_ms=delay, max_ms=delay)
         with pytest.raises(ConfigError):
             load(flags={"media.jitter_max_ms": delay})
+
+
+@pytest.mark.parametrize(
+    ("recording", "told"),
+    [
+        ({"s3": S3(bucket="b", endpoint_url="minio:9000")}, "endpoint_url"),
+        ({"s3": S3(prefix="calls")}, "set recording.s3.bucket"),
+        ({"s3": S3(bucket="b", access_key_id="a")}, "go together"),
+        ({"s3": S3(bucket="b", kms_key_id="k")}, "aws:kms"),
+        ({"encryption_recipients": ("private:abc",)}, "has a private key"),
+        ({"encryption_key_id": "2026"}, "has none"),
+    ],
+)
+def test_recordings_go_where_they_are_meant_to(recording: dict[str, Any], told: str) -> None:
+    (problem,) = problems(Settings(recording=Recording(**recording)))
+    assert told in problem
+    assert "private:abc" not in problem
+
+
+def test_recordings_in_a_bucket_are_fine() -> None:
+    s3 = S3(bucket="b", access_key_id="a", secret_access_key=Secret("s"))
+    assert not list(problems(Settings(recording=Recording(s3=s3))))

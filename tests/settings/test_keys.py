@@ -24,7 +24,7 @@ def test_every_key_carries_its_unit() -> None:
         for path, key in keys().items()
         if isinstance(key.default, int | float)
         and not isinstance(key.default, bool)
-        and not path.endswith(("_ms", "_seconds", "_port", ".port"))
+        and not path.endswith(("_ms", "_seconds", "_port", ".port", "_mb", "_days"))
     }
     assert unitless == {
         "agent.turns.threshold",
@@ -41,6 +41,7 @@ def test_every_key_carries_its_unit() -> None:
         "quality.ladder_bytes",
         "quality.ladder_messages",
         "quality.poor_mos",
+        "recording.opus_bitrate",
     }
 
 
@@ -53,6 +54,8 @@ def test_secrets_are_known_by_type() -> None:
         "speech.stt_api_key",
         "outbound.password",
         "quality.hep_password",
+        "recording.encryption_key",
+        "recording.s3.secret_access_key",
     }
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         CallEnded,
         CallEvent,
         CallHeld,
+        CallMarked,
         CallQuality,
         CallResumed,
         CallRinging,
@@ -37,12 +38,18 @@ if TYPE_CHECKING:
         CallTransferred,
         CallTransferring,
         CallUnbridged,
+        RecordingPaused,
+        RecordingRestored,
+        RecordingResumed,
+        RecordingTroubled,
     )
     from .forking import Fork
     from .music import MusicSource
     from .quality_snapshot import DirectionQuality, QualitySnapshot
     from .record import CallRecord, ToolUse, TransferRecord, TurnRecord
-    from .recording import Recorded, Recorder, Recording
+    from .recorder import Recorder
+    from .recording import Recorded, Recording
+    from .recording_options import RecordingOptions
     from .records import RecordStore
     from .states import CallState
     from .switchboard import App, OutboundPolicy, Route, Switchboard
@@ -72,6 +79,9 @@ else:
                 "CallEnded",
                 "CallEvent",
                 "CallHeld",
+                "CallMarked",
+                "CallQuality",
+                "CallMarked",
                 "CallQuality",
                 "CallResumed",
                 "CallRinging",
@@ -80,12 +90,18 @@ else:
                 "CallTransferred",
                 "CallTransferring",
                 "CallUnbridged",
+                "RecordingPaused",
+                "RecordingRestored",
+                "RecordingResumed",
+                "RecordingTroubled",
             ),
             ".forking": ("Fork",),
             ".music": ("MusicSource",),
-            ".record": ("CallRecord", "ToolUse", "TransferRecord", "TurnRecord"),
             ".quality_snapshot": ("DirectionQuality", "QualitySnapshot"),
-            ".recording": ("Recorded", "Recorder", "Recording"),
+            ".record": ("CallRecord", "ToolUse", "TransferRecord", "TurnRecord"),
+            ".recorder": ("Recorder",),
+            ".recording": ("Recorded", "Recording"),
+            ".recording_options": ("RecordingOptions",),
             ".records": ("RecordStore",),
             ".states": ("CallState",),
             ".switchboard": ("App", "OutboundPolicy", "Route", "Switchboard"),
@@ -107,6 +123,7 @@ __all__ = [
     "CallEndedError",
     "CallEvent",
     "CallHeld",
+    "CallMarked",
     "CallQuality",
     "CallRecord",
     "CallResumed",
@@ -130,6 +147,11 @@ __all__ = [
     "Recorder",
     "Recording",
     "RecordingError",
+    "RecordingOptions",
+    "RecordingPaused",
+    "RecordingRestored",
+    "RecordingResumed",
+    "RecordingTroubled",
     "RecordsError",
     "Route",
     "Switchboard",
@@ -138,6 +160,7 @@ __all__ = [
     "TransferRecord",
     "TurnRecord",
     "UnknownCallError",
+    "__name__",
 ]
 
 

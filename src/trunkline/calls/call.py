@@ -51,10 +51,13 @@ from .events import (
     CallEnded,
     CallEvent,
     CallHeld,
+    CallMarked,
     CallQuality,
     CallResumed,
     CallRinging,
     CallTransferred,
+    RecordingPaused,
+    RecordingResumed,
 )
 from .forking import Fork
 from .music import Music, MusicSource
@@ -62,6 +65,7 @@ from .quality import QualityWatch
 from .quality_alarms import Alarm
 from .quality_snapshot import QualitySnapshot
 from .recording import Recording
+from .recording_options import RecordingOptions
 from .states import CallState, IllegalTransitionError, next_state
 from .succession import NextLeg
 from .transferring import TransferringCall
@@ -151,8 +155,10 @@ class Call(TransferringCall):
         """Of its legs, in the order they came."""
         self.watch: QualityWatch | None = None
         """Who looks, where the node has anybody look. Media thread only."""
-        self.recorder: Callable[[Call], Recording] | None = None
+        self.recorder: Callable[[Call, RecordingOptions | None], Recording] | None = None
         """Makes recordings of it, where the node keeps any."""
+        self.record: bool | RecordingOptions | None = None
+        """Whether its route has it recorded, and how; None is as the settings say."""
         self.host: Callable[[Call], Host] | None = None
         """Makes what the node offers agents: its engines."""
         self.voice: Callable[[], TextToSpeech] | None = None
@@ -522,14 +528,45 @@ class Call(TransferringCall):
         async with asyncio.timeout(timeout):
             return await self.unless_ended(self._digits.get())
 
-    def start_recording(self) -> Recording:
+    # -- recording -----------------------------------------------------------------------
+
+    def start_recording(self, options: RecordingOptions | None = None) -> Recording:
         """Record both sides from now on, until the call ends or it is closed.
 
+        ``options`` say otherwise than the route and the settings: format, mix, sides.
         Raises `UsageError` where the node keeps no recordings.
         """
         if self.recorder is None:
             raise UsageError("this call's node keeps no recordings")
-        return self.recorder(self)
+        return self.recorder(self, options)
+
+    def pause_recording(self, reason: str = "") -> None:
+        """Have silence in every recording of the call from now on; any thread.
+
+        For what must not be kept, as a card number: what is said meanwhile is not even
+        put into memory for the recordings. The manifest tells from when to when, and why.
+        """
+        for recording in self.recordings:
+            recording.pause(reason)
+        self.on_media(self.post, self.tell, RecordingPaused(self.id, self.media.now(), reason))
+
+    def resume_recording(self) -> None:
+        """Have sound in the recordings again; any thread.
+
+        What comes now was said up to a jitter buffer's delay ago (0.2 s at most).
+        """
+        for recording in self.recordings:
+            recording.resume()
+        self.on_media(self.post, self.tell, RecordingResumed(self.id, self.media.now()))
+
+    def mark(self, name: str, detail: str = "") -> None:
+        """Name this moment, as in ``call.mark("consent")``; any thread.
+
+        It is an event of the call, and in the manifest of each of its recordings.
+        """
+        for recording in self.recordings:
+            recording.mark(name, detail)
+        self.on_media(self.post, self.tell, CallMarked(self.id, self.media.now(), name, detail))
 
     # -- audio ---------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ __all__ = [
     "CallEnded",
     "CallEvent",
     "CallHeld",
+    "CallMarked",
     "CallQuality",
     "CallResumed",
     "CallRinging",
@@ -22,6 +23,10 @@ __all__ = [
     "CallTransferred",
     "CallTransferring",
     "CallUnbridged",
+    "RecordingPaused",
+    "RecordingRestored",
+    "RecordingResumed",
+    "RecordingTroubled",
 ]
 
 
@@ -133,6 +138,45 @@ class CallQuality(CallEvent):
     """False: it is over."""
     value: float
     """What it is told by: a MOS, seconds, or a share of frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallMarked(CallEvent):
+    """A moment was named, with `Call.mark`."""
+
+    name: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPaused(CallEvent):
+    """Its recordings have silence from now on."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingResumed(CallEvent):
+    """Its recordings have sound again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingTroubled(CallEvent):
+    """A recording cannot be written now; the call goes on."""
+
+    path: str
+    """Which one."""
+    detail: str
+    """What is wrong."""
+    ended: bool
+    """False: it waits, and goes on when that has passed. True: it has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingRestored(CallEvent):
+    """A recording that could not be written goes on."""
+
+    path: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,35 @@ far the call had come.
 
 import logging
 import math
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from trunkline.agent.events import AgentSpoke, AgentStarted, CallerTurn, ToolCalled, TurnLatency
 from trunkline.media.engine import TICK_SECONDS
 from trunkline.media.lane import Frame
 
+from .alarms import Alarms
 from .call import Call
-from .events import CallAnswered, CallBridged, CallEnded, CallTransferFailed, CallTransferred
+from .events import (
+    CallAnswered,
+    CallBridged,
+    CallEnded,
+    CallEvent,
+    CallTransferFailed,
+    CallTransferred,
+    RecordingRestored,
+    RecordingTroubled,
+)
 from .record import CallRecord, ToolUse, TransferRecord, TurnRecord
-from .recording import Recorded, Recorder, Recording
+from .recorder import Recorder
+from .recording import Recorded, Recording
+from .recording_manifest import Manifest, Party
+from .recording_options import RecordingOptions
 from .records import RecordStore
 
 __all__ = ["Keeper", "RecordingTap", "TurnLog"]
@@ -183,7 +199,18 @@ class Keeper:
         record_all: bool = False,
         on_recorded: Callable[[Call, Recorded], None] | None = None,
         ladder: Callable[[Call], dict[str, Any]] | None = None,
+        alarms: Alarms | None = None,
+        keep_days: Mapping[str, int] | None = None,
     ) -> None:
+        """``keep_days`` says for each route, by its app's name, how long recordings are kept."""
+        self.alarms = alarms or Alarms()
+        """What is wrong with recordings now, and how often anything was."""
+        self._keep_days = keep_days or {}
+        self._lock = threading.Lock()
+        self._recorded: dict[Recording, Call] = {}
+        self._troubled: set[Recording] = set()
+        if recorder is not None:
+            recorder.listen(self._recording_failed, self._recording_troubled)
         self._records = records
         self._ladder = ladder
         self._recorder = recorder
@@ -196,16 +223,30 @@ class Keeper:
         if self._records is not None:
             self._records.begin(_first_record(call, app))
         if self._recorder is not None:
-            call.recorder = self.record
-            if self._record_all:
-                self.record(call)
+            call.recorder = partial(self.record, app=app)
+            if call.record or (call.record is None and self._record_all):
+                self.record(call, app=app)
         call.observe(lambda event: self._note(call, log_of_turns, event))
         call.observe(TransferLog(call, self._records).note)
 
-    def record(self, call: Call) -> Recording:
+    def record(
+        self, call: Call, options: RecordingOptions | None = None, *, app: str = ""
+    ) -> Recording:
         """Record a call from now on, to a file named after it."""
         assert self._recorder is not None
-        recording = self._recorder.open(call.id, call.rate_hz)
+        wanted = RecordingOptions(keep_days=self._keep_days.get(app))
+        if isinstance(call.record, RecordingOptions):
+            wanted = call.record.over(wanted)
+        recording = self._recorder.open(
+            call.id,
+            call.rate_hz,
+            options=wanted if options is None else options.over(wanted),
+            about=_about(call, app),
+            wall_time=lambda at: datetime.fromtimestamp(_wall_time(call, at), UTC),
+        )
+        with self._lock:
+            self._recorded[recording] = call
+        recording.done.add_done_callback(lambda _: self._forget(recording))
         tap = RecordingTap(recording)
         call.tap(tap)
         call.recordings.append(recording)
@@ -213,6 +254,54 @@ class Keeper:
             # Now and not only at the end: after a crash somebody has to find it.
             self._records.update(call.id, recording=str(recording.path))
         return recording
+
+    def stored(self, call_id: str, place: str) -> None:
+        """A recording has got its final form and place: a path, or a URL. Any thread."""
+        if self._records is not None:
+            self._records.update(call_id, recording=place)
+
+    # -- trouble: on the writer thread ---------------------------------------------------
+
+    def _recording_failed(self, recording: Recording, error: OSError) -> None:
+        self.alarms.raise_("disk", f"{recording.path} ended early: {_text(error)}")
+        self._tell(recording, partial(_troubled, recording.path, error, True))
+        self._mended(recording)
+
+    def _recording_troubled(self, recording: Recording, error: OSError | None) -> None:
+        if error is None:
+            self._tell(recording, partial(_restored, recording.path))
+            self._mended(recording)
+            return
+        self.alarms.raise_("disk", f"recordings wait: {_text(error)}")
+        with self._lock:
+            known = recording in self._troubled
+            self._troubled.add(recording)
+        if not known:
+            self._tell(recording, partial(_troubled, recording.path, error, False))
+
+    def _mended(self, recording: Recording) -> None:
+        with self._lock:
+            waited = recording in self._troubled
+            self._troubled.discard(recording)
+            over = waited and not self._troubled
+        if over:
+            self.alarms.clear("disk")
+
+    def _tell(self, recording: Recording, event: Callable[[str, float], CallEvent]) -> None:
+        with self._lock:
+            call = self._recorded.get(recording)
+        if call is None:
+            return
+
+        def tell() -> None:
+            if not call.is_over:  # its end is the last event of a call
+                call.tell(event(call.id, call.media.now()))
+
+        call.on_media(call.post, tell)
+
+    def _forget(self, recording: Recording) -> None:
+        with self._lock:
+            self._recorded.pop(recording, None)
 
     def _note(self, call: Call, turns: TurnLog, event: object) -> None:
         records = self._records
@@ -254,13 +343,43 @@ def _tell(told: Callable[[Call, Recorded], None], call: Call, future: "Future[Re
     told(call, future.result())
 
 
-def _wall_time(call: Call, at: float) -> float:
-    """When something happened to a call, not when this thread got to hear of it."""
-    return call.started_at.timestamp() + at - call.started_monotonic
+def _text(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _troubled(path: Path, error: OSError, ended: bool, call_id: str, at: float) -> CallEvent:
+    return RecordingTroubled(call_id, at, str(path), _text(error), ended)
+
+
+def _restored(path: Path, call_id: str, at: float) -> CallEvent:
+    return RecordingRestored(call_id, at, str(path))
+
+
+def _about(call: Call, app: str) -> Manifest:
+    """What a recording's manifest tells of its call."""
+    inbound = call.direction == "inbound"
+    far, near = (call.caller, call.callee) if inbound else (call.callee, call.caller)
+    return Manifest(
+        direction=call.direction,
+        caller=call.caller,
+        callee=call.callee,
+        transport=call.transport,
+        app=app,
+        sip_call_id=_sip_call_id(call.headers),
+        legs=[
+            Party(channel=0, side="heard", party=far, leg=call.leg_id),
+            Party(channel=1, side="sent", party=near, leg=call.leg_id),
+        ],
+    )
 
 
 def _sip_call_id(headers: Mapping[str, str]) -> str:
     return next((value for name, value in headers.items() if name.lower() == "call-id"), "")
+
+
+def _wall_time(call: Call, at: float) -> float:
+    """When something happened to a call, not when this thread got to hear of it."""
+    return call.started_at.timestamp() + at - call.started_monotonic
 
 
 def _first_record(call: Call, app: str) -> CallRecord:

@@ -35,6 +35,7 @@ from .events import CallEnded, CallStarted
 from .forking import Fork, ForkedLeg
 from .music import MusicSource
 from .quality import QualityWatch
+from .recording_options import RecordingOptions
 from .succession import CallLegs
 from .transfer import Following
 
@@ -70,6 +71,8 @@ class Route:
     """What is done with the audio of its calls; None is what the trunk or the node says."""
     transfers: bool = False
     """True: far ends of its calls may have them go on with somebody else (REFER)."""
+    record: bool | RecordingOptions | None = None
+    """Whether its calls are recorded, and how; None is what the node says."""
 
     def matches(self, callee: str) -> bool:
         """Whether this route is for a called address (with or without its domain)."""
@@ -166,18 +169,20 @@ class Switchboard:
         early: bool | None = None,
         transfers: bool = False,
         audio: AudioPath | None = None,
+        record: bool | RecordingOptions | None = None,
     ) -> Callable[[App], App]:
         """Route calls to the decorated app; the first pattern that matches wins.
 
         Without ``early`` the call is answered before the app gets it, unless the app says
         otherwise (`bridge_to` does). With ``transfers`` its far end may ask for a transfer
         (see `Call.allow_transfers`). ``audio`` is what is done with what the caller says,
-        where it is not what the node does.
+        and ``record`` whether calls are recorded (True, False, or how), where it is not what
+        the node does.
         """
 
         def route(app: App) -> App:
             rings = getattr(app, "early", False) if early is None else early
-            self.routes.append(Route(pattern, app, rings, audio, transfers))
+            self.routes.append(Route(pattern, app, rings, audio, transfers, record))
             return app
 
         return route
@@ -353,6 +358,7 @@ class Switchboard:
         route = None if self._draining else self.find(leg.party.callee)
         call = self._make_call(leg, media, route.audio if route else None)
         call.allow_transfers(route is not None and route.transfers)
+        call.record = route.record if route else False
         # The leg hears of its observer only when this returns, so whatever may
         # bring events is done right after.
         if route is None:

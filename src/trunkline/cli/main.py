@@ -38,6 +38,10 @@ COMMANDS: Final = {
     "call": ("trunkline.cli.call:call", "Place one call and say how it went."),
     "demo": ("trunkline.cli.demo:demo", "Play a whole phone call on this machine."),
     "calls": ("trunkline.cli.calls:app", "The calls there were, and are."),
+    "recordings": (
+        "trunkline.cli.recordings:app",
+        "The recordings of calls: list, verify, decrypt, upload.",
+    ),
     "audio": ("trunkline.cli.audio:app", "The audio path: what it makes of a file."),
     "config": ("trunkline.cli.config:app", "The settings: a sample, a check, the effect."),
     "setup": ("trunkline.cli.setup:app", "Install what hearing and speaking need."),

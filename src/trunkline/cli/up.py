@@ -82,7 +82,7 @@ def _supervise(settings: Settings) -> int:
     command = [sys.executable, "-m", "trunkline", *same, "--no-supervisor"]
     return Supervisor(
         command,
-        after_crash=lambda: recover(store, time.time()),
+        after_crash=lambda: recover(store, time.time(), settings.recording.folder),
         policy=Policy(drain_seconds=settings.node.drain_seconds),
     ).run()
 

@@ -65,6 +65,8 @@ def secrets_of(settings: Settings) -> Iterator[Secret]:
     yield settings.llm.api_key
     yield settings.speech.stt_api_key
     yield settings.outbound.password
+    yield settings.recording.encryption_key
+    yield settings.recording.s3.secret_access_key
     yield from settings.sip.accounts.values()
 
 

@@ -16,7 +16,6 @@ from trunkline.calls.audio import AudioDefaults, AudioPath
 from trunkline.calls.keeper import Keeper
 from trunkline.calls.music import MusicSource
 from trunkline.calls.quality_monitor import QualityMonitor
-from trunkline.calls.recording import Recorder
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Listener, OutboundPolicy, Switchboard
 from trunkline.media.engine import ActivityBank, Engine
@@ -38,6 +37,7 @@ from trunkline.transports.websocket_server import WebSocketServer
 from .audio_codecs import audio_codecs, opus_wanted
 from .engines import SpeechEngines
 from .quality_setup import quality_monitor
+from .recordings import Recordings
 from .talk import About, TalkService
 
 __all__ = ["Node", "Ports"]
@@ -75,8 +75,8 @@ class _Running:
 
     media: MediaThread
     records: RecordStore | None = None
-    recorder: Recorder | None = None
     quality: QualityMonitor | None = None
+    recordings: Recordings | None = None
     sip: SipEndpoint | None = None
     streams: WebSocketServer | None = None
     talk: TalkService | None = None
@@ -188,14 +188,15 @@ class Node:
         settings = self.settings
         if self._keep_records:
             running.records = RecordStore(settings.records.path, node=settings.node.name)
-        running.recorder = Recorder(settings.recording.folder)
         running.quality = quality_monitor(settings.quality, running.records)
-        self._keeper = Keeper(
+        running.recordings = Recordings(
+            settings.recording,
             running.records,
-            running.recorder,
-            record_all=settings.recording.enabled,
+            node=settings.node.name,
             ladder=running.quality.ladder_of,
         )
+        self._keeper = running.recordings.keeper
+        await asyncio.to_thread(running.recordings.start)
         media = running.media
         if self._with_sip:
             running.sip = await media.run(self._open_sip, media)
@@ -325,8 +326,8 @@ class Node:
         await self.engines.aclose()
         if running.quality is not None:
             await running.quality.aclose()
-        if running.recorder is not None:
-            await asyncio.to_thread(running.recorder.close)
+        if running.recordings is not None:
+            await asyncio.to_thread(running.recordings.close)
         if running.records is not None:
             await asyncio.to_thread(running.records.close)
         gc.unfreeze()

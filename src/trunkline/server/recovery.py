@@ -6,6 +6,9 @@ from pathlib import Path
 
 from trunkline.calls.errors import RecordingError, RecordsError
 from trunkline.calls.record import CallRecord
+from trunkline.calls.recording_file import SEALED_SUFFIX
+from trunkline.calls.recording_manifest import SUFFIX, read
+from trunkline.calls.recording_recovery import recover_recordings
 from trunkline.calls.records import RecordStore
 from trunkline.calls.wav import salvage
 
@@ -14,12 +17,16 @@ __all__ = ["recover"]
 _log = logging.getLogger(__name__)
 
 
-def recover(store: RecordStore, now: float) -> Sequence[CallRecord]:
+def recover(store: RecordStore, now: float, recordings: Path | None = None) -> Sequence[CallRecord]:
     """Close the records of calls that died with their node and mend their recordings.
+
+    ``recordings`` is the folder where those are.
 
     Returns those records. Trouble is logged: a node that could not start because
     its last calls cannot be mended would be the greater harm.
     """
+    if recordings is not None:
+        recover_recordings(recordings, now)
     try:
         crashed = store.close_crashed(now)
     except RecordsError as error:
@@ -33,8 +40,14 @@ def recover(store: RecordStore, now: float) -> Sequence[CallRecord]:
 
 
 def _mend(record: CallRecord) -> None:
+    path = Path(record.recording)
     try:
-        seconds = salvage(Path(record.recording))
+        manifest = path.with_name(path.name.partition(".")[0] + SUFFIX)
+        if manifest.exists() and (path.name.endswith(SEALED_SUFFIX) or not path.exists()):
+            # Sealed, or its file has another name by now: the manifest knows.
+            seconds = read(manifest).duration_seconds
+        else:
+            seconds = salvage(path)
     except RecordingError as error:
         _log.error("%s", error, extra={"call": record.id})
     else:

@@ -15,6 +15,7 @@ from .quality import Quality
 from .secret import Secret
 from .tree import (
     LLM,
+    S3,
     Agent,
     Audio,
     Http,
@@ -35,6 +36,7 @@ from .tree import (
 
 __all__ = [
     "LLM",
+    "S3",
     "Agent",
     "Audio",
     "Http",

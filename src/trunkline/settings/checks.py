@@ -37,6 +37,7 @@ def problems(settings: Settings) -> Iterator[str]:
     yield from _name_servers(settings)
     yield from _keys(settings)
     yield from _quality(settings)
+    yield from _recording(settings)
 
 
 def is_loopback(host: str) -> bool:
@@ -188,3 +189,22 @@ def _keys(settings: Settings) -> Iterator[str]:
     for option in ("activity_options", "stt_options", "tts_options"):
         if "api_key" in getattr(speech, option):
             yield f"speech.{option}.api_key would be shown: put the key in speech.stt_api_key"
+
+
+def _recording(settings: Settings) -> Iterator[str]:
+    recording, s3 = settings.recording, settings.recording.s3
+    if s3.endpoint_url and not s3.endpoint_url.startswith(("http://", "https://")):
+        yield f"recording.s3.endpoint_url is {s3.endpoint_url!r}: it begins with https:// or http://"
+    if not s3.bucket and (s3.endpoint_url or s3.access_key_id or s3.prefix):
+        yield "recording.s3 says where, but not into which bucket: set recording.s3.bucket"
+    if bool(s3.access_key_id) is not bool(s3.secret_access_key):
+        yield "recording.s3.access_key_id and recording.s3.secret_access_key go together"
+    if s3.kms_key_id and s3.encryption != "aws:kms":
+        yield 'recording.s3.kms_key_id is for recording.s3.encryption = "aws:kms"'
+    if any(key.startswith("private:") for key in recording.encryption_recipients):
+        yield (
+            "recording.encryption_recipients has a private key: it would be shown."
+            " Write the public one there"
+        )
+    if recording.encryption_key_id and not recording.encryption_key:
+        yield "recording.encryption_key_id names a key, but recording.encryption_key has none"

@@ -22,6 +22,7 @@ _WIDTH = 96
 _PLAIN = {"text", "a path", "true or false"}  # the value shown says as much
 _EXAMPLES = {
     "audio.trunks": '"203.0.113.0/24" = { echo = "off", noise = "logmmse" }',
+    "recording.retention_days_by_app": "support = 90",
     "sip.accounts": 'alice = "file:/run/secrets/alice"',
     "speech.activity_options": "option = 1",
     "speech.stt_options": 'url = "http://127.0.0.1:8000/v1"',

@@ -17,6 +17,7 @@ from .secret import Secret
 __all__ = [
     "CHAIN_NAMES",
     "LLM",
+    "S3",
     "Agent",
     "Audio",
     "Http",
@@ -410,13 +411,80 @@ class Outbound(Struct, frozen=True, kw_only=True):
     call out; off, since it is the far end that chooses and you who pay."""
 
 
+class S3(Struct, frozen=True, kw_only=True):
+    """An S3 bucket that finished recordings are moved to; boto3 does it (pip install boto3).
+
+    Uploads are tried again for as long as it takes, also after a restart; the local file
+    goes only when its checksum has been verified in the bucket.
+    """
+
+    bucket: str = ""
+    """The bucket's name. Empty keeps recordings in the folder."""
+    prefix: str = ""
+    """What object names begin with, as in "calls/berlin"."""
+    endpoint_url: str = ""
+    """The address of a server that is not Amazon's, as in "https://minio.example:9000"."""
+    region: str = ""
+    """The bucket's region. Empty is as boto3 finds it (AWS_DEFAULT_REGION, ~/.aws)."""
+    access_key_id: str = ""
+    """Whose key signs requests. Empty is as boto3 finds it (environment, ~/.aws, a role)."""
+    secret_access_key: Secret = Secret()
+    """The key; best as "env:..." or "file:..."."""
+    path_style: bool = False
+    """Name the bucket in the path and not in the host's name, as most own servers want it."""
+    encryption: Literal["", "AES256", "aws:kms"] = ""
+    """What the server is asked to encrypt with; that is beside [recording]'s own."""
+    kms_key_id: str = ""
+    """The server's key for "aws:kms"; empty is its default."""
+    expire: Literal["delete", "tag"] = "delete"
+    """Who deletes what has been kept long enough: "delete" is this node; "tag" puts the tag
+    trunkline-keep-days on objects for a lifecycle rule of the bucket."""
+    multipart_mb: Annotated[int, Meta(ge=5, le=4096)] = 16
+    """Files above this size are uploaded in parts of it."""
+    keep_local: bool = False
+    """Keep the file in the folder too."""
+    timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 30.0
+    """Give up on a request that has stalled for this long, and try it again later."""
+
+
 class Recording(Struct, frozen=True, kw_only=True):
-    """Stereo recordings: the caller left, the agent right."""
+    """Recordings of calls, each with a manifest (JSON) beside it.
+
+    Sample-aligned: the far end left, our side right. A route or a call says otherwise in
+    Python (RecordingOptions).
+    """
 
     enabled: bool = False
     """Record every call. Check what the law where you are asks of you first."""
     folder: Path = _DATA / "recordings"
     """Where recordings go, in a folder for each day."""
+    format: Literal["wav", "flac", "opus"] = "wav"
+    """What a recording is when its call is over: "flac" loses nothing and takes a third, "opus"
+    (in Ogg) a tenth. Both need PyAV (pip install av). While the call is up it is a WAV."""
+    mix: Literal["stereo", "mono"] = "stereo"
+    """Both sides in a channel each, or in one."""
+    sides: Literal["both", "heard", "sent"] = "both"
+    """What is recorded: "heard" is the far end alone, "sent" our side alone."""
+    opus_bitrate: Annotated[int, Meta(ge=6000, le=510_000)] = 24_000
+    """Bits a second of "opus", for both channels together."""
+    min_free_mb: Annotated[int, Meta(ge=0, le=10_000_000)] = 200
+    """Recordings wait while the disk has less room than this, and go on when it has more; calls
+    do not notice. 0 waits only when the disk is full."""
+    retention_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
+    """Recordings are deleted so many days after the call; 0 keeps them."""
+    retention_days_by_app: Mapping[str, Annotated[int, Meta(ge=0, le=36_500)]] = field(
+        default_factory=dict
+    )
+    """The same for routes, by the name of the app that has the call."""
+    encryption_key: Secret = Secret()
+    """Encrypt recordings at rest with this key; best as "env:..." or "file:...". Either a secret
+    key, or a public one, with which this node can write and not read. `trunkline recordings
+    keygen` makes them. Empty does not encrypt."""
+    encryption_key_id: str = ""
+    """What manifests call the key, to find it again after a rotation. Empty is derived from it."""
+    encryption_recipients: tuple[str, ...] = ()
+    """Further public keys ("public:...") whose holders can read every recording."""
+    s3: S3 = S3()
 
 
 class Records(Struct, frozen=True, kw_only=True):

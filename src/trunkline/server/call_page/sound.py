@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from trunkline.calls.errors import RecordingError
 from trunkline.calls.record import CallRecord
+from trunkline.calls.recording_convert import decoded
+from trunkline.errors import MissingDependencyError
 from trunkline.media.errors import WavError
 from trunkline.media.wav import Wav, parse_wav
 
@@ -17,6 +20,7 @@ EMBEDDED_SECONDS = 15 * 60.0
 """A longer recording is linked and not put into the page: this is 38 MB of base64."""
 STEPS = 1200
 """Steps of a waveform: about a pixel each on a wide screen."""
+_KINDS = {".flac": "audio/flac", ".opus": "audio/ogg"}
 HALF = 50
 """A waveform is drawn between 0 and twice this, with silence in the middle."""
 
@@ -38,10 +42,10 @@ class Sound:
 
         Raises:
             OSError: it cannot be read.
-            WavError: it is not a WAV file, or has no audio.
+            WavError: it cannot be decoded, or has no audio.
         """
         data = path.read_bytes()
-        wav = parse_wav(data)
+        kind, wav = _KINDS.get(path.suffix, "audio/wav"), _decoded(path, data)
         if not len(wav.samples):
             raise WavError("this recording is empty")
         embedded = wav.duration_seconds <= EMBEDDED_SECONDS
@@ -49,9 +53,19 @@ class Sound:
         return cls(
             wav.duration_seconds,
             tuple(_outlines(wav)),
-            f"data:audio/wav;base64,{encoded}" if embedded else address,
+            f"data:{kind};base64,{encoded}" if embedded else address,
             embedded,
         )
+
+
+def _decoded(path: Path, data: bytes) -> Wav:
+    if path.suffix not in _KINDS:
+        return parse_wav(data)
+    try:
+        samples, rate_hz = decoded(path)
+    except (RecordingError, MissingDependencyError) as error:
+        raise WavError(str(error)) from error
+    return Wav(rate_hz, samples)
 
 
 def recording_starts(record: CallRecord, duration_seconds: float) -> float:
