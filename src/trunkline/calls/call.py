@@ -6,12 +6,12 @@ inherits the media side), so ``await agent.talk(call)`` is all there is to it.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from trunkline.transports.leg import (
     HoldChanged,
     Leg,
     LegEvent,
+    Party,
     Resumed,
     Ringing,
 )
@@ -80,17 +81,23 @@ class Call(CallLine):
         *,
         rate_hz: int = 8000,
         audio: CallAudio | None = None,
+        party: Party | None = None,
     ) -> None:
         super().__init__(id, rate_hz, media)
-        self._audio = audio or CallAudio(AudioDefaults(), leg.transport, leg.party)
+        party = party or leg.party
+        self._audio = audio or CallAudio(AudioDefaults(), leg.transport, party)
         self._leg = leg
         self.direction: Direction = leg.direction
         """``inbound`` or ``outbound``."""
         self.transport = leg.transport
         """What it came in on: sip, twilio, browser."""
-        self.caller = leg.party.caller
-        self.callee = leg.party.callee
-        self.headers: Mapping[str, str] = MappingProxyType(dict(leg.party.headers))
+        self.caller = party.caller
+        self.callee = party.callee
+        self.trunk = party.trunk
+        """The trunk it came in on, or goes out on; empty where there is none."""
+        self.attempts: Sequence[Mapping[str, Any]] = ()
+        """Of a call over trunks that is over: what each gateway made of it."""
+        self.headers: Mapping[str, str] = MappingProxyType(dict(party.headers))
         """SIP headers, or a media stream's parameters."""
         self.state = CallState.NEW
         self.started_at = datetime.now(UTC)
@@ -133,7 +140,12 @@ class Call(CallLine):
         elif isinstance(event, Digit):
             self.digit(event.digit, now)
         statistics = None
+        if isinstance(event, Answered | Ended):
+            # A leg that tried several ways has become the one that was taken.
+            self._leg = getattr(leg, "current", leg)
+            self.trunk = leg.party.trunk
         if isinstance(event, Ended):
+            self.attempts = getattr(leg, "attempts", ())
             statistics = dict(leg.statistics())
             self.close(now)
         self.post(self._happened, event, now, statistics)

@@ -16,6 +16,7 @@ __all__ = [
     "CallResumed",
     "CallRinging",
     "CallStarted",
+    "CallWarned",
 ]
 
 
@@ -76,6 +77,16 @@ class CallDigit(CallEvent):
     """One of 0-9, *, #, A-D."""
     duration_ms: int
     """How long; 0 where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallWarned(CallEvent):
+    """Protection has something to say of the call: its cap is used up, and it will end."""
+
+    rule: str
+    """cap, or the name of a pattern of fraud."""
+    detail: str
+    """What a person should read."""
 
 
 @dataclass(frozen=True, slots=True)

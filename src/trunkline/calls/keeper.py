@@ -210,6 +210,7 @@ class Keeper:
                 ended_at=_wall_time(call, end.at),
                 quality=call.statistics,
                 turns=tuple(turns.turns),
+                **_over_trunks(call),
                 recording=str(last.path) if last else "",
                 recorded_at=None if began_at is None else _wall_time(call, began_at),
             )
@@ -222,6 +223,12 @@ def _tell(told: Callable[[Call, Recorded], None], call: Call, future: "Future[Re
 def _wall_time(call: Call, at: float) -> float:
     """When something happened to a call, not when this thread got to hear of it."""
     return call.started_at.timestamp() + at - call.started_monotonic
+
+
+def _over_trunks(call: Call) -> dict[str, object]:
+    """What a call over trunks has more; nothing of any other."""
+    found: dict[str, object] = {"trunk": call.trunk} if call.trunk else {}
+    return {**found, "attempts": tuple(call.attempts)} if call.attempts else found
 
 
 def _first_record(call: Call, app: str) -> CallRecord:
@@ -237,6 +244,7 @@ def _first_record(call: Call, app: str) -> CallRecord:
         caller=call.caller,
         callee=call.callee,
         app=app,
+        trunk=call.trunk,
         started_at=call.started_at.timestamp(),
         sip_call_id=next(
             (value for name, value in headers.items() if name.lower() == "call-id"), ""

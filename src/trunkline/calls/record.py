@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 __all__ = ["JSON_FIELDS", "CallRecord", "CallState", "ToolUse", "TurnRecord"]
 
@@ -77,6 +77,11 @@ class CallRecord:
     """Loss, jitter, round trip, late and concealed frames, as flat numbers."""
     turns: Sequence[TurnRecord] = ()
     """The conversation."""
+    trunk: str = ""
+    """The trunk it came in on, or went out on in the end."""
+    attempts: Sequence[Mapping[str, Any]] = ()
+    """Of a call over trunks: what each gateway made of it, in order: trunk, gateway, at,
+    delay_ms (to the first sign of ringing), code, seconds (talked), sip_call_id."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """SIP headers of interest, or a media stream's parameters."""
     node: str = ""
@@ -90,5 +95,5 @@ class CallRecord:
         return max(0.0, self.ended_at - self.answered_at)
 
 
-JSON_FIELDS: Final = frozenset({"quality", "turns", "headers"})
+JSON_FIELDS: Final = frozenset({"attempts", "quality", "turns", "headers"})
 """Fields with structure."""

@@ -42,6 +42,11 @@ _MIGRATIONS: Final = (
     );
     """,
     "ALTER TABLE calls ADD COLUMN recorded_at REAL;",
+    """
+    ALTER TABLE calls ADD COLUMN trunk TEXT;
+    ALTER TABLE calls ADD COLUMN attempts TEXT;
+    CREATE INDEX calls_trunk ON calls (started_at) WHERE trunk IS NOT NULL
+    """,
 )
 
 

@@ -23,14 +23,18 @@ from typing import Protocol
 from trunkline.agent.agent import Host
 from trunkline.errors import UsageError
 from trunkline.speech import TextToSpeech
-from trunkline.transports.leg import DialOptions, Leg, LegEvent, LegObserver
+from trunkline.transports.leg import DialOptions, Leg, LegEvent, LegObserver, Party
 from trunkline.transports.media_thread import MediaThread
 
 from .audio import AudioDefaults, AudioPath, CallAudio
 from .call import Call
 from .context import current_call
 from .errors import CallEndedError, DialError, OutboundDeniedError
-from .events import CallStarted
+from .events import CallStarted, CallWarned
+from .numbers import is_number
+from .trunk_dialling import Reserve, TrunkDialler, Wanted
+from .trunk_receiving import Arrivals
+from .trunk_states import Trunks
 
 __all__ = ["App", "OutboundPolicy", "Outgoing", "Route", "Switchboard"]
 
@@ -61,16 +65,34 @@ class Route:
     """True: the app gets the call while it rings, and answers it itself."""
     audio: AudioPath | None = None
     """What is done with the audio of its calls; None is what the trunk or the node says."""
+    trunk: str = ""
+    """Only calls that came in over this trunk; empty: any, and those over none."""
+    outbound: bool | tuple[str, ...] = False
+    """Whether its app may place calls beyond this machine while it serves a call that came in,
+    or the beginnings of the numbers that it may call."""
 
-    def matches(self, callee: str) -> bool:
+    def matches(self, callee: str, trunk: str = "") -> bool:
         """Whether this route is for a called address (with or without its domain)."""
+        if self.trunk and self.trunk != trunk:
+            return False
         user = callee.partition("@")[0]
         return fnmatch.fnmatchcase(user, self.pattern) or fnmatch.fnmatchcase(callee, self.pattern)
+
+    def may_call(self, target: str) -> bool:
+        """Whether its app may place that call while it serves one that came in."""
+        if isinstance(self.outbound, bool):
+            return self.outbound
+        return bare(target).startswith(self.outbound) if self.outbound else False
 
     @property
     def name(self) -> str:
         """What the app is called in logs and records."""
         return getattr(self.app, "__name__", type(self.app).__name__)
+
+
+def bare(target: str) -> str:
+    """An address without its scheme."""
+    return target.split(":", 1)[1] if target.startswith(SCHEMES) else target
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +106,7 @@ class OutboundPolicy:
 
     def check(self, target: str) -> None:
         """Raise `OutboundDeniedError` when a target may not be called."""
-        address = target.split(":", 1)[1] if target.startswith(SCHEMES) else target
+        address = bare(target)
         if self.allow_loopback and LOOPBACK.search(address):
             return
         if not any(address.startswith(prefix) for prefix in self.allowed_prefixes):
@@ -127,27 +149,43 @@ class Switchboard:
         self._policy = OutboundPolicy()
         self._tasks: asyncio.TaskGroup | None = None
         self._serving: dict[str, asyncio.Task[None]] = {}
+        self._routes_of_calls: dict[str, Route] = {}
+        """Of the calls that came in and are served."""
         self._listeners: list[Listener] = []
         self._host: Callable[[Call], Host] | None = None
         self._voice: Callable[[], TextToSpeech] | None = None
         self._audio = AudioDefaults()
         self._draining = False
+        self.trunks = Trunks()
+        """The ways to the telephone network: add, replace and remove them at any time."""
+        self.arrivals = Arrivals(self.trunks)
+        """Calls that are just coming in over them."""
+        self._dialler: TrunkDialler | None = None
         self.refused = 0
         """Calls that no route was for, or that came while draining."""
 
     # -- the application's side --------------------------------------------------------
 
     def answer(
-        self, pattern: str = "*", *, early: bool = False, audio: AudioPath | None = None
+        self,
+        pattern: str = "*",
+        *,
+        early: bool = False,
+        audio: AudioPath | None = None,
+        trunk: str = "",
+        outbound: bool | tuple[str, ...] = False,
     ) -> Callable[[App], App]:
         """Route calls to the decorated app; the first pattern that matches wins.
 
         Without ``early`` the call is answered before the app gets it. ``audio`` is what is
-        done with what the caller says, where it is not what the node does.
+        done with what the caller says, where it is not what the node does. ``trunk``: only
+        calls that come in over it, whose numbers are in E.164. ``outbound``: the app may
+        place calls beyond this machine while it serves one that came in, or only to numbers
+        that begin with one of these; without, it may not.
         """
 
         def route(app: App) -> App:
-            self.routes.append(Route(pattern, app, early, audio))
+            self.routes.append(Route(pattern, app, early, audio, trunk, outbound))
             return app
 
         return route
@@ -161,15 +199,22 @@ class Switchboard:
         timeout: float = 60.0,
         headers: Mapping[str, str] | None = None,
         placed: Callable[[Call], object] | None = None,
+        trunk: str = "",
+        key: str = "",
     ) -> Call:
         """Place a call and return it once it is answered.
 
-        ``target`` is a SIP URI. With an ``app`` that app then runs in a task of
-        its own. Raises `OutboundDeniedError`, or `DialError` with the status
-        when it is not answered. ``placed`` gets the call while it is being set up.
+        ``target`` is a number, which goes over the best trunk there is, or over ``trunk``;
+        or a SIP URI, which goes where it says unless a trunk is named. With an ``app`` that
+        app then runs in a task of its own. Raises `OutboundDeniedError`, `TrunkBusyError`
+        where no trunk has room, or `DialError` with the status when it is not answered.
+        ``placed`` gets the call while it is being set up. ``key`` is whose call it is: caps
+        are kept by it.
         """
         name = Route("", app).name if app is not None else "dial"
-        call = await self.place(target, caller=caller, headers=headers, name=name)
+        call = await self.place(
+            target, caller=caller, headers=headers, name=name, trunk=trunk, key=key
+        )
         if placed is not None:
             placed(call)
         try:
@@ -198,12 +243,14 @@ class Switchboard:
         caller: str = "",
         headers: Mapping[str, str] | None = None,
         name: str = "dial",
+        trunk: str = "",
+        key: str = "",
     ) -> Call:
         """Begin a call and return it at once, while it is being set up.
 
-        ``name`` is what its record says of who has it.
+        ``name`` is what its record says of who has it; ``key``, if there is none, is that.
         """
-        self._policy.check(target)
+        self._check(target, trunk)
         media, outgoing = self._media, self._outgoing
         if media is None or outgoing is None:
             raise UsageError("this switchboard is not connected to a node that can place calls")
@@ -213,12 +260,16 @@ class Switchboard:
         def begin() -> Call:
             early: list[tuple[Leg, LegEvent, float]] = []
             forward: list[LegObserver] = [lambda *event: early.append(event)]
-            leg = outgoing.dial(
-                target,
-                caller=caller,
-                headers=headers or {},
-                observer=lambda leg, event, now: forward[0](leg, event, now),
-            )
+
+            def observe(leg: Leg, event: LegEvent, now: float) -> None:
+                forward[0](leg, event, now)
+
+            leg: Leg
+            if self._dialler is not None and (trunk or is_number(target)):
+                wanted = Wanted(target, caller, headers, trunk, key or name)
+                leg = self._dialler.dial(wanted, observe)
+            else:
+                leg = outgoing.dial(target, caller=caller, headers=headers or {}, observer=observe)
             call = self._make_call(leg, media)
             # Crosses before any event of the call does: it may be over at once.
             media.to_app.post(self._register, call, name)
@@ -228,6 +279,24 @@ class Switchboard:
             return call
 
         return await media.run(begin)
+
+    def _check(self, target: str, trunk: str) -> None:
+        """Raise `OutboundDeniedError` for a call that is not allowed, `UsageError` for a trunk
+        that is not there."""
+        number = is_number(target)
+        if number or trunk:
+            if trunk:
+                self.trunks.state(trunk)
+            if self._dialler is not None and number:
+                target = self._dialler.number(Wanted(target, trunk=trunk))
+        self._policy.check(target)
+        beyond = number or trunk or not LOOPBACK.search(bare(target))
+        route = self._routes_of_calls.get(current_call.get())
+        if beyond and route is not None and not route.may_call(target):
+            raise OutboundDeniedError(
+                f"a call that came in may not place one to {target}: its route does not say"
+                " so (board.answer(..., outbound=True))"
+            )
 
     # -- the node's side -----------------------------------------------------------------
 
@@ -241,12 +310,15 @@ class Switchboard:
         host: Callable[[Call], Host] | None = None,
         voice: Callable[[], TextToSpeech] | None = None,
         audio: AudioDefaults | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         """Join the board to a node's media thread and transports."""
         if self._media is not None:
             raise UsageError("this switchboard is connected already")
         self._media = media
         self._outgoing = outgoing
+        if outgoing is not None:
+            self._dialler = TrunkDialler(self.trunks, outgoing, reserve=reserve, now=media.now)
         self._policy = policy or OutboundPolicy()
         self._listeners = list(listeners)
         self._host = host
@@ -294,26 +366,43 @@ class Switchboard:
         """A transport has a new inbound leg (a `LegReceiver`; media thread)."""
         media = self._media
         assert media is not None
-        route = None if self._draining else self.find(leg.party.callee)
-        call = self._make_call(leg, media, route.audio if route else None)
+        arrived = self.arrivals.receive(leg, now)
+        party = arrived.party if arrived is not None else leg.party
+        full = arrived is not None and arrived.refused
+        route = None if self._draining or full else self.find(party.callee, party.trunk)
+        call = self._make_call(leg, media, route.audio if route else None, party)
         # The leg hears of its observer only when this returns, so whatever may
         # bring events is done right after.
         if route is None:
             self.refused += 1
             code, reason = (503, "Draining") if self._draining else (404, "No Such Number")
+            if full:
+                code, reason = 503, "Trunk At Its Limit"
             media.loop.call_soon(leg.reject, code, reason)
         elif not route.early:
             media.loop.call_soon(leg.answer)
         media.to_app.put(self._begin, call, route)
-        return call.leg_event
+        return arrived.watched(call.leg_event) if arrived is not None else call.leg_event
 
-    def _make_call(self, leg: Leg, media: MediaThread, audio: AudioPath | None = None) -> Call:
-        path = CallAudio(self._audio, leg.transport, leg.party, audio)
-        return Call(new_call_id(), leg, media, audio=path)
+    def _make_call(
+        self,
+        leg: Leg,
+        media: MediaThread,
+        audio: AudioPath | None = None,
+        party: Party | None = None,
+    ) -> Call:
+        path = CallAudio(self._audio, leg.transport, party or leg.party, audio)
+        return Call(new_call_id(), leg, media, audio=path, party=party)
 
-    def find(self, callee: str) -> Route | None:
+    def find(self, callee: str, trunk: str = "") -> Route | None:
         """The first route for a called address."""
-        return next((route for route in self.routes if route.matches(callee)), None)
+        return next((route for route in self.routes if route.matches(callee, trunk)), None)
+
+    def warn(self, leg_id: str, rule: str, detail: str) -> None:
+        """Tell a call what protection has to say of it; on the application's loop."""
+        for call in self.calls.values():
+            if call.leg_id == leg_id:
+                call.tell(CallWarned(call.id, call.media.now(), rule, detail))
 
     def _register(self, call: Call, app: str) -> None:
         self.calls[call.id] = call
@@ -343,9 +432,15 @@ class Switchboard:
             log.error("call %s came in while the switchboard is not running", call.id)
             return
         name = f"{route.name} ({call.id})"
+        if call.direction == "inbound":
+            self._routes_of_calls[call.id] = route
         task = self._tasks.create_task(self._serve(call, route), name=name)
         self._serving[call.id] = task
-        task.add_done_callback(lambda _: self._serving.pop(call.id, None))
+        task.add_done_callback(lambda _: self._served(call.id))
+
+    def _served(self, call_id: str) -> None:
+        self._serving.pop(call_id, None)
+        self._routes_of_calls.pop(call_id, None)
 
     async def _serve(self, call: Call, route: Route) -> None:
         """Run an app for one call, and see the call to its end."""

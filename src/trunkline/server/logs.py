@@ -66,6 +66,9 @@ def secrets_of(settings: Settings) -> Iterator[Secret]:
     yield settings.speech.stt_api_key
     yield settings.outbound.password
     yield from settings.sip.accounts.values()
+    for trunk in settings.trunks.values():
+        yield trunk.password
+        yield from trunk.accounts.values()
 
 
 class LogThread:

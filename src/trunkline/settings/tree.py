@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 from .secret import Secret
+from .trunks import Control, Protection, Routing, TrunkSettings
 
 __all__ = [
     "CHAIN_NAMES",
@@ -378,4 +379,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     outbound: Outbound = Outbound()
     recording: Recording = Recording()
     records: Records = Records()
+    routing: Routing = Routing()
+    protection: Protection = Protection()
+    control: Control = Control()
     log: Log = Log()
+    trunks: Mapping[str, TrunkSettings] = field(default_factory=dict)
+    """The ways to the telephone network, each a table of its own: [trunks.carrier]. The guide
+    has all of its keys."""

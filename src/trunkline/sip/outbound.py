@@ -49,6 +49,8 @@ class Invitation:
     """Route values to preload: an outbound proxy, ``<sip:proxy.example;lr>``."""
     no_answer_seconds: float | None = None
     """Cancel if there is no final answer after this long; None: wait for ever."""
+    no_response_seconds: float | None = None
+    """Give up, as with 408, if nothing at all is answered for this long."""
 
 
 class Outbound:
@@ -96,6 +98,10 @@ class Outbound:
             internals.timers["no-answer"] = core.timers.start(
                 now + invitation.no_answer_seconds, partial(self._no_answer, session)
             )
+        if invitation.no_response_seconds is not None:
+            internals.timers["no-response"] = core.timers.start(
+                now + invitation.no_response_seconds, partial(self._no_response, session)
+            )
         self._send_invite(session, destination, now)
         return session
 
@@ -111,6 +117,7 @@ class Outbound:
 
     def _on_response(self, session: Session, response: Response, now: float) -> None:
         session._internals.source = self._core.source
+        session._internals.stop_timer("no-response")
         if response.code < 200:
             self._progressed(session, response, now)
         elif response.code < 300:
@@ -266,6 +273,10 @@ class Outbound:
             self._core.terminate(session, now, reason_word(code), "them", code)
 
     # Giving up.
+
+    def _no_response(self, session: Session, now: float) -> None:
+        # Should it answer after all: a CANCEL follows its 1xx, ACK and BYE its 2xx.
+        self.cancel(session, "timeout", 408, now)
 
     def _no_answer(self, session: Session, now: float) -> None:
         self.cancel(session, "no-answer", None, now)

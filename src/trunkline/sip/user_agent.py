@@ -19,6 +19,7 @@ from .hop import Hop, HopLike, as_hop
 from .inbound import Inbound
 from .message import Headers, Request, Response, parse_message
 from .outbound import Body, Invitation, Outbound
+from .probing import OptionsAnswer, Probing
 from .reinvite import ReInvite
 from .session import Cause, Session, SessionState
 from .transaction import server_key
@@ -52,11 +53,15 @@ class UserAgent:
         self._inbound = Inbound(self._core, self._acknowledgement)
         self._outbound = Outbound(self._core, self._ending)
         self._reinvite = ReInvite(self._core, self._ending, self._acknowledgement)
+        self._probing = Probing(self._core)
         self._access = access
         self.on_digest: Callable[[Request, Hop, Verdict, float], None] = lambda *_: None
         """Told what came of each password that was asked for."""
         self.on_malformed: Callable[[Hop, float], None] = lambda *_: None
         """Told where something came from that is no SIP, or wrong SIP."""
+        self.ignores: Callable[[Request, Hop, float], bool] = lambda *_: False
+        """Asked of each request outside a dialog, before anything is answered: whether it
+        gets no answer at all, as from a scanner."""
         self._in_dialog: dict[str, InDialog] = {
             "INVITE": self._reinvite.receive,
             "BYE": self._receive_bye,
@@ -165,6 +170,17 @@ class UserAgent:
             return False
         self._outbound.cancel(session, reason, None, now)
         return True
+
+    def ask_options(
+        self,
+        uri: str,
+        hop: Hop,
+        told: Callable[[OptionsAnswer, float], None],
+        now: float,
+        timeout_seconds: float = 3.0,
+    ) -> None:
+        """Ask a server whether it is there; ``told`` hears what came of it, once."""
+        self._probing.ask(uri, hop, told, now, timeout_seconds)
 
     # Commands for calls that are up.
 
@@ -289,6 +305,9 @@ class UserAgent:
             return
         if request.method == "ACK":
             self._acknowledgement.receive_ack(request, now)
+            return
+        if not request.to.tag and self.ignores(request, source, now):
+            core.counters["unanswered"] += 1
             return
         request.note_source(source)
         if len(core.servers) >= core.settings.max_transactions:

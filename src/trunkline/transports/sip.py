@@ -32,6 +32,7 @@ from trunkline.sip.events import (
     Progress,
     ReInviteAnswered,
     ReInvited,
+    Rejected,
     Send,
     Terminated,
 )
@@ -166,6 +167,7 @@ class SipEndpoint:
         )
         self.agent.on_digest = self._gate.on_digest
         self.agent.on_malformed = self._gate.on_malformed
+        self.agent.ignores = self._gate.ignores
         self._capabilities = AudioCapabilities(
             codecs=options.codecs,
             # More than the engine's rate would be bits for nothing.
@@ -248,6 +250,7 @@ class SipEndpoint:
                     destination=_hop(options) if options.server else None,
                     route=options.routes,
                     trunk=options.trunk,
+                    no_response_seconds=options.no_response_seconds,
                     no_answer_seconds=(options.no_answer_seconds or node.no_answer_seconds or None),
                 ),
                 now,
@@ -455,10 +458,12 @@ class SipEndpoint:
                 leg.reinvite_answered(code, reason, answer)
             case DigitReceived(_, digit, duration_ms):
                 leg.digit(digit, duration_ms, now)
+            case Rejected(_, _, _, response):
+                leg.refused(response)
             case Terminated(_, reason, by, code):
                 leg.terminated(reason, by, code)
             case _:
-                pass  # Cancelled, ByeReceived, Rejected: Terminated says it all
+                pass  # Cancelled, ByeReceived: Terminated says it all
 
     def _invited(self, event: Invited) -> None:
         leg = SipLeg(self, event.session, self._events)

@@ -14,7 +14,9 @@ from trunkline.media.codec import Codec
 from trunkline.media.g711 import Law
 from trunkline.media.lane import Lane
 from trunkline.sip.errors import ParseError, SdpError
+from trunkline.sip.message import Response
 from trunkline.sip.offer_answer import AudioAgreement, AudioNegotiation
+from trunkline.sip.probing import retry_after
 from trunkline.sip.sdp import Direction as MediaDirection
 from trunkline.sip.sdp import SessionDescription
 from trunkline.sip.session import Session
@@ -114,6 +116,8 @@ class SipLeg:
         self._answered = False
         self._ended = False
         self._final_statistics: dict[str, float] = {}
+        self.retry_after_seconds = 0.0
+        """When they that refused our call may be asked again, as they said; 0: they did not."""
 
     # -- Leg -------------------------------------------------------------------------
 
@@ -218,6 +222,10 @@ class SipLeg:
             return
         self._answered = True
         self._up()
+
+    def refused(self, response: Response | None) -> None:
+        """They did not; `terminated` follows."""
+        self.retry_after_seconds = retry_after(response)
 
     def acknowledged(self, answer: SessionDescription | None) -> None:
         """Their ACK came; it carries an answer when our 200 made the offer."""
