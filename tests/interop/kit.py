@@ -21,7 +21,7 @@ from trunkline.calls.record import CallRecord
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Switchboard
 from trunkline.server.node import Node
-from trunkline.settings import Media, Outbound, Recording, Records, Settings, Sip
+from trunkline.settings import Media, Outbound, Protection, Recording, Records, Settings, Sip
 from trunkline.transports.sip import SipEndpoint
 
 T = TypeVar("T")
@@ -73,6 +73,7 @@ class RunningNode:
         sip: Sip | None = None,
         media: Media | None = None,
         outbound: Outbound | None = None,
+        protection: Protection | None = None,
         record: bool = False,
         drain_seconds: float = 0.0,
     ) -> None:
@@ -86,6 +87,7 @@ class RunningNode:
             sip=sip,
             media=media,
             outbound=outbound or Outbound(),
+            protection=protection or Protection(),
             records=Records(path=folder / "calls.db"),
             recording=Recording(enabled=record, folder=folder / "recordings"),
         )
