@@ -69,7 +69,7 @@ class TrunkGate:
     ) -> None:
         self._settings = settings
         self._trunks, self._arrivals = trunks, arrivals
-        self.blocks = blocks or Blocklist()
+        self.blocks = Blocklist() if blocks is None else blocks
         self.signs = Signs(settings.signs)
         self.counters: Counter[str] = Counter()
         """What strangers did, and what became of it."""
