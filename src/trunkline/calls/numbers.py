@@ -20,7 +20,7 @@ NumberForm = Literal["", "e164", "digits", "international", "national"]
 
 LONGEST: Final = 48
 """Characters of a number that rules look at; E.164 has 15 digits (section 6.2.1)."""
-MOST_PATHS: Final = 120_000
+MOST_PATHS: Final = 250_000
 """Ways an expression may try a text of that length: three runs of any length. Some
 milliseconds at the very worst."""
 
@@ -145,7 +145,7 @@ def bounded(expression: str) -> re.Pattern[str]:
     """An expression that cannot take long on a number.
 
     Raises `UsageError` for what is no expression, and for one that a text of 48
-    characters could make try more than 120,000 ways: runs inside runs, references
+    characters could make try more than 250,000 ways: runs inside runs, references
     back, looking around, more than three runs of any length.
     """
     try:
