@@ -19,9 +19,9 @@ ROOT = Path(trunkline.__file__).parent
 SURFACE: dict[str, str] = {
     "trunkline": """
         Agent AudioPath Call CallEnded CallEndedError ConfigError Conversation DialError
-        HoldRefusedError Limits MissingDependencyError OutboundDeniedError PeerError
-        Phrases Switchboard Tool ToolError TrunklineError TurnSettings UsageError
-        __version__ echo play record stream tool
+        Gateway HoldRefusedError Limits MissingDependencyError OutboundDeniedError PeerError
+        Phrases Switchboard Tool ToolError Trunk TrunkBusyError TrunklineError TurnSettings
+        UsageError __version__ echo play record stream tool
     """,
     "trunkline.agent": """
         Agent AgentEvent AgentFailed AgentSaying AgentSpoke AgentStarted BadSettingsError
@@ -32,11 +32,13 @@ SURFACE: dict[str, str] = {
         tool
     """,
     "trunkline.calls": """
-        App AudioDefaults AudioPath Call CallAnswered CallDigit CallEarlyMedia CallEnded
-        CallEndedError CallEvent CallHeld CallRecord CallResumed CallRinging CallStarted
-        CallState DialError HoldRefusedError OutboundDeniedError OutboundPolicy RecordStore
-        Recorded Recorder Recording
-        RecordingError RecordsError Route Switchboard ToolUse TurnRecord UnknownCallError
+        Alarm App AudioDefaults AudioPath Call CallAnswered CallDigit CallEarlyMedia
+        CallEnded CallEndedError CallEvent CallHeld CallRecord CallResumed CallRinging
+        CallStarted CallState CallWarned Caps DialError Gateway HealthSettings
+        HoldRefusedError LimitSettings NumberPlan NumberRule OutboundDeniedError
+        OutboundPolicy Rate RateTable RecordStore Recorded Recorder Recording
+        RecordingError RecordsError Registrar Route RoutingRule Switchboard ToolUse
+        Trunk TrunkBusyError Trunks TurnRecord UnknownCallError
     """,
     "trunkline.cli": """
         main
@@ -62,9 +64,10 @@ SURFACE: dict[str, str] = {
         Node Ports load_board run_node
     """,
     "trunkline.settings": """
-        Agent Audio Http LLM Loaded Log Media Node Opus Outbound Recording Records Secret
-        Settings Sip Speech Streams TrunkAudio Turns check config_files is_loopback load
-        problems
+        LLM Agent Audio Control GatewaySettings HealthSettings Http KeyCaps
+        LimitSettings Loaded Log Media Node NumberRuleSettings Opus Outbound Protection
+        Recording Records Routing RoutingRuleSettings Secret Settings Sip Speech Streams
+        TrunkAudio TrunkSettings Turns check config_files is_loopback load problems
     """,
     "trunkline.sip": """
         Accepted AccessPolicy Account Acked Admission AudioAgreement AudioCapabilities

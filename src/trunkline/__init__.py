@@ -30,9 +30,11 @@ if TYPE_CHECKING:
         DialError,
         HoldRefusedError,
         OutboundDeniedError,
+        TrunkBusyError,
     )
     from .calls.events import CallEnded
     from .calls.switchboard import Switchboard
+    from .calls.trunks import Gateway, Trunk
     from .errors import (
         ConfigError,
         MissingDependencyError,
@@ -57,9 +59,11 @@ else:
                 "DialError",
                 "HoldRefusedError",
                 "OutboundDeniedError",
+                "TrunkBusyError",
             ),
             ".calls.events": ("CallEnded",),
             ".calls.switchboard": ("Switchboard",),
+            ".calls.trunks": ("Gateway", "Trunk"),
             ".errors": (
                 "ConfigError",
                 "MissingDependencyError",
@@ -81,6 +85,7 @@ __all__ = [
     "ConfigError",
     "Conversation",
     "DialError",
+    "Gateway",
     "HoldRefusedError",
     "Limits",
     "MissingDependencyError",
@@ -90,6 +95,8 @@ __all__ = [
     "Switchboard",
     "Tool",
     "ToolError",
+    "Trunk",
+    "TrunkBusyError",
     "TrunklineError",
     "TurnSettings",
     "UsageError",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         OutboundDeniedError,
         RecordingError,
         RecordsError,
+        TrunkBusyError,
         UnknownCallError,
     )
     from .events import (
@@ -29,12 +30,20 @@ if TYPE_CHECKING:
         CallResumed,
         CallRinging,
         CallStarted,
+        CallWarned,
     )
+    from .guard_outbound import Alarm
+    from .health import HealthSettings
+    from .limits import LimitSettings
+    from .numbers import NumberPlan, NumberRule
     from .record import CallRecord, ToolUse, TurnRecord
     from .recording import Recorded, Recorder, Recording
     from .records import RecordStore
+    from .routing import Rate, RateTable, RoutingRule
     from .states import CallState
     from .switchboard import App, OutboundPolicy, Route, Switchboard
+    from .trunk_states import Registrar, Trunks
+    from .trunks import Caps, Gateway, Trunk
 else:
     # The command line reads records without numpy, so nothing is imported before its time.
     __getattr__ = lazily(
@@ -49,6 +58,7 @@ else:
                 "OutboundDeniedError",
                 "RecordingError",
                 "RecordsError",
+                "TrunkBusyError",
                 "UnknownCallError",
             ),
             ".events": (
@@ -61,16 +71,25 @@ else:
                 "CallResumed",
                 "CallRinging",
                 "CallStarted",
+                "CallWarned",
             ),
+            ".guard_outbound": ("Alarm",),
+            ".health": ("HealthSettings",),
+            ".limits": ("LimitSettings",),
+            ".numbers": ("NumberPlan", "NumberRule"),
             ".record": ("CallRecord", "ToolUse", "TurnRecord"),
             ".recording": ("Recorded", "Recorder", "Recording"),
             ".records": ("RecordStore",),
+            ".routing": ("Rate", "RateTable", "RoutingRule"),
             ".states": ("CallState",),
             ".switchboard": ("App", "OutboundPolicy", "Route", "Switchboard"),
+            ".trunk_states": ("Registrar", "Trunks"),
+            ".trunks": ("Caps", "Gateway", "Trunk"),
         },
     )
 
 __all__ = [
+    "Alarm",
     "App",
     "AudioDefaults",
     "AudioPath",
@@ -87,19 +106,33 @@ __all__ = [
     "CallRinging",
     "CallStarted",
     "CallState",
+    "CallWarned",
+    "Caps",
     "DialError",
+    "Gateway",
+    "HealthSettings",
     "HoldRefusedError",
+    "LimitSettings",
+    "NumberPlan",
+    "NumberRule",
     "OutboundDeniedError",
     "OutboundPolicy",
+    "Rate",
+    "RateTable",
     "RecordStore",
     "Recorded",
     "Recorder",
     "Recording",
     "RecordingError",
     "RecordsError",
+    "Registrar",
     "Route",
+    "RoutingRule",
     "Switchboard",
     "ToolUse",
+    "Trunk",
+    "TrunkBusyError",
+    "Trunks",
     "TurnRecord",
     "UnknownCallError",
 ]
