@@ -153,7 +153,7 @@ def _short(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-def ask(path: Path, command: str, seconds: float = COMMAND_SECONDS, **arguments: Any) -> Any:
+def ask(path: Path, command: str, /, **arguments: Any) -> Any:
     """Have the node at a control socket do something; what it answers.
 
     Raises:
@@ -162,7 +162,7 @@ def ask(path: Path, command: str, seconds: float = COMMAND_SECONDS, **arguments:
     request = json.dumps({"id": 1, "command": command, "arguments": arguments}).encode() + b"\n"
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client, _short(path) as address:
-            client.settimeout(seconds)
+            client.settimeout(COMMAND_SECONDS)
             client.connect(address)
             client.sendall(request)
             with client.makefile("rb") as answers:

@@ -117,7 +117,7 @@ def _trunks(settings: Settings) -> Iterator[str]:
             ip_network(name)
         except ValueError as error:
             advice = (
-                "a trunk's name will do; or write an account of sip.accounts, an address, or a network"
+                "name a trunk, or write an account of sip.accounts, an address, or a network"
                 " (203.0.113.0/24)"
             )
             yield f'audio.trunks."{name}": {error}; {advice}'
