@@ -63,9 +63,8 @@ def routing(rng: random.Random) -> None:
     numbers = [rng.choice(prefixes) + str(rng.randrange(10**6)) for _ in range(5000)]
     found = timed(lambda n: table.rates.find(numbers[n], trunks[n % 100].name), 5000)
     print(f"one trunk's rate by longest prefix: {found}")
-    print(
-        f"the rates of all trunks for a number: {timed(lambda n: table.rates.all(numbers[n]), 5000)}"
-    )
+    every = timed(lambda n: table.rates.all(numbers[n]), 5000)
+    print(f"the rates of all trunks for a number: {every}")
     decided = timed(lambda n: table.choose(numbers[n], NOON, rng.random), 5000)
     print(f"the order of 100 trunks for a number: {decided}")
 

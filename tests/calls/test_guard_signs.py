@@ -51,6 +51,21 @@ def test_a_flood_of_requests_is_counted() -> None:
     assert reasons[:10] == [""] * 10 and reasons[10]
 
 
+def test_a_server_that_asks_once_in_a_while_may_go_on_for_ever() -> None:
+    signs = Signs(FEW)
+    for number in range(500):
+        assert not signs.requested("a", request("OPTIONS"), NOW + number * 10)
+
+
+def test_a_telephone_that_has_proved_itself_may_ask_as_often_as_it_likes() -> None:
+    signs = Signs(FEW)
+    signs.proved("a", "alice")
+    for number in range(100):
+        assert not signs.requested("a", request(user=str(number)), NOW)
+    signs.forget("a")
+    assert any(signs.requested("a", request(user=str(number)), NOW) for number in range(100))
+
+
 def test_what_was_long_ago_does_not_count() -> None:
     signs = Signs(FEW)
     for number in range(20):

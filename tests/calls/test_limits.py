@@ -113,6 +113,15 @@ def test_a_limit_that_is_lowered_counts_the_calls_there_are() -> None:
     assert limits.channels == 3
 
 
+def test_how_many_begin_in_a_second_is_counted() -> None:
+    limits = TrunkLimits(LimitSettings())
+    for now in (1.0, 1.5, 1.9, 2.1):
+        limits.acquire("outbound", now)
+    assert limits.per_second(2.5) == 3 == limits.peak_per_second
+    assert limits.per_second(3.5) == 1
+    assert limits.per_second(9.0) == 0
+
+
 def test_five_hundred_threads_at_once_get_exactly_what_there_is() -> None:
     limits = TrunkLimits(LimitSettings(channels=37, calls_per_second=400))
     start = threading.Barrier(500)

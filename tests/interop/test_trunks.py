@@ -210,7 +210,11 @@ def test_numbers_leave_as_the_carrier_wants_them(start: Start) -> None:
         )
         for caller in ("+4930555123", "+15551234"):
             hang_up(node, node.run(node.board.dial("030 123-456", caller=caller)))
-        mine, other = gateway.invites
+        hang_up(
+            node, node.run(node.board.dial(NUMBER, caller='"Me" <sip:+4930555777@example.com>'))
+        )
+        mine, other, written = gateway.invites
+        assert "<sip:004930555777@carrier.example>" in written["from"]
         assert mine.start.split()[1] == (
             f"sip:004930123456@127.0.0.1:{gateway.peer.port};user=phone"
         )

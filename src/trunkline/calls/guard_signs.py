@@ -14,6 +14,7 @@ from trunkline.sip.message import Request
 __all__ = ["SignSettings", "Signs", "is_scanner"]
 
 FADES_SECONDS: Final = 600.0
+MINUTE_SECONDS: Final = 60.0
 KNOWN_ADDRESSES: Final = 8
 """Addresses that are remembered as an account's own."""
 
@@ -37,7 +38,7 @@ class SignSettings:
     numbers: int = 12
     """Different numbers called by an address that has proved nothing."""
     requests: int = 60
-    """Requests outside a call by such an address, of any method."""
+    """Requests outside a call by such an address, of any method, within a minute."""
     malformed: int = 20
     """Things that are no SIP, from one address."""
     most_addresses: int = 20_000
@@ -52,6 +53,7 @@ class _Watched:
     failures: int = 0
     malformed: int = 0
     requests: int = 0
+    minute_at: float = 0.0
     numbers: set[str] = field(default_factory=set)
 
 
@@ -73,13 +75,18 @@ class Signs:
         self._watched: OrderedDict[str, _Watched] = OrderedDict()
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
         self._homes: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
+        self._known: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._watched)
 
     def requested(self, address: str, request: Request, at: float) -> str:
         """A request of somebody unknown; the reason to block, or ""."""
+        if address in self._known:
+            return ""  # a telephone whose next request follows its password
         watched = self._watch(address, at)
+        if not 0 <= at - watched.minute_at < MINUTE_SECONDS:
+            watched.minute_at, watched.requests = at, 0
         watched.requests += 1
         if request.method == "INVITE" and len(watched.numbers) <= self.settings.numbers:
             watched.numbers.add(request.uri.partition("@")[0][:64])
@@ -131,6 +138,10 @@ class Signs:
     def proved(self, address: str, account: str) -> None:
         """A right password: whoever is there is no scanner."""
         self._watched.pop(address, None)
+        self._known[address] = None
+        self._known.move_to_end(address)
+        if len(self._known) > self.settings.most_addresses:
+            self._known.popitem(last=False)
         homes = self._homes.setdefault(account, OrderedDict())
         homes[address] = None
         homes.move_to_end(address)
@@ -138,8 +149,9 @@ class Signs:
             homes.popitem(last=False)
 
     def forget(self, address: str) -> None:
-        """Begin anew for an address."""
+        """Begin anew for an address; it is not known any more."""
         self._watched.pop(address, None)
+        self._known.pop(address, None)
 
     def _watch(self, address: str, at: float) -> _Watched:
         watched = self._watched.get(address)

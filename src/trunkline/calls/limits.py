@@ -110,6 +110,10 @@ class TrunkLimits:
         """The most calls there were at once."""
         self.refused = 0
         """Calls that were one too many."""
+        self.peak_per_second = 0
+        """The most calls that began in one second of the clock."""
+        self._second = 0
+        self._began = self._began_before = 0
         self._set(settings)
 
     def change(self, settings: LimitSettings) -> None:
@@ -156,7 +160,23 @@ class TrunkLimits:
             bucket.take(now)
             taken[direction] += 1
             self.peak = max(self.peak, self.channels)
+            self._turn(now)
+            self._began += 1
+            self.peak_per_second = max(self.peak_per_second, self._began)
             return Lease(self, direction, now)
+
+    def per_second(self, now: float) -> int:
+        """Calls that began in the last whole second of the clock."""
+        with self._lock:
+            self._turn(now)
+            return self._began_before
+
+    def _turn(self, now: float) -> None:
+        """Begin to count a new second."""
+        passed = int(now) - self._second
+        if passed:
+            self._began_before = self._began if passed == 1 else 0
+            self._second, self._began = int(now), 0
 
     def _released(self, direction: Direction, token_at: float | None) -> None:
         with self._lock:

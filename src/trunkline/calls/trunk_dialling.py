@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from trunkline.sip.errors import ParseError
+from trunkline.sip.headers import NameAddress
 from trunkline.transports.leg import (
     Answered,
     DialOptions,
@@ -250,10 +252,11 @@ class TrunkWay:
         """The calling party as the trunk lets us show it, and the headers of the call."""
         trunk, wanted = self._trunk, self._wanted.caller
         headers = {**trunk.headers, **(self._wanted.headers or {})}
-        address = wanted.startswith(("sip:", "sips:", "<", '"'))
-        if address and not trunk.callers:
-            return wanted, headers
-        caller = trunk.caller_for("" if address else wanted)
+        if wanted.startswith(("sip:", "sips:", "tel:", "<", '"')):
+            if not trunk.callers:
+                return wanted, headers
+            wanted = _user(wanted)
+        caller = trunk.caller_for(wanted)
         shown = trunk.outgoing(caller) if caller else ""
         if shown and trunk.identity != "none":
             name = f"P-{'Asserted' if trunk.identity == 'pai' else 'Preferred'}-Identity"
@@ -314,3 +317,11 @@ class TrunkWay:
     def attempt(self) -> Mapping[str, Any]:
         """See `Way`."""
         return dict(self._told)
+
+
+def _user(written: str) -> str:
+    """The number or user of an address; empty where there is none."""
+    try:
+        return NameAddress.parse(written).parsed_uri.number
+    except ParseError:
+        return ""

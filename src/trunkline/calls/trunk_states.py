@@ -86,6 +86,8 @@ class TrunkState:
             "channels_peak": limits.peak,
             "channels_limit": trunk.limits.channels,
             "refused_by_limit": limits.refused,
+            "calls_per_second": limits.per_second(now),
+            "calls_per_second_peak": limits.peak_per_second,
             "gateways": [
                 {
                     "server": gateway.server,

@@ -191,6 +191,8 @@ def _facts(one: Shown) -> list[tuple[str, Text]]:
         ("registration", _state(one["registration"])),
         ("channels", text(f"{_channels(one)}, in {one['channels_in']}, out {one['channels_out']}, "
                           f"peak {one['channels_peak']}")),
+        ("calls per second", text(f"{one['calls_per_second']}, "
+                                  f"peak {one['calls_per_second_peak']}")),
         ("refused by limit", text(str(one["refused_by_limit"] or ""))),
         ("attempts", text(f"in {one['attempts_in']}, out {one['attempts_out']}")),
         ("answered", text(f"in {one['answered_in']}, out {one['answered_out']}")),

@@ -18,7 +18,7 @@ from trunkline.calls.health_probes import HealthProbes
 from trunkline.calls.record import CallRecord
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Switchboard
-from trunkline.settings import Settings
+from trunkline.settings import Routing, Settings
 from trunkline.sip.probing import OptionsAnswer
 from trunkline.transports.media_thread import MediaThread
 from trunkline.transports.sip import SipEndpoint
@@ -40,6 +40,7 @@ class TrunkSide:
         self._board = board
         self._settings = settings
         self._from_file: set[str] = set()
+        self._routed = False
         self.store = GuardStore(
             trunk_settings.beside_records(settings, settings.protection.path, ".guard.db")
         )
@@ -127,8 +128,9 @@ class TrunkSide:
         if made or self._from_file:
             trunks.set_all([*kept, *made])
         self._from_file = {one.name for one in made}
-        if settings.routing != type(settings.routing)():
+        if settings.routing != Routing() or self._routed:
             trunks.route(rates, rules, settings.routing.order)
+        self._routed = settings.routing != Routing()  # what the code says stays where no file does
 
     def _alarm(self, alarm: Alarm) -> None:
         """From the media thread to everybody on the application's loop."""

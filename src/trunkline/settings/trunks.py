@@ -176,7 +176,7 @@ class Protection(Struct, frozen=True, kw_only=True):
     numbers: Annotated[int, Meta(ge=1, le=1_000_000)] = 12
     """Different numbers called by an address that has proved nothing."""
     requests: Annotated[int, Meta(ge=1, le=1_000_000)] = 60
-    """Requests of any kind by such an address."""
+    """Requests of any kind by such an address within a minute."""
     malformed: Annotated[int, Meta(ge=1, le=1_000_000)] = 20
     """Messages that are no SIP, from one address."""
     caps: KeyCaps = KeyCaps()
