@@ -179,8 +179,6 @@ class Protection(Struct, frozen=True, kw_only=True):
     """Requests of any kind by such an address within a minute."""
     malformed: Annotated[int, Meta(ge=1, le=1_000_000)] = 20
     """Messages that are no SIP, from one address."""
-    caps: KeyCaps = KeyCaps()
-    """Of every key that is not in `keys`."""
     keys: Mapping[str, KeyCaps] = field(default_factory=dict)
     """What some keys may use up instead."""
     allow_unrated: bool = False
@@ -193,6 +191,8 @@ class Protection(Struct, frozen=True, kw_only=True):
     block_score: Annotated[int, Meta(ge=0, le=10_000)] = 0
     """Keys and trunks whose suspicious patterns score so high place no calls for an hour; 0
     only raises alarms. A pattern scores 40 to 60."""
+    caps: KeyCaps = KeyCaps()
+    """Of every key that is not in `keys`."""
 
 
 class Control(Struct, frozen=True, kw_only=True):
