@@ -43,7 +43,8 @@ class Process:
 
     def write(self, *trunks: str) -> None:
         (self.folder / "trunkline.toml").write_text(
-            f"[node]\ndrain_seconds = 0\n[sip]\nport = {self.port}\n[streams]\nenabled = false\n[http]\nenabled = false\n"
+            f"[node]\ndrain_seconds = 0\n[sip]\nport = {self.port}\n"
+            "[streams]\nenabled = false\n[http]\nenabled = false\n"
             f'[records]\npath = "{self.folder}/calls.db"\n' + "\n".join(trunks)
         )
 
