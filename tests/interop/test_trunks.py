@@ -11,7 +11,7 @@ import pytest
 
 from trunkline.calls.call import Call
 from trunkline.calls.errors import DialError, OutboundDeniedError, TrunkBusyError
-from trunkline.calls.events import CallWarned
+from trunkline.calls.events import CallStarted, CallWarned
 from trunkline.calls.health import HealthSettings
 from trunkline.calls.limits import LimitSettings
 from trunkline.calls.numbers import NumberPlan, NumberRule
@@ -361,6 +361,8 @@ def test_a_route_may_ask_for_a_trunk_and_the_record_names_it(start: Start) -> No
             Dialled(peer, "030123456").answered(sdp(41_000))
             peer.request("BYE", 5)
         assert answered == ["any", "two"]
+        started = [event.trunk for event in node.events if isinstance(event, CallStarted)]
+        assert started == ["one", "two"]
     assert [record.trunk for record in node.records()] == ["one", "two"]
 
 

@@ -79,9 +79,10 @@ def test_a_signal_with_a_wrong_file_is_a_line_in_the_log(
 
 
 def test_alarms_are_kept_and_told(tmp_path: Path) -> None:
-    side = TrunkSide(settings(tmp_path), Switchboard())
+    board = Switchboard()
+    side = TrunkSide(settings(tmp_path), board)
     told: list[Alarm] = []
-    side.alarm_listeners.append(told.append)
+    board.on_alarm(told.append)
     for number in range(300):
         side._alarmed(Alarm("cap", "key:a", str(number), 0.0))
     assert len(told) == 300 and len(side.alarms) == 200

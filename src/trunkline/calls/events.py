@@ -34,6 +34,9 @@ class CallEvent:
 class CallStarted(CallEvent):
     """A call came in or is being placed."""
 
+    trunk: str = ""
+    """The trunk it came in on, or goes out on first; empty where there is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallRinging(CallEvent):

@@ -31,6 +31,7 @@ from .call import Call
 from .context import current_call
 from .errors import CallEndedError, DialError, OutboundDeniedError
 from .events import CallStarted, CallWarned
+from .guard_outbound import Alarm
 from .numbers import is_number
 from .trunk_dialling import Reserve, TrunkDialler, Wanted
 from .trunk_receiving import Arrivals
@@ -161,6 +162,7 @@ class Switchboard:
         self.arrivals = Arrivals(self.trunks)
         """Calls that are just coming in over them."""
         self._dialler: TrunkDialler | None = None
+        self._alarm_observers: list[Callable[[Alarm], object]] = []
         self.refused = 0
         """Calls that no route was for, or that came while draining."""
 
@@ -398,6 +400,20 @@ class Switchboard:
         """The first route for a called address."""
         return next((route for route in self.routes if route.matches(callee, trunk)), None)
 
+    def on_alarm(self, observer: Callable[[Alarm], object]) -> None:
+        """Have a callable told every alarm of protection, on the application's loop."""
+        self._alarm_observers.append(observer)
+
+    def alarm(self, alarm: Alarm) -> None:
+        """Protection raises an alarm; on the application's loop."""
+        if alarm.leg_id:
+            self.warn(alarm.leg_id, alarm.rule, alarm.detail)
+        for observer in self._alarm_observers:
+            try:
+                observer(alarm)
+            except Exception:
+                log.exception("the alarm observer %r failed on %s", observer, alarm)
+
     def warn(self, leg_id: str, rule: str, detail: str) -> None:
         """Tell a call what protection has to say of it; on the application's loop."""
         for call in self.calls.values():
@@ -413,7 +429,7 @@ class Switchboard:
             except Exception:
                 log.exception("call %s: listener %r failed", call.id, listener)
         call.observe(self._forget_when_over(call))
-        call.tell(CallStarted(call.id, call.started_monotonic))
+        call.tell(CallStarted(call.id, call.started_monotonic, call.trunk))
 
     def _forget_when_over(self, call: Call) -> Callable[[object], None]:
         def forget(event: object) -> None:

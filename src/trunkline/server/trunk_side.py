@@ -47,8 +47,6 @@ class TrunkSide:
         self.blocks = Blocklist(saved=lambda key, value: self.store.put("block", key, value))
         self.alarms: deque[Alarm] = deque(maxlen=ALARMS_KEPT)
         """The last ones."""
-        self.alarm_listeners: list[Callable[[Alarm], None]] = []
-        """Told of each alarm, on the application's loop."""
         self.gate: TrunkGate | None = None
         self.guard: OutboundGuard | None = None
         self.probes: HealthProbes | None = None
@@ -139,10 +137,7 @@ class TrunkSide:
 
     def _alarmed(self, alarm: Alarm) -> None:
         self.alarms.append(alarm)
-        if alarm.leg_id:
-            self._board.warn(alarm.leg_id, alarm.rule, alarm.detail)
-        for listener in self.alarm_listeners:
-            listener(alarm)
+        self._board.alarm(alarm)
 
     # -- what the control socket asks ----------------------------------------------------------
 
