@@ -1,11 +1,14 @@
 """Caps are never overshot, alarms reach who listens, and blocks hold."""
 
+import contextlib
 import heapq
 import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trunkline.calls.errors import OutboundDeniedError
 from trunkline.calls.guard_outbound import Alarm, FraudSettings, OutboundGuard, Spending
@@ -284,3 +287,55 @@ def test_an_account_from_elsewhere_is_an_alarm() -> None:
     assert [(alarm.rule, alarm.subject) for alarm in world.alarms] == [
         ("new-country", "account:alice")
     ]
+
+
+# -- any traffic at all ----------------------------------------------------------------------------
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("place"), st.sampled_from(["a", "b"]), st.booleans()),
+        st.tuples(st.just("answer"), st.integers(0, 30), st.none()),
+        st.tuples(st.just("end"), st.integers(0, 30), st.none()),
+        st.tuples(st.just("wait"), st.floats(0.01, 200), st.none()),
+        st.tuples(st.just("crash"), st.none(), st.none()),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS, st.integers(1, 12), st.integers(1, 12), st.integers(1, 90), st.integers(1, 60))
+def test_whatever_calls_do_no_cap_is_overshot_and_nothing_stays_reserved(
+    steps: list[tuple[str, Any, Any]], minutes: int, spend: int, first: int, step: int
+) -> None:
+    caps = Caps(channels=4, minutes_per_day=minutes, spend_per_day=spend)
+    rates = (Rate("carrier", "+49", 1.5, 0.25, first, step), BY_MINUTE)
+    world, calls = World(caps), []
+    for kind, what, which in steps:
+        if kind == "place":
+            with contextlib.suppress(OutboundDeniedError):
+                calls.append(world.reserve(rates[which], key=what))
+        elif kind == "wait":
+            world.run(what)
+        elif kind == "crash":
+            kept, moment = world.kept, world.time
+            world, calls = World(caps), []
+            world.time = moment
+            world.guard.restore(
+                {key: value for (kind, key), value in kept.items() if kind == "use"},
+                {key: value for (kind, key), value in kept.items() if kind == "begun"},
+            )
+        elif calls and kind == "answer" and calls[what % len(calls)]._answered_at is None:
+            if not calls[what % len(calls)]._over:
+                calls[what % len(calls)].answered(world.time)
+        elif calls and kind == "end":
+            calls.pop(what % len(calls)).over(world.time)
+        used_minutes, used_spend = world.used()
+        assert used_minutes <= minutes + 0.005 and used_spend <= spend + 1e-4
+        assert world.guard._channels["trunk:carrier"] <= 4
+    for call in calls:
+        call.over(world.time)
+    assert not +world.guard._channels
+    assert not [1 for kind, _ in world.kept if kind == "begun"]
+    before = world.used()
+    world.run(10_000)
+    assert world.used() == before, "and no timer is left"

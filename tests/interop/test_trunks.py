@@ -312,6 +312,41 @@ def test_five_hundred_callers_at_once_never_exceed_the_channels(start: Start) ->
         until(lambda: node.board.trunks.state("carrier").limits.channels == 0)
 
 
+def test_trunks_that_change_under_a_storm_of_calls_lose_no_call_and_no_channel(
+    start: Start,
+) -> None:
+    with Gateway() as one, Gateway(answer=503) as two:
+        limits = LimitSettings(channels_out=30)
+        node = start(
+            board_with(trunk("a", one.server, limits=limits), trunk("b", two.server, priority=2)),
+            outbound=ALLOWED,
+        )
+        trunks = node.board.trunks
+
+        async def storm() -> list[object]:
+            dialling = [asyncio.ensure_future(node.board.dial(NUMBER)) for _ in range(200)]
+            for turn in range(40):
+                await asyncio.sleep(0.01)
+                servers = (two.server, one.server) if turn % 2 else (one.server, two.server)
+                trunks.replace(trunk("a", *servers, limits=limits))
+                if turn % 4 == 0:
+                    trunks.remove("b")
+                elif turn % 4 == 2:
+                    trunks.add(trunk("b", two.server, priority=2))
+            return list(await asyncio.gather(*dialling, return_exceptions=True))
+
+        results = node.run(storm())
+        up = [call for call in results if isinstance(call, Call)]
+        others = [one for one in results if not isinstance(one, Call | DialError)]
+        assert up and not others
+        assert trunks.state("a").limits.peak <= 30
+        assert trunks.state("a").limits.channels == len(up)
+        for call in up:
+            hang_up(node, call)
+        assert trunks.state("a").limits.channels == 0
+        node.assert_clean()
+
+
 def test_calls_per_second_hold_in_any_second(start: Start) -> None:
     with Gateway() as gateway:
         limits = LimitSettings(calls_per_second_out=10)

@@ -91,8 +91,7 @@ class Call(CallLine):
         """``inbound`` or ``outbound``."""
         self.transport = leg.transport
         """What it came in on: sip, twilio, browser."""
-        self.caller = party.caller
-        self.callee = party.callee
+        self.caller, self.callee = party.caller, party.callee
         self.trunk = party.trunk
         """The trunk it came in on, or goes out on; empty where there is none."""
         self.attempts: Sequence[Mapping[str, Any]] = ()
@@ -110,7 +109,7 @@ class Call(CallLine):
         self.end: CallEnded | None = None
         """How it ended; None while it has not."""
         self.statistics: dict[str, float] = {}
-        """Loss, jitter, round trip and the like, as the leg last told them."""
+        """Loss, jitter, round trip and the like, as last told."""
         self.recorder: Callable[[Call], Recording] | None = None
         """Makes recordings of it, where the node keeps any."""
         self.host: Callable[[Call], Host] | None = None
