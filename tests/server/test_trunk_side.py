@@ -7,6 +7,8 @@ import msgspec
 import pytest
 
 from trunkline.calls.guard_outbound import Alarm
+from trunkline.calls.guard_store import GuardStore
+from trunkline.calls.processes import identity
 from trunkline.calls.record import CallRecord
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Switchboard
@@ -120,3 +122,22 @@ def test_an_old_database_gets_the_new_columns(tmp_path: Path) -> None:
     assert store.close()
     (record,) = RecordStore(tmp_path / "calls.db").list()
     assert record.trunk == "t" and list(record.attempts) == [{"trunk": "t"}]
+
+
+def test_a_call_of_a_process_that_died_used_all_it_had_and_a_living_ones_did_not(
+    tmp_path: Path,
+) -> None:
+    day = time.strftime("%Y-%m-%d")
+    store = GuardStore(tmp_path / "calls.guard.db")
+    begun = {"pots": [["trunk:a", day]], "seconds": 60.0, "micros": 1_000_000}
+    store.put("begun", "living", {**begun, "process": identity(), "saved_at": time.time()})
+    dead = identity().replace("/", "9/", 1)
+    store.put("begun", "dead", {**begun, "process": dead, "saved_at": time.time()})
+    store.put("begun", "older", begun)
+    assert store.close()
+    side = TrunkSide(settings(tmp_path, "a"), Switchboard())
+    assert sorted(side._left_behind(time.time())) == ["dead", "older"]
+    side._save("begun", "mine", begun)
+    assert side.store.flush()
+    assert side.store.load("begun")["mine"]["process"] == identity()
+    side.close()

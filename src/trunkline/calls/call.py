@@ -91,7 +91,8 @@ class Call(CallLine):
         """``inbound`` or ``outbound``."""
         self.transport = leg.transport
         """What it came in on: sip, twilio, browser."""
-        self.caller, self.callee = party.caller, party.callee
+        self.caller = party.caller
+        self.callee = party.callee
         self.trunk = party.trunk
         """The trunk it came in on, or goes out on; empty where there is none."""
         self.attempts: Sequence[Mapping[str, Any]] = ()
@@ -121,8 +122,7 @@ class Call(CallLine):
         self._observers: list[Observer] = []
         self._digits: asyncio.Queue[str] = asyncio.Queue(DIGITS_KEPT)
         self._hold_waiters: list[asyncio.Future[HoldChanged]] = []
-        self._answered = asyncio.Event()
-        self._ended = asyncio.Event()
+        self._answered, self._ended = asyncio.Event(), asyncio.Event()
 
     def __repr__(self) -> str:
         return (

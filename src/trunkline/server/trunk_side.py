@@ -15,6 +15,7 @@ from trunkline.calls.guard_blocks import Blocklist
 from trunkline.calls.guard_outbound import Alarm, OutboundGuard
 from trunkline.calls.guard_store import GuardStore
 from trunkline.calls.health_probes import HealthProbes
+from trunkline.calls.processes import identity, is_gone
 from trunkline.calls.record import CallRecord
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Switchboard
@@ -41,6 +42,7 @@ class TrunkSide:
         self._settings = settings
         self._from_file: set[str] = set()
         self._routed = False
+        self._process = identity()
         self.store = GuardStore(
             trunk_settings.beside_records(settings, settings.protection.path, ".guard.db")
         )
@@ -64,9 +66,9 @@ class TrunkSide:
             clock=time.time,
             now=media.now,
             alarm=self._alarm,
-            saved=self.store.put,
+            saved=self._save,
         )
-        self.guard.restore(self.store.load("use"), self.store.load("begun"))
+        self.guard.restore(self.store.load("use"), self._left_behind(time.time()))
         self.guard.patterns.restore(self.store.load("history"), self.store.load("home"))
         self.blocks.restore(self.store.load("block"), time.time())
         self.gate = TrunkGate(
@@ -78,6 +80,21 @@ class TrunkSide:
             proved=self.guard.proved,
         )
         return self.gate
+
+    def _save(self, kind: str, key: str, value: Mapping[str, Any] | None) -> None:
+        """Keep a fact; of a call that has begun also whose it is."""
+        if kind == "begun" and value is not None:
+            value = {**value, "process": self._process, "saved_at": time.time()}
+        self.store.put(kind, key, value)
+
+    def _left_behind(self, now: float) -> dict[str, dict[str, Any]]:
+        """Calls that had begun in processes that are gone; `trunkline call` beside a node is
+        not the node's end."""
+        return {
+            key: value
+            for key, value in self.store.load("begun").items()
+            if is_gone(str(value.get("process", "")), float(value.get("saved_at", 0)), now)
+        }
 
     def open_probes(self, media: MediaThread, endpoint: SipEndpoint) -> None:
         """Begin to ask gateways; media thread."""
