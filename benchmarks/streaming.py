@@ -520,12 +520,10 @@ def main() -> None:
     parser.add_argument("--search", action="store_true", help="find the most calls that hold")
     parser.add_argument("--chain", action="store_true", help="echo and noise out of every call")
     parser.add_argument(
-        "--without-quality",
-        action="store_true",
-        help="without the quality monitor, the ladder--record",
-        choices=("", "wav", "flac", "opus"),
-        default="",
-        help="every call, so",
+        "--without-quality", action="store_true", help="without the quality monitor, the ladder"
+    )
+    parser.add_argument(
+        "--record", choices=("", "wav", "flac", "opus"), default="", help="every call, so"
     )
     parser.add_argument("--bare", action="store_true", help="beside bare sockets, in turns")
     parser.add_argument("--srtp", action="store_true", help="beside calls that are not, in turns")

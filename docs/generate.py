@@ -129,7 +129,7 @@ INTERNAL: Mapping[str, frozenset[str]] = {
     "Call": frozenset(
         {"leg_event", "tell", "agent_host", "send_digits", "leg_id", "host", "recorder"}
     ),
-    "Switchboard": frozenset({"connect", "run", "receive", "find"}),
+    "Switchboard": frozenset({"connect", "run", "receive", "find", "arrivals", "warn", "alarm"}),
 }
 """What belongs to the node's side."""
 

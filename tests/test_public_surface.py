@@ -19,10 +19,10 @@ ROOT = Path(trunkline.__file__).parent
 SURFACE: dict[str, str] = {
     "trunkline": """
         Agent AudioPath Bridge BridgeOptions Call CallEnded CallEndedError ConfigError
-        Conversation DialError Fork HoldRefusedError Limits MissingDependencyError
+        Conversation DialError Fork Gateway HoldRefusedError Limits MissingDependencyError
         OutboundDeniedError PeerError Phrases RecordingOptions Switchboard Tool ToolError
-        TransferError TrunklineError TurnSettings UsageError __version__ bridge bridge_of
-        bridge_to echo play record stream tool
+        TransferError Trunk TrunkBusyError TrunklineError TurnSettings UsageError __version__
+        bridge bridge_of bridge_to echo play record stream tool
     """,
     "trunkline.agent": """
         Agent AgentEvent AgentFailed AgentSaying AgentSpoke AgentStarted BadSettingsError
@@ -33,14 +33,16 @@ SURFACE: dict[str, str] = {
         tool
     """,
     "trunkline.calls": """
-        App AudioDefaults AudioPath Bridge BridgeOptions Call CallAnswered CallBridged CallDigit
-        CallEarlyMedia CallEnded CallEndedError CallEvent CallHeld CallMarked CallQuality
-        CallRecord CallResumed CallRinging CallStarted CallState CallTransferFailed
-        CallTransferred CallTransferring CallUnbridged DialError DirectionQuality Fork
-        HoldRefusedError MusicSource OutboundDeniedError OutboundPolicy QualitySnapshot
+        Alarm App AudioDefaults AudioPath Bridge BridgeOptions Call CallAnswered CallBridged
+        CallDigit CallEarlyMedia CallEnded CallEndedError CallEvent CallHeld CallMarked
+        CallQuality CallRecord CallResumed CallRinging CallStarted CallState CallTransferFailed
+        CallTransferred CallTransferring CallUnbridged CallWarned Caps DialError
+        DirectionQuality Fork Gateway HealthSettings HoldRefusedError LimitSettings MusicSource
+        NumberPlan NumberRule OutboundDeniedError OutboundPolicy QualitySnapshot Rate RateTable
         RecordStore Recorded Recorder Recording RecordingError RecordingOptions RecordingPaused
-        RecordingRestored RecordingResumed RecordingTroubled RecordsError Route Switchboard
-        ToolUse TransferError TransferRecord TurnRecord UnknownCallError __name__
+        RecordingRestored RecordingResumed RecordingTroubled RecordsError Registrar Route
+        RoutingRule Switchboard ToolUse TransferError TransferRecord Trunk TrunkBusyError Trunks
+        TurnRecord UnknownCallError __name__
     """,
     "trunkline.cli": """
         main
@@ -68,9 +70,10 @@ SURFACE: dict[str, str] = {
         Node Ports load_board run_node
     """,
     "trunkline.settings": """
-        Agent Audio Http LLM Loaded Log Media Node Opus Outbound Quality Recording Records S3
-        Secret Settings Sip Speech Streams TrunkAudio Turns check config_files is_loopback load
-        problems
+        Agent Audio Control GatewaySettings HealthSettings Http KeyCaps LLM LimitSettings Loaded
+        Log Media Node NumberRuleSettings Opus Outbound Protection Quality Recording Records
+        Routing RoutingRuleSettings S3 Secret Settings Sip Speech Streams TrunkAudio
+        TrunkSettings Turns check config_files is_loopback load problems
     """,
     "trunkline.sip": """
         Accepted AccessPolicy Account Acked Admission AudioAgreement AudioCapabilities

@@ -32,11 +32,13 @@ if TYPE_CHECKING:
         HoldRefusedError,
         OutboundDeniedError,
         TransferError,
+        TrunkBusyError,
     )
     from .calls.events import CallEnded
     from .calls.forking import Fork
     from .calls.recording_options import RecordingOptions
     from .calls.switchboard import Switchboard
+    from .calls.trunks import Gateway, Trunk
     from .errors import (
         ConfigError,
         MissingDependencyError,
@@ -63,11 +65,13 @@ else:
                 "HoldRefusedError",
                 "OutboundDeniedError",
                 "TransferError",
+                "TrunkBusyError",
             ),
             ".calls.events": ("CallEnded",),
             ".calls.forking": ("Fork",),
             ".calls.recording_options": ("RecordingOptions",),
             ".calls.switchboard": ("Switchboard",),
+            ".calls.trunks": ("Gateway", "Trunk"),
             ".errors": (
                 "ConfigError",
                 "MissingDependencyError",
@@ -92,6 +96,7 @@ __all__ = [
     "Conversation",
     "DialError",
     "Fork",
+    "Gateway",
     "HoldRefusedError",
     "Limits",
     "MissingDependencyError",
@@ -103,6 +108,8 @@ __all__ = [
     "Tool",
     "ToolError",
     "TransferError",
+    "Trunk",
+    "TrunkBusyError",
     "TrunklineError",
     "TurnSettings",
     "UsageError",

@@ -3,13 +3,17 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from trunkline.calls import trunks
 from trunkline.calls.apps import echo
 from trunkline.calls.call import Call
 from trunkline.calls.errors import CallEndedError, DialError, OutboundDeniedError
+from trunkline.calls.guard_outbound import Alarm
+from trunkline.calls.numbers import NumberPlan
 from trunkline.calls.recording_options import RecordingOptions
 from trunkline.calls.switchboard import OutboundPolicy, Route, Switchboard, new_call_id
 from trunkline.errors import UsageError
@@ -386,3 +390,130 @@ def test_a_route_says_whether_and_how_its_calls_are_recorded() -> None:
                 await call.hangup()
 
     asyncio.run(main())
+
+
+# -- trunks --------------------------------------------------------------------------------
+
+
+def carrier(name: str = "carrier", **options: Any) -> trunks.Trunk:
+    gateways = (trunks.Gateway("sip:203.0.113.9"),)
+    return trunks.Trunk(name=name, gateways=gateways, plan=NumberPlan("49"), **options)
+
+
+def test_a_route_may_be_for_one_trunk_only() -> None:
+    board = Switchboard()
+    board.answer("+49*", trunk="carrier")(nothing)
+    board.answer("*")(nothing)
+    assert board.find("+4930", "carrier") is board.routes[0]
+    assert board.find("+4930", "other") is board.find("+4930") is board.routes[1]
+    assert board.find("+331", "carrier") is board.routes[1]
+
+
+def test_what_a_route_allows_to_call() -> None:
+    assert not Route("*", nothing).may_call("+4930")
+    assert Route("*", nothing, outbound=True).may_call("sip:bob@example.com")
+    prefixes = Route("*", nothing, outbound=("+49", "desk@"))
+    assert prefixes.may_call("+4930") and prefixes.may_call("sip:desk@example.com")
+    assert not prefixes.may_call("+331") and not Route("*", nothing, outbound=()).may_call("+1")
+
+
+class TrunkTransport(Trunk):
+    """Takes the options that a trunk gives."""
+
+    def dial(self, target: str, *, caller: str, headers: Any, observer: Any, options: Any = None):  # type: ignore[no-untyped-def,override]
+        leg = super().dial(target, caller=caller, headers=headers, observer=observer)
+        leg.party = replace(leg.party, trunk=options.trunk if options else "")
+        return leg
+
+
+async def connected(*made: trunks.Trunk) -> World:
+    world = World()
+    world.trunk = TrunkTransport(world.media)
+    for one in made:
+        world.board.trunks.add(one)
+    return world
+
+
+def test_a_number_goes_over_a_trunk_and_an_address_does_not() -> None:
+    async def scenario() -> None:
+        world = await connected(carrier())
+        async with world:
+            world.board._policy = OutboundPolicy(("+49", "bob@"))
+            world.trunk.on_dial = lambda leg: asyncio.get_running_loop().call_soon(
+                leg.tell, Answered()
+            )  # fmt: skip
+            call = await world.board.dial("030 123456", caller="+491")
+            assert (call.callee, call.caller, call.trunk) == ("+4930123456", "+491", "carrier")
+            assert world.trunk.legs[0].party.callee == "sip:+4930123456@203.0.113.9"
+            plain = await world.board.dial("sip:bob@example.com")
+            assert plain.trunk == "" and world.trunk.legs[1].party.callee == "sip:bob@example.com"
+            forced = await world.board.dial("sip:bob@example.com", trunk="carrier")
+            assert forced.trunk == "carrier"
+            await call.hangup()
+            assert [one["trunk"] for one in call.attempts] == ["carrier"]
+            await plain.hangup()
+            await forced.hangup()
+
+    asyncio.run(scenario())
+
+
+def test_prefixes_are_of_the_number_in_e164() -> None:
+    async def scenario() -> None:
+        world = await connected(carrier())
+        async with world:
+            world.board._policy = OutboundPolicy(("+4930",))
+            with pytest.raises(OutboundDeniedError):
+                await world.board.place("0331 123456")
+            with pytest.raises(OutboundDeniedError):
+                await world.board.place("0033 1 123456")
+            with pytest.raises(UsageError, match="no trunk 'x'"):
+                await world.board.place("030 123456", trunk="x")
+            assert not world.trunk.legs
+
+    asyncio.run(scenario())
+
+
+def test_a_call_that_came_in_stays_on_this_machine_unless_its_route_says_otherwise() -> None:
+    denied: list[str] = []
+
+    async def onward(call: Call) -> None:
+        for target in ("sip:x@127.0.0.1", "+4930123456", "sip:x@example.com"):
+            try:
+                await world.board.place(target)
+            except OutboundDeniedError:
+                denied.append(f"{call.callee} {target}")
+
+    async def scenario() -> None:
+        async with world:
+            world.board._policy = OutboundPolicy(("+49", "x@"))
+            world.board.answer("100")(onward)
+            world.board.answer("200", outbound=("+49",))(onward)
+            for callee in ("100", "200"):
+                leg = await world.incoming(callee)
+                await turn(20)
+                leg.hangup()
+            for leg in world.trunk.legs:
+                leg.hangup()
+            await turn(20)
+
+    async def begin() -> World:
+        return await connected(carrier())
+
+    world = asyncio.run(begin())
+    asyncio.run(scenario())
+    assert denied == ["100 +4930123456", "100 sip:x@example.com", "200 sip:x@example.com"]
+
+
+def test_an_alarm_is_told_to_who_listens_whatever_another_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    board, told = Switchboard(), []
+
+    def broken(alarm: Alarm) -> None:
+        raise RuntimeError("broken")
+
+    board.on_alarm(broken)
+    board.on_alarm(told.append)
+    alarm = Alarm("cap", "key:a", "used up", 0.0)
+    board.alarm(alarm)
+    assert told == [alarm] and "broken" in caplog.text

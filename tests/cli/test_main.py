@@ -35,7 +35,7 @@ def test_every_command_explains_itself_with_an_example(run, name: str) -> None:
     ran = run(name, "--help")
     assert ran.status == 0
     text = ran.out
-    if name in ("config", "recordings", "setup"):
+    if name in ("blocked", "config", "recordings", "setup", "trunks"):
         inner = re.findall(r"│ ([a-z]+) ", text)
         text += "".join(run(name, command, "--help").out for command in inner)
     assert f"trunkline {name}" in text

@@ -20,7 +20,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, Path | None]]:
     """What the node was started with, in place of a node."""
     runs: list[tuple[Settings, Path | None]] = []
 
-    def run_node(settings: Settings, app: Path | None) -> int:
+    def run_node(settings: Settings, app: Path | None, reread: object) -> int:
         runs.append((settings, app))
         logging.getLogger("trunkline.test").info("running")
         return 0
@@ -79,7 +79,7 @@ NODE = """
 import os, signal, sys, time
 from pathlib import Path
 
-def run_node(settings, app):
+def run_node(settings, app, reread):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with open("starts", "a") as file:
         file.write(f"{os.getpid()} {settings.sip.port} {app}\\n")

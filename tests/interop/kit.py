@@ -24,6 +24,7 @@ from trunkline.server.node import Node
 from trunkline.settings import (
     Media,
     Outbound,
+    Protection,
     Quality,
     Recording,
     Records,
@@ -82,6 +83,7 @@ class RunningNode:
         sip: Sip | None = None,
         media: Media | None = None,
         outbound: Outbound | None = None,
+        protection: Protection | None = None,
         record: bool = False,
         streams: bool = False,
         quality: Quality | None = None,
@@ -98,6 +100,7 @@ class RunningNode:
             media=media,
             outbound=outbound or Outbound(),
             quality=quality or Quality(),
+            protection=protection or Protection(),
             records=Records(path=folder / "calls.db"),
             recording=Recording(enabled=record, folder=folder / "recordings"),
             streams=Streams(port=0),

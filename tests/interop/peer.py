@@ -258,6 +258,10 @@ class Dialled:
             ),
             seconds,
         )
+        return self.ok_from(response)
+
+    def ok_from(self, response: Message) -> Message:
+        """Note the dialog that a 200 makes."""
         self.remote = response["to"]
         self.target = uri_of(response["contact"])
         return response

@@ -42,6 +42,17 @@ def test_every_key_carries_its_unit() -> None:
         "quality.ladder_messages",
         "quality.poor_mos",
         "recording.opus_bitrate",
+        "protection.account_failures",
+        "protection.block_score",
+        "protection.caps.channels",
+        "protection.caps.minutes_per_day",
+        "protection.caps.minutes_per_month",
+        "protection.caps.spend_per_day",
+        "protection.caps.spend_per_month",
+        "protection.failures",
+        "protection.malformed",
+        "protection.numbers",
+        "protection.requests",
     }
 
 

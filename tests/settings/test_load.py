@@ -279,6 +279,8 @@ def test_no_message_and_no_repr_shows_a_secret(toml) -> None:
 
 def test_every_section_can_be_made_of_nothing() -> None:
     for section in msgspec.structs.fields(Settings):
+        if section.name == "trunks":  # a table of tables, and no section
+            continue
         assert section.type() == section.default
 
 

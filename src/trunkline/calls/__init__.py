@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         RecordingError,
         RecordsError,
         TransferError,
+        TrunkBusyError,
         UnknownCallError,
     )
     from .events import (
@@ -38,21 +39,29 @@ if TYPE_CHECKING:
         CallTransferred,
         CallTransferring,
         CallUnbridged,
+        CallWarned,
         RecordingPaused,
         RecordingRestored,
         RecordingResumed,
         RecordingTroubled,
     )
     from .forking import Fork
+    from .guard_outbound import Alarm
+    from .health import HealthSettings
+    from .limits import LimitSettings
     from .music import MusicSource
+    from .numbers import NumberPlan, NumberRule
     from .quality_snapshot import DirectionQuality, QualitySnapshot
     from .record import CallRecord, ToolUse, TransferRecord, TurnRecord
     from .recorder import Recorder
     from .recording import Recorded, Recording
     from .recording_options import RecordingOptions
     from .records import RecordStore
+    from .routing import Rate, RateTable, RoutingRule
     from .states import CallState
     from .switchboard import App, OutboundPolicy, Route, Switchboard
+    from .trunk_states import Registrar, Trunks
+    from .trunks import Caps, Gateway, Trunk
 else:
     # The command line reads records without numpy, so nothing is imported before its time.
     __getattr__ = lazily(
@@ -69,6 +78,7 @@ else:
                 "RecordingError",
                 "RecordsError",
                 "TransferError",
+                "TrunkBusyError",
                 "UnknownCallError",
             ),
             ".events": (
@@ -79,8 +89,6 @@ else:
                 "CallEnded",
                 "CallEvent",
                 "CallHeld",
-                "CallMarked",
-                "CallQuality",
                 "CallMarked",
                 "CallQuality",
                 "CallResumed",
@@ -94,6 +102,7 @@ else:
                 "RecordingRestored",
                 "RecordingResumed",
                 "RecordingTroubled",
+                "CallWarned",
             ),
             ".forking": ("Fork",),
             ".music": ("MusicSource",),
@@ -102,13 +111,21 @@ else:
             ".recorder": ("Recorder",),
             ".recording": ("Recorded", "Recording"),
             ".recording_options": ("RecordingOptions",),
+            ".guard_outbound": ("Alarm",),
+            ".health": ("HealthSettings",),
+            ".limits": ("LimitSettings",),
+            ".numbers": ("NumberPlan", "NumberRule"),
             ".records": ("RecordStore",),
+            ".routing": ("Rate", "RateTable", "RoutingRule"),
             ".states": ("CallState",),
             ".switchboard": ("App", "OutboundPolicy", "Route", "Switchboard"),
+            ".trunk_states": ("Registrar", "Trunks"),
+            ".trunks": ("Caps", "Gateway", "Trunk"),
         },
     )
 
 __all__ = [
+    "Alarm",
     "App",
     "AudioDefaults",
     "AudioPath",
@@ -134,14 +151,23 @@ __all__ = [
     "CallTransferred",
     "CallTransferring",
     "CallUnbridged",
+    "CallWarned",
+    "Caps",
     "DialError",
     "DirectionQuality",
     "Fork",
+    "Gateway",
+    "HealthSettings",
     "HoldRefusedError",
+    "LimitSettings",
     "MusicSource",
+    "NumberPlan",
+    "NumberRule",
     "OutboundDeniedError",
     "OutboundPolicy",
     "QualitySnapshot",
+    "Rate",
+    "RateTable",
     "RecordStore",
     "Recorded",
     "Recorder",
@@ -153,11 +179,16 @@ __all__ = [
     "RecordingResumed",
     "RecordingTroubled",
     "RecordsError",
+    "Registrar",
     "Route",
+    "RoutingRule",
     "Switchboard",
     "ToolUse",
     "TransferError",
     "TransferRecord",
+    "Trunk",
+    "TrunkBusyError",
+    "Trunks",
     "TurnRecord",
     "UnknownCallError",
     "__name__",

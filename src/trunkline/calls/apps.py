@@ -191,6 +191,7 @@ def bridge_to(
         await destination.connect(call)
 
     put_through.early = True  # type: ignore[attr-defined]  # see `Switchboard.answer`
+    put_through.targets = targets  # type: ignore[attr-defined]
     return put_through
 
 

@@ -138,7 +138,8 @@ class AudioDefaults:
     relay: AudioPath = field(default=_EVERYTHING_OFF)
     """With anything else on it."""
     trunks: Mapping[str, AudioPath] = field(default_factory=dict)
-    """Over these, by the far end's account, address, or network ("203.0.113.0/24")."""
+    """Over these, by the trunk's name, the far end's account, address, or network
+    ("203.0.113.0/24")."""
 
     def path(self, transport: str, party: Party, *, agent: bool) -> AudioPath:
         """What a call has; a browser cancels its own echo, and gets nothing of ours."""
@@ -149,8 +150,8 @@ class AudioDefaults:
         return kind if trunk is None else trunk.over(kind)
 
     def trunk(self, party: Party) -> AudioPath | None:
-        """What is said of the far end: by its account, by its address, by the nearest network."""
-        for name in (party.account, party.host):
+        """What is said of the trunk, of the far end's account, address, or nearest network."""
+        for name in (party.trunk, party.account, party.host):
             if name and name in self.trunks:
                 return self.trunks[name]
         try:

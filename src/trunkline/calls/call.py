@@ -6,7 +6,7 @@ inherits the media side), so ``await agent.talk(call)`` is all there is to it.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from trunkline.transports.leg import (
     HoldChanged,
     Leg,
     LegEvent,
+    Party,
     RedirectableLeg,
     Resumed,
     Ringing,
@@ -122,16 +123,22 @@ class Call(TransferringCall):
         *,
         rate_hz: int = 8000,
         audio: CallAudio | None = None,
+        party: Party | None = None,
     ) -> None:
         super().__init__(id, rate_hz, media, leg)
-        self._audio = audio or CallAudio(AudioDefaults(), leg.transport, leg.party)
+        party = party or leg.party
+        self._audio = audio or CallAudio(AudioDefaults(), leg.transport, party)
         self.direction: Direction = leg.direction
         """``inbound`` or ``outbound``."""
         self.transport = leg.transport
         """What it came in on: sip, twilio, browser."""
-        self.caller = leg.party.caller
-        self.callee = leg.party.callee
-        self.headers: Mapping[str, str] = MappingProxyType(dict(leg.party.headers))
+        self.caller = party.caller
+        self.callee = party.callee
+        self.trunk = party.trunk
+        """The trunk it came in on, or goes out on; empty where there is none."""
+        self.attempts: Sequence[Mapping[str, Any]] = ()
+        """Of a call over trunks that is over: what each gateway made of it."""
+        self.headers: Mapping[str, str] = MappingProxyType(dict(party.headers))
         """SIP headers, or a media stream's parameters."""
         self.state = CallState.NEW
         self.started_at = datetime.now(UTC)
@@ -174,8 +181,7 @@ class Call(TransferringCall):
         self._music: Music | None = None
         self._digits: asyncio.Queue[str] = asyncio.Queue(DIGITS_KEPT)
         self._hold_waiters: list[asyncio.Future[HoldChanged]] = []
-        self._answered = asyncio.Event()
-        self._ended = asyncio.Event()
+        self._answered, self._ended = asyncio.Event(), asyncio.Event()
 
     def __repr__(self) -> str:
         return (
@@ -203,7 +209,12 @@ class Call(TransferringCall):
             except Exception:
                 log.exception("call %s: %r failed on %s", self.id, watcher, event)
         statistics = None
+        if isinstance(event, Answered | Ended):
+            # A leg that tried several ways has become the one that was taken.
+            self.trunk = leg.party.trunk
+            self.settle(leg)
         if isinstance(event, Ended):
+            self.attempts = self.attempts_made()
             statistics = dict(leg.statistics())
             if self.watch is not None:
                 statistics |= self.watch.summary()

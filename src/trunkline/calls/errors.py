@@ -6,6 +6,7 @@
     │   └── OutboundDeniedError a call out that is not allowed
     ├── CallEndedError          the call ended while something was awaited of it
     ├── DialError               a call that was placed was not answered
+    │   └── TrunkBusyError      every trunk that could carry it is at its limit
     ├── HoldRefusedError        the far end did not agree to be held or resumed
     ├── TransferError           a transfer came to nothing; the call goes on
     ├── RecordingError          a file is not a recording, or cannot be read
@@ -27,6 +28,7 @@ __all__ = [
     "RecordingError",
     "RecordsError",
     "TransferError",
+    "TrunkBusyError",
     "UnknownCallError",
 ]
 
@@ -55,6 +57,16 @@ class DialError(TrunklineError):
         """A word: busy, rejected, no-answer, cancelled, timeout, error."""
         self.code = code
         """The SIP status, where there is one."""
+
+
+class TrunkBusyError(DialError):
+    """A trunk is at its limit of channels or calls per second, and no other carries the call."""
+
+    def __init__(self, target: str, trunk: str, retry_after_seconds: int) -> None:
+        super().__init__(target, f"trunk {trunk} is at its limit", 503)
+        self.trunk = trunk
+        self.retry_after_seconds = retry_after_seconds
+        """When it may be tried again."""
 
 
 class HoldRefusedError(TrunklineError):

@@ -23,6 +23,7 @@ __all__ = [
     "CallTransferred",
     "CallTransferring",
     "CallUnbridged",
+    "CallWarned",
     "RecordingPaused",
     "RecordingRestored",
     "RecordingResumed",
@@ -43,6 +44,9 @@ class CallEvent:
 @dataclass(frozen=True, slots=True)
 class CallStarted(CallEvent):
     """A call came in or is being placed."""
+
+    trunk: str = ""
+    """The trunk it came in on, or goes out on first; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,7 @@ class CallDigit(CallEvent):
 
 
 @dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class CallQuality(CallEvent):
     """Something about the quality of its audio has become wrong, or right again."""
 
@@ -177,6 +182,16 @@ class RecordingRestored(CallEvent):
     """A recording that could not be written goes on."""
 
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallWarned(CallEvent):
+    """Protection has something to say of the call: its cap is used up, and it will end."""
+
+    rule: str
+    """cap, or the name of a pattern of fraud."""
+    detail: str
+    """What a person should read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -334,6 +334,7 @@ class Keeper:
                 series=call.quality_series,
                 ladder={} if self._ladder is None else self._ladder(call),
                 turns=tuple(turns.turns),
+                **_over_trunks(call),
                 recording=str(last.path) if last else "",
                 recorded_at=None if began_at is None else _wall_time(call, began_at),
             )
@@ -382,6 +383,12 @@ def _wall_time(call: Call, at: float) -> float:
     return call.started_at.timestamp() + at - call.started_monotonic
 
 
+def _over_trunks(call: Call) -> dict[str, object]:
+    """What a call over trunks has more; nothing of any other."""
+    found: dict[str, object] = {"trunk": call.trunk} if call.trunk else {}
+    return {**found, "attempts": tuple(call.attempts)} if call.attempts else found
+
+
 def _first_record(call: Call, app: str) -> CallRecord:
     headers = {
         name: value
@@ -395,6 +402,7 @@ def _first_record(call: Call, app: str) -> CallRecord:
         caller=call.caller,
         callee=call.callee,
         app=app,
+        trunk=call.trunk,
         started_at=call.started_at.timestamp(),
         sip_call_id=_sip_call_id(headers),
         headers=headers,

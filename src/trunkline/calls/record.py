@@ -116,6 +116,11 @@ class CallRecord:
     ladder: Mapping[str, Any] = field(default_factory=dict)
     """The call's SIP ``messages``, each with ``at`` (seconds of the call), ``sent``, ``peer``
     and ``text``; how many more were ``dropped``. Empty in a list."""
+    trunk: str = ""
+    """The trunk it came in on, or went out on in the end."""
+    attempts: Sequence[Mapping[str, Any]] = ()
+    """Of a call over trunks: what each gateway made of it, in order: trunk, gateway, at,
+    delay_ms (to the first sign of ringing), code, seconds (talked), sip_call_id."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """SIP headers of interest, or a media stream's parameters."""
     node: str = ""
@@ -129,7 +134,9 @@ class CallRecord:
         return max(0.0, self.ended_at - self.answered_at)
 
 
-JSON_FIELDS: Final = frozenset({"quality", "turns", "transfers", "headers", "series", "ladder"})
+JSON_FIELDS: Final = frozenset(
+    {"attempts", "quality", "turns", "transfers", "headers", "series", "ladder"}
+)
 """Fields with structure."""
 LONG_FIELDS: Final = frozenset({"series", "ladder"})
 """Fields that a list leaves out."""

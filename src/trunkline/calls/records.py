@@ -281,6 +281,17 @@ class RecordStore:
             raise UnknownCallError(f"several calls begin with {call_id!r}: {names} ...")
         return found[0]
 
+    def over_trunks(self, since: float) -> Sequence[CallRecord]:
+        """Records of calls over trunks that began since then, the oldest first.
+
+        Raises:
+            RecordsError: the database cannot be read.
+        """
+        query = (
+            "SELECT * FROM calls WHERE trunk IS NOT NULL AND started_at >= ? ORDER BY started_at"
+        )
+        return self._read(query, [since])
+
     def _read(self, query: str, values: Sequence[object]) -> Sequence[CallRecord]:
         connection = open_to_read(self.path)
         if connection is None:

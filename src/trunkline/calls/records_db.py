@@ -46,6 +46,11 @@ _MIGRATIONS: Final = (
     "ALTER TABLE calls ADD COLUMN transfers TEXT;",
     "ALTER TABLE calls ADD COLUMN bridged_with TEXT;",
     "ALTER TABLE calls ADD COLUMN series TEXT; ALTER TABLE calls ADD COLUMN ladder TEXT",
+    """
+    ALTER TABLE calls ADD COLUMN trunk TEXT;
+    ALTER TABLE calls ADD COLUMN attempts TEXT;
+    CREATE INDEX calls_trunk ON calls (started_at) WHERE trunk IS NOT NULL
+    """,
 )
 
 

@@ -7,8 +7,9 @@ application sees an event. Everything here is on the media thread.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from trunkline.transports.leg import (
     Answered,
@@ -24,6 +25,7 @@ from trunkline.transports.leg import (
 )
 from trunkline.transports.media_thread import MediaThread
 
+from .hunting import Hunt
 from .line import CallLine
 
 __all__ = ["CallLegs", "NextLeg"]
@@ -63,6 +65,7 @@ class CallLegs(CallLine):
     def __init__(self, id: str, rate_hz: int, media: MediaThread, leg: Leg) -> None:
         super().__init__(id, rate_hz, media)
         self._leg = leg
+        self._hunt: Leg | None = None
         self._next: NextLeg | None = None
         self._late_end: tuple[Leg, Ended, float] | None = None
 
@@ -70,6 +73,16 @@ class CallLegs(CallLine):
     def party(self) -> Party:
         """Who is at the ends of the leg it has now."""
         return self._leg.party
+
+    def settle(self, leg: Leg) -> None:
+        """Have the attempt that was taken, of a leg that tried several ways."""
+        if isinstance(leg, Hunt) and leg is self._leg:
+            self._leg, self._hunt = leg.current, leg
+
+    def attempts_made(self) -> Sequence[Mapping[str, Any]]:
+        """What became of each way that was tried, of a call over trunks."""
+        hunt = self._hunt or self._leg
+        return hunt.attempts if isinstance(hunt, Hunt) else ()
 
     @property
     def ours(self) -> str:
@@ -104,6 +117,8 @@ class CallLegs(CallLine):
     def leg_event(self, leg: Leg, event: LegEvent, now: float) -> None:
         """The observer of every leg of the call."""
         following = self._next
+        if leg is self._hunt:  # it speaks for the attempt that was taken
+            leg = self._leg
         if leg is self._leg:
             if isinstance(event, TransferAsked):
                 self.asked(event.request)
@@ -155,6 +170,7 @@ class CallLegs(CallLine):
     def _adopt(self, following: NextLeg, now: float) -> None:
         """Go on with another leg, from this tick on."""
         old, self._leg, self._next = self._leg, following.leg, None
+        self._hunt = None
         late, self._late_end = self._late_end, None
         statistics = dict(old.statistics())
         if self._leg.lane is not None:

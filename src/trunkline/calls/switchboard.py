@@ -23,7 +23,14 @@ from typing import Protocol
 from trunkline.agent.agent import Host
 from trunkline.errors import UsageError
 from trunkline.speech import TextToSpeech
-from trunkline.transports.leg import DialOptions, Leg, LegEvent, LegObserver, TransferRequest
+from trunkline.transports.leg import (
+    DialOptions,
+    Leg,
+    LegEvent,
+    LegObserver,
+    Party,
+    TransferRequest,
+)
 from trunkline.transports.media_thread import MediaThread
 
 from .audio import AudioDefaults, AudioPath, CallAudio
@@ -31,13 +38,18 @@ from .bridge import bridge
 from .call import Call
 from .context import current_call
 from .errors import CallEndedError, DialError, OutboundDeniedError
-from .events import CallEnded, CallStarted
+from .events import CallEnded, CallStarted, CallWarned
 from .forking import Fork, ForkedLeg
+from .guard_outbound import Alarm
 from .music import MusicSource
+from .numbers import is_number
 from .quality import QualityWatch
 from .recording_options import RecordingOptions
 from .succession import CallLegs
 from .transfer import Following
+from .trunk_dialling import Reserve, TrunkDialler, Wanted
+from .trunk_receiving import Arrivals
+from .trunk_states import Trunks
 
 __all__ = ["App", "OutboundPolicy", "Outgoing", "Route", "Switchboard"]
 
@@ -73,16 +85,38 @@ class Route:
     """True: far ends of its calls may have them go on with somebody else (REFER)."""
     record: bool | RecordingOptions | None = None
     """Whether its calls are recorded, and how; None is what the node says."""
+    trunk: str = ""
+    """Only calls that came in over this trunk; empty: any, and those over none."""
+    outbound: bool | tuple[str, ...] = False
+    """Whether its app may place calls beyond this machine while it serves a call that came in,
+    or the beginnings of the numbers that it may call."""
 
-    def matches(self, callee: str) -> bool:
+    def matches(self, callee: str, trunk: str = "") -> bool:
         """Whether this route is for a called address (with or without its domain)."""
+        if self.trunk and self.trunk != trunk:
+            return False
         user = callee.partition("@")[0]
         return fnmatch.fnmatchcase(user, self.pattern) or fnmatch.fnmatchcase(callee, self.pattern)
+
+    def names(self, target: str) -> bool:
+        """Whether its app says by itself that it calls there, as `bridge_to` does."""
+        return target in getattr(self.app, "targets", ())
+
+    def may_call(self, target: str) -> bool:
+        """Whether its app may place that call while it serves one that came in."""
+        if isinstance(self.outbound, bool):
+            return self.outbound
+        return bare(target).startswith(self.outbound) if self.outbound else False
 
     @property
     def name(self) -> str:
         """What the app is called in logs and records."""
         return getattr(self.app, "__name__", type(self.app).__name__)
+
+
+def bare(target: str) -> str:
+    """An address without its scheme."""
+    return target.split(":", 1)[1] if target.startswith(SCHEMES) else target
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +138,7 @@ class OutboundPolicy:
 
     def check(self, target: str) -> None:
         """Raise `OutboundDeniedError` when a target may not be called."""
-        address = target.split(":", 1)[1] if target.startswith(SCHEMES) else target
+        address = bare(target)
         if self.allow_loopback and LOOPBACK.search(address):
             return
         if not any(address.startswith(prefix) for prefix in self.allowed_prefixes):
@@ -147,6 +181,8 @@ class Switchboard:
         self._policy = OutboundPolicy()
         self._tasks: asyncio.TaskGroup | None = None
         self._serving: dict[str, asyncio.Task[None]] = {}
+        self._routes_of_calls: dict[str, Route] = {}
+        """Of the calls that came in and are served."""
         self._listeners: list[Listener] = []
         self._host: Callable[[Call], Host] | None = None
         self._voice: Callable[[], TextToSpeech] | None = None
@@ -157,6 +193,12 @@ class Switchboard:
         """What is played to whoever is held with music."""
         self.tones_in = False
         """Whether keys are also heard as tones, of far ends that know no telephone events."""
+        self.trunks = Trunks()
+        """The ways to the telephone network: add, replace and remove them at any time."""
+        self.arrivals = Arrivals(self.trunks)
+        """Calls that are just coming in over them."""
+        self._dialler: TrunkDialler | None = None
+        self._alarm_observers: list[Callable[[Alarm], object]] = []
         self.refused = 0
         """Calls that no route was for, or that came while draining."""
 
@@ -170,6 +212,8 @@ class Switchboard:
         transfers: bool = False,
         audio: AudioPath | None = None,
         record: bool | RecordingOptions | None = None,
+        trunk: str = "",
+        outbound: bool | tuple[str, ...] = False,
     ) -> Callable[[App], App]:
         """Route calls to the decorated app; the first pattern that matches wins.
 
@@ -177,12 +221,17 @@ class Switchboard:
         otherwise (`bridge_to` does). With ``transfers`` its far end may ask for a transfer
         (see `Call.allow_transfers`). ``audio`` is what is done with what the caller says,
         and ``record`` whether calls are recorded (True, False, or how), where it is not what
-        the node does.
+        the node does. ``trunk``: only calls that come in over it, whose numbers are in E.164.
+        ``outbound``: the app may place calls beyond this machine while it serves one that
+        came in, or only to numbers that begin with one of these; without, it may not, but
+        for those that it names itself (`bridge_to` does).
         """
 
         def route(app: App) -> App:
             rings = getattr(app, "early", False) if early is None else early
-            self.routes.append(Route(pattern, app, rings, audio, transfers, record))
+            self.routes.append(
+                Route(pattern, app, rings, audio, transfers, record, trunk, outbound)
+            )
             return app
 
         return route
@@ -196,15 +245,22 @@ class Switchboard:
         timeout: float = 60.0,
         headers: Mapping[str, str] | None = None,
         placed: Callable[[Call], object] | None = None,
+        trunk: str = "",
+        key: str = "",
     ) -> Call:
         """Place a call and return it once it is answered.
 
-        ``target`` is a SIP URI, or a `Fork` of several. With an ``app`` that app then runs in
-        a task of its own. Raises `OutboundDeniedError`, or `DialError` with the status
-        when it is not answered. ``placed`` gets the call while it is being set up.
+        ``target`` is a number, which goes over the best trunk there is, or over ``trunk``;
+        or a SIP URI, which goes where it says unless a trunk is named; or a `Fork` of several.
+        With an ``app`` that app then runs in a task of its own. Raises `OutboundDeniedError`,
+        `TrunkBusyError` where no trunk has room, or `DialError` with the status when it is not
+        answered. ``placed`` gets the call while it is being set up. ``key`` is whose call it
+        is: caps are kept by it.
         """
         name = Route("", app).name if app is not None else "dial"
-        call = await self.place(target, caller=caller, headers=headers, name=name)
+        call = await self.place(
+            target, caller=caller, headers=headers, name=name, trunk=trunk, key=key
+        )
         if placed is not None:
             placed(call)
         try:
@@ -235,14 +291,17 @@ class Switchboard:
         name: str = "dial",
         options: DialOptions = NO_OPTIONS,
         prepare: Callable[[Call], object] | None = None,
+        trunk: str = "",
+        key: str = "",
     ) -> Call:
         """Begin a call and return it at once, while it is being set up.
 
-        A `Fork` is a call to several destinations. ``name`` is what its record says of who
-        has it. ``prepare`` gets the call on the media thread, before any event of it.
+        ``name`` is what its record says of who has it; ``key``, if there is none, is that.
+        ``prepare`` gets the call on the media thread, before any event of it. ``options`` are
+        for calls that go over no trunk.
         """
         for each in target.targets if isinstance(target, Fork) else (target,):
-            self._policy.check(each)
+            self._check(each, trunk)
         media, outgoing = self._media, self._outgoing
         if media is None or outgoing is None:
             raise UsageError("this switchboard is not connected to a node that can place calls")
@@ -252,21 +311,26 @@ class Switchboard:
         def begin() -> Call:
             early: list[tuple[Leg, LegEvent, float]] = []
             forward: list[LegObserver] = [lambda *event: early.append(event)]
-            observer: LegObserver = lambda leg, event, now: forward[0](leg, event, now)  # noqa: E731
+
+            def observe(leg: Leg, event: LegEvent, now: float) -> None:
+                forward[0](leg, event, now)
+
+            ways = _Ways(outgoing, self._dialler, trunk, key or name)
             fields = headers or {}
+            leg: Leg
             if isinstance(target, Fork):
-                leg: Leg = ForkedLeg(
+                leg = ForkedLeg(
                     target,
-                    outgoing,
+                    ways,
                     media.loop,
                     caller=caller,
                     headers=fields,
-                    observer=observer,
+                    observer=observe,
                     options=options,
                 )
             else:
-                leg = outgoing.dial(
-                    target, caller=caller, headers=fields, observer=observer, options=options
+                leg = ways.dial(
+                    target, caller=caller, headers=fields, observer=observe, options=options
                 )
             call = self._make_call(leg, media)
             if prepare is not None:
@@ -279,6 +343,24 @@ class Switchboard:
             return call
 
         return await media.run(begin)
+
+    def _check(self, target: str, trunk: str) -> None:
+        """Raise `OutboundDeniedError` for a call that is not allowed, `UsageError` for a trunk
+        that is not there."""
+        wanted, number = target, is_number(target)
+        if number or trunk:
+            if trunk:
+                self.trunks.state(trunk)
+            if self._dialler is not None and number:
+                target = self._dialler.number(Wanted(target, trunk=trunk))
+        self._policy.check(target)
+        beyond = number or trunk or not LOOPBACK.search(bare(target))
+        route = self._routes_of_calls.get(current_call.get())
+        if beyond and route is not None and not (route.names(wanted) or route.may_call(target)):
+            raise OutboundDeniedError(
+                f"a call that came in may not place one to {target}: its route does not say"
+                " so (board.answer(..., outbound=True))"
+            )
 
     # -- the node's side -----------------------------------------------------------------
 
@@ -295,12 +377,15 @@ class Switchboard:
         hold_music: MusicSource | None = None,
         tones_in: bool = False,
         quality: Callable[[Call, Leg], QualityWatch | None] | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         """Join the board to a node's media thread and transports."""
         if self._media is not None:
             raise UsageError("this switchboard is connected already")
         self._media = media
         self._outgoing = outgoing
+        if outgoing is not None:
+            self._dialler = TrunkDialler(self.trunks, outgoing, reserve=reserve, now=media.now)
         self._policy = policy or OutboundPolicy()
         self._listeners = list(listeners)
         self._host = host
@@ -355,8 +440,11 @@ class Switchboard:
         """A transport has a new inbound leg (a `LegReceiver`; media thread)."""
         media = self._media
         assert media is not None
-        route = None if self._draining else self.find(leg.party.callee)
-        call = self._make_call(leg, media, route.audio if route else None)
+        arrived = self.arrivals.receive(leg, now)
+        party = arrived.party if arrived is not None else leg.party
+        full = arrived is not None and arrived.refused
+        route = None if self._draining or full else self.find(party.callee, party.trunk)
+        call = self._make_call(leg, media, route.audio if route else None, party)
         call.allow_transfers(route is not None and route.transfers)
         call.record = route.record if route else False
         # The leg hears of its observer only when this returns, so whatever may
@@ -364,15 +452,23 @@ class Switchboard:
         if route is None:
             self.refused += 1
             code, reason = (503, "Draining") if self._draining else (404, "No Such Number")
+            if full:
+                code, reason = 503, "Trunk At Its Limit"
             media.loop.call_soon(leg.reject, code, reason)
         elif not route.early:
             media.loop.call_soon(leg.answer)
         media.to_app.put(self._begin, call, route)
-        return call.leg_event
+        return arrived.watched(call.leg_event) if arrived is not None else call.leg_event
 
-    def _make_call(self, leg: Leg, media: MediaThread, audio: AudioPath | None = None) -> Call:
-        path = CallAudio(self._audio, leg.transport, leg.party, audio)
-        call = Call(new_call_id(), leg, media, audio=path)
+    def _make_call(
+        self,
+        leg: Leg,
+        media: MediaThread,
+        audio: AudioPath | None = None,
+        party: Party | None = None,
+    ) -> Call:
+        path = CallAudio(self._audio, leg.transport, party or leg.party, audio)
+        call = Call(new_call_id(), leg, media, audio=path, party=party)
         call.board = self
         call.check_target, call.follower = self._policy.check, self._follow_transfer
         if self._quality is not None:
@@ -381,12 +477,34 @@ class Switchboard:
 
     def _follow_transfer(self, call: CallLegs, request: TransferRequest, allowed: bool) -> None:
         """A far end asks for a transfer: a call out like any other (application)."""
-        following = Following(self._outgoing, self._policy.check)
+        outgoing = self._outgoing
+        ways = None if outgoing is None else _Ways(outgoing, self._dialler, "", "transfer")
+        following = Following(ways, self._policy.check)
         following(call, request, allowed and not self._draining)
 
-    def find(self, callee: str) -> Route | None:
+    def find(self, callee: str, trunk: str = "") -> Route | None:
         """The first route for a called address."""
-        return next((route for route in self.routes if route.matches(callee)), None)
+        return next((route for route in self.routes if route.matches(callee, trunk)), None)
+
+    def on_alarm(self, observer: Callable[[Alarm], object]) -> None:
+        """Have a callable told every alarm of protection, on the application's loop."""
+        self._alarm_observers.append(observer)
+
+    def alarm(self, alarm: Alarm) -> None:
+        """Protection raises an alarm; on the application's loop."""
+        if alarm.leg_id:
+            self.warn(alarm.leg_id, alarm.rule, alarm.detail)
+        for observer in self._alarm_observers:
+            try:
+                observer(alarm)
+            except Exception:
+                log.exception("the alarm observer %r failed on %s", observer, alarm)
+
+    def warn(self, leg_id: str, rule: str, detail: str) -> None:
+        """Tell a call what protection has to say of it; on the application's loop."""
+        for call in self.calls.values():
+            if call.leg_id == leg_id:
+                call.tell(CallWarned(call.id, call.media.now(), rule, detail))
 
     def _register(self, call: Call, app: str) -> None:
         self.calls[call.id] = call
@@ -397,7 +515,7 @@ class Switchboard:
             except Exception:
                 log.exception("call %s: listener %r failed", call.id, listener)
         call.observe(self._forget_when_over(call))
-        call.tell(CallStarted(call.id, call.started_monotonic))
+        call.tell(CallStarted(call.id, call.started_monotonic, call.trunk))
 
     def _forget_when_over(self, call: Call) -> Callable[[object], None]:
         def forget(event: object) -> None:
@@ -416,9 +534,15 @@ class Switchboard:
             log.error("call %s came in while the switchboard is not running", call.id)
             return
         name = f"{route.name} ({call.id})"
+        if call.direction == "inbound":
+            self._routes_of_calls[call.id] = route
         task = self._tasks.create_task(self._serve(call, route), name=name)
         self._serving[call.id] = task
-        task.add_done_callback(lambda _: self._serving.pop(call.id, None))
+        task.add_done_callback(lambda _: self._served(call.id))
+
+    def _served(self, call_id: str) -> None:
+        self._serving.pop(call_id, None)
+        self._routes_of_calls.pop(call_id, None)
 
     async def _serve(self, call: Call, route: Route) -> None:
         """Run an app for one call, and see the call to its end."""
@@ -453,6 +577,35 @@ class Switchboard:
         finally:
             running.cancel()
             ended.cancel()
+
+
+class _Ways:
+    """Calls out: numbers, and what names a trunk, over trunks; other addresses as they say."""
+
+    def __init__(
+        self, outgoing: Outgoing, dialler: TrunkDialler | None, trunk: str, key: str
+    ) -> None:
+        self._outgoing = outgoing
+        self._dialler = dialler
+        self._trunk = trunk
+        self._key = key
+
+    def dial(
+        self,
+        target: str,
+        *,
+        caller: str,
+        headers: Mapping[str, str],
+        observer: LegObserver,
+        options: DialOptions = NO_OPTIONS,
+    ) -> Leg:
+        """See `Outgoing`."""
+        if self._dialler is not None and (self._trunk or is_number(target)):
+            wanted = Wanted(target, caller, headers, self._trunk, self._key)
+            return self._dialler.dial(wanted, observer)
+        return self._outgoing.dial(
+            target, caller=caller, headers=headers, observer=observer, options=options
+        )
 
 
 def new_call_id() -> str:

@@ -161,6 +161,7 @@ def _facts(record: CallRecord) -> list[tuple[str, Text]]:
         ("kind", text(kind)),
         ("from", text(record.caller)),
         ("to", text(record.callee)),
+        ("trunk", text(record.trunk)),
         ("app", text(record.app)),
         ("began", Text(clock_time(record.started_at))),
         ("answered", Text(_since(record, record.answered_at))),

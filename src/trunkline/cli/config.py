@@ -76,10 +76,11 @@ def _sections(lines: list[Shown]) -> list[str]:
     """TOML, with the origin of what is not a default as a comment."""
     written: list[str] = []
     before = ""
-    for line in lines:
+    # A table of tables stands before all sections, where TOML takes a key for the top's.
+    for line in sorted(lines, key=lambda line: "." in line.key):
         section, _, name = line.key.rpartition(".")
         if section != before:
-            written += ["", f"[{section}]"] if before else [f"[{section}]"]
+            written += ["", f"[{section}]"] if written else [f"[{section}]"]
             before = section
         origin = "" if line.origin == "default" else f"  # {line.origin}"
         written.append(f"{name} = {line.value}{origin}")

@@ -3,12 +3,13 @@
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from trunkline.calls.records import RecordStore
 from trunkline.server.recovery import recover
 from trunkline.server.supervisor import Policy, Supervisor, follow_supervisor
-from trunkline.settings import Settings
+from trunkline.settings import Settings, check
 
 from .arguments import Common, app_file, arguments, settled
 
@@ -71,9 +72,15 @@ def up(
         "recording.enabled": record,
         "log.level": log_level,
     }
+
+    def reread() -> Settings:
+        again = (common or Common()).load(flags).settings
+        check(again)
+        return again
+
     with settled(common, flags) as settings:
         app = app_file(app)
-        return _supervise(settings) if supervisor else _run(settings, app)
+        return _supervise(settings) if supervisor else _run(settings, app, reread)
 
 
 def _supervise(settings: Settings) -> int:
@@ -87,9 +94,9 @@ def _supervise(settings: Settings) -> int:
     ).run()
 
 
-def _run(settings: Settings, app: Path | None) -> int:
+def _run(settings: Settings, app: Path | None, reread: Callable[[], Settings]) -> int:
     follow_supervisor(os.environ)
     # Here and not above: the supervisor needs none of numpy, uvloop and the models.
     from trunkline.server.app import run_node
 
-    return run_node(settings, app)
+    return run_node(settings, app, reread)

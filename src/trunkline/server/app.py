@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -25,16 +26,21 @@ Announce = Callable[[], Coroutine[Any, Any, None]]
 log = logging.getLogger(__name__)
 
 
-def run_node(settings: Settings, app: Path | None) -> int:
+def run_node(
+    settings: Settings, app: Path | None, reread: Callable[[], Settings] | None = None
+) -> int:
     """Run a node until it is told to stop; the exit status.
+
+    ``reread`` gives the settings as they are then, when the node is told to reload.
 
     Raises:
         TrunklineError: it cannot run as the settings say: a port is taken, say.
     """
     if app is not None:
-        node = Node(settings, load_board(app), talk=About())
+        node = Node(settings, load_board(app), talk=About(), reread=reread)
     else:
-        node = Node(settings, default_board(settings), talk=about(settings))
+        board = default_board(settings)
+        node = Node(settings, board, talk=about(settings), reread=reread)
         with contextlib.suppress(MissingDependencyError):  # told when the engines are warmed
             node.engines.make()
     if settings.llm.url:
@@ -60,6 +66,8 @@ async def _serve(node: Node, announce: Announce) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, node.stop)
+    if not os.isatty(0):  # else it means that the terminal was closed
+        loop.add_signal_handler(signal.SIGHUP, node.reload_soon)
     async with asyncio.TaskGroup() as tasks:
         announcing = tasks.create_task(announce())
         await node.run()

@@ -68,6 +68,9 @@ def secrets_of(settings: Settings) -> Iterator[Secret]:
     yield settings.recording.encryption_key
     yield settings.recording.s3.secret_access_key
     yield from settings.sip.accounts.values()
+    for trunk in settings.trunks.values():
+        yield trunk.password
+        yield from trunk.accounts.values()
 
 
 class LogThread:

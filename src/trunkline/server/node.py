@@ -9,15 +9,18 @@ import gc
 import logging
 import random
 import resource
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from trunkline.calls.audio import AudioDefaults, AudioPath
+from trunkline.calls.call import Call
 from trunkline.calls.keeper import Keeper
 from trunkline.calls.music import MusicSource
 from trunkline.calls.quality_monitor import QualityMonitor
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Listener, OutboundPolicy, Switchboard
+from trunkline.errors import TrunklineError, UsageError
 from trunkline.media.engine import ActivityBank, Engine
 from trunkline.media.jitter import JitterBank, JitterSettings
 from trunkline.media.lane import Lane
@@ -35,10 +38,13 @@ from trunkline.transports.twilio import TwilioServer
 from trunkline.transports.websocket_server import WebSocketServer
 
 from .audio_codecs import audio_codecs, opus_wanted
+from .control_socket import ControlSocket
 from .engines import SpeechEngines
 from .quality_setup import quality_monitor
 from .recordings import Recordings
 from .talk import About, TalkService
+from .trunk_settings import beside_records
+from .trunk_side import TrunkSide
 
 __all__ = ["Node", "Ports"]
 
@@ -80,6 +86,7 @@ class _Running:
     sip: SipEndpoint | None = None
     streams: WebSocketServer | None = None
     talk: TalkService | None = None
+    control: ControlSocket | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -89,6 +96,7 @@ class Node:
     ``sip`` and ``streams`` may be switched off for a process that needs only
     the other. The talk page is served where ``talk`` says what is on it and the
     settings do not forbid it. ``activity`` replaces the configured voice-activity model.
+    ``reread`` gives the settings as they are now, for `reload`.
     """
 
     def __init__(
@@ -102,6 +110,7 @@ class Node:
         keep_records: bool = True,
         activity: Callable[[], ActivityBank] | None = None,
         listeners: Sequence[Listener] = (),
+        reread: Callable[[], Settings] | None = None,
     ) -> None:
         self.settings = settings
         self.board = board
@@ -111,6 +120,9 @@ class Node:
         self._keep_records = keep_records
         self._activity = activity or self._make_activity
         self._listeners = tuple(listeners)
+        self._reread = reread
+        self.trunks = TrunkSide(settings, board)
+        """Its trunks: their gate, health and caps."""
         self.engines = SpeechEngines(settings)
         """What agents of this node hear, think and speak with."""
         self._audio = audio_defaults(settings.audio)
@@ -155,6 +167,26 @@ class Node:
         """Take no new calls, finish the ones there are, end `run`."""
         if self._running is not None:
             self._running.stop.set()
+
+    def reload(self) -> list[str]:
+        """Take over what the settings now say of trunks, routing and protection.
+
+        Calls that are up stay as they are. Returns the names of the trunks. Raises
+        `ConfigError`, and then nothing has changed.
+        """
+        if self._reread is None:
+            raise UsageError("this node has no settings to read again")
+        settings = self._reread()
+        names = self.trunks.reload(settings)
+        log.info("read again; trunks: %s", ", ".join(names) or "none")
+        return names
+
+    def reload_soon(self) -> None:
+        """`reload`; what is wrong is logged. For signals."""
+        try:
+            self.reload()
+        except TrunklineError as error:
+            log.error("not reloaded: %s", error)
 
     # -- opening --------------------------------------------------------------------
 
@@ -217,7 +249,11 @@ class Node:
             hold_music=MusicSource(settings.media.hold_music),
             tones_in=settings.media.inband_dtmf == "auto",
             quality=running.quality.watch,
+            reserve=self.trunks.guard.reserve if self.trunks.guard is not None else None,
         )
+        if running.records is not None:
+            await asyncio.to_thread(self.trunks.restore_figures, running.records, time.time())
+        await self._open_control(running)
         if self._with_streams:
             running.streams = await media.run_async(lambda: self._open_streams(media))
         sip_port = running.sip.port if running.sip else 0
@@ -236,6 +272,18 @@ class Node:
     def _policy(self) -> OutboundPolicy:
         outbound = self.settings.outbound
         return OutboundPolicy(outbound.allowed_prefixes, outbound.allow_loopback)
+
+    async def _open_control(self, running: _Running) -> None:
+        settings = self.settings
+        if settings.control.enabled and self._keep_records:
+            commands = {
+                **self.trunks.commands(),
+                "reload": lambda _: self.reload(),
+                "calls": lambda _: [_live(call) for call in self.board.calls.values()],
+            }
+            path = beside_records(settings, settings.control.path, ".sock")
+            running.control = ControlSocket(path, commands)
+            await running.control.start()
 
     def _open_sip(self, media: MediaThread) -> SipEndpoint:
         """Bind SIP and RTP; on the media thread."""
@@ -288,8 +336,10 @@ class Node:
             poller=poller,
             receiver=self.board.receive,
             codecs=codecs,
+            gate=self.trunks.open_gate(media, rng.randbytes(32)),
             rng=rng,
         )
+        self.trunks.open_probes(media, endpoint)
 
         if self.settings.outbound.follow_redirects:
             endpoint.may_redirect = self._policy().allows
@@ -322,7 +372,10 @@ class Node:
     # -- closing -------------------------------------------------------------------------
 
     async def _close(self, running: _Running) -> None:
+        if running.control is not None:
+            await running.control.close()
         await running.media.stop()
+        await asyncio.to_thread(self.trunks.close)
         await self.engines.aclose()
         if running.quality is not None:
             await running.quality.aclose()
@@ -353,6 +406,19 @@ def listening(sip: Sip) -> Listening:
         ),
         name_servers=[name_server(written) for written in sip.name_servers],
     )
+
+
+def _live(call: Call) -> dict[str, object]:
+    """A live call as the control socket shows it."""
+    return {
+        "id": call.id,
+        "direction": call.direction,
+        "caller": call.caller,
+        "callee": call.callee,
+        "trunk": call.trunk,
+        "state": call.state.value,
+        "seconds": round(call.media.now() - call.started_monotonic, 1),
+    }
 
 
 def audio_defaults(audio: Audio) -> AudioDefaults:

@@ -10,6 +10,7 @@ from ipaddress import ip_address, ip_network
 from trunkline.errors import ConfigError
 
 from .tree import Settings
+from .trunks import TrunkSettings
 
 __all__ = ["check", "is_loopback", "name_server", "problems"]
 
@@ -50,10 +51,12 @@ def is_loopback(host: str) -> bool:
 
 def _exposed(settings: Settings) -> Iterator[str]:
     sip, streams, http = settings.sip, settings.streams, settings.http
-    if not is_loopback(sip.host) and not sip.accounts and not sip.allowed_addresses:
+    named = sip.accounts or sip.allowed_addresses or any(map(_knows, settings.trunks.values()))
+    if not is_loopback(sip.host) and not named:
         yield (
             f"sip.host is {sip.host}: anyone who reaches it could call. Set sip.allowed_addresses"
-            " (your trunk's or PBX's) or sip.accounts (user = password), or keep 127.0.0.1"
+            " (your trunk's or PBX's), sip.accounts (user = password) or a trunk's gateways, or"
+            " keep 127.0.0.1"
         )
     if streams.enabled and not is_loopback(streams.host) and not streams.twilio_auth_token:
         yield (
@@ -65,6 +68,11 @@ def _exposed(settings: Settings) -> Iterator[str]:
             f"http.host is {http.host}: anyone who reaches it could use it."
             " Set http.token, or keep 127.0.0.1"
         )
+
+
+def _knows(trunk: TrunkSettings) -> bool:
+    """Whether a trunk says who may call in over it."""
+    return bool(trunk.gateways or trunk.addresses or trunk.accounts)
 
 
 def _media(settings: Settings) -> Iterator[str]:
@@ -116,14 +124,19 @@ def _audio(settings: Settings) -> Iterator[str]:
 
 def _trunks(settings: Settings) -> Iterator[str]:
     accounts = {*settings.sip.accounts, settings.outbound.username} - {""}
+    for trunk in settings.trunks.values():
+        accounts |= {*trunk.accounts, trunk.username} - {""}
     for name in settings.audio.trunks:
         numeric = "/" in name or not name.strip("0123456789.")
-        if name in accounts or ("." in name and not numeric):
+        if name in settings.trunks or name in accounts or ("." in name and not numeric):
             continue
         try:
             ip_network(name)
         except ValueError as error:
-            advice = "write an account of sip.accounts, an address, or a network (203.0.113.0/24)"
+            advice = (
+                "name a trunk, or write an account of sip.accounts, an address, or a network"
+                " (203.0.113.0/24)"
+            )
             yield f'audio.trunks."{name}": {error}; {advice}'
 
 
@@ -136,11 +149,15 @@ def _streams(settings: Settings) -> Iterator[str]:
 
 
 def _addresses(settings: Settings) -> Iterator[str]:
-    for written in settings.sip.allowed_addresses:
-        try:
-            ip_network(written)
-        except ValueError as error:
-            yield f"sip.allowed_addresses: {error}"
+    for key, addresses in (
+        ("sip.allowed_addresses", settings.sip.allowed_addresses),
+        ("protection.allowed_addresses", settings.protection.allowed_addresses),
+    ):
+        for written in addresses:
+            try:
+                ip_network(written)
+            except ValueError as error:
+                yield f"{key}: {error}"
 
 
 def _tls(settings: Settings) -> Iterator[str]:

@@ -9,7 +9,8 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -229,14 +230,28 @@ def _inside(item: _Given) -> Iterator[str]:
                 yield f"there is no key {path}.{key}; there are {', '.join(known)}"
                 continue
             try:
-                msgspec.convert(value, known[key])
+                msgspec.convert(value, known[key], dec_hook=_any_text)
             except msgspec.ValidationError:
                 accepted = " or ".join(accepts(one) for one in _either(known[key]))
-                yield f"{path}.{key} is {str(value)[:60]!r} but must be {accepted}"
+                shown = "" if _is_secret(known[key]) else f" is {str(value)[:60]!r} but"
+                yield f"{path}.{key}{shown} must be {accepted}"
+
+
+def _any_text(kind: type, value: object) -> object:
+    """A secret or a path, as far as its being text goes."""
+    if not isinstance(value, str):
+        raise ValueError("not text")
+    return Secret(value) if kind is Secret else Path(value)
+
+
+def _is_secret(kind: Any) -> bool:
+    return kind is Secret or Secret in get_args(kind)
 
 
 def _either(kind: Any) -> tuple[Any, ...]:
     """The types that a setting may have, None aside."""
+    if get_origin(kind) not in (Union, UnionType):
+        return (kind,)
     return tuple(one for one in get_args(kind) if one is not type(None))
 
 

@@ -27,6 +27,8 @@ _EXAMPLES = {
     "speech.activity_options": "option = 1",
     "speech.stt_options": 'url = "http://127.0.0.1:8000/v1"',
     "speech.tts_options": 'option = "text"',
+    "protection.keys": "support = { channels = 5, minutes_per_day = 600, spend_per_month = 200 }",
+    "trunks": 'carrier = { gateways = [{ server = "sip:203.0.113.9" }], country_code = "49" }',
 }
 
 _HEADER = """\
@@ -47,6 +49,7 @@ def sample() -> str:
         parts.append(f"{about}\n[{path}]")
         parts += [_entry(key) for key in plain if key not in tables]
         parts += [_table(key) for key in tables]
+    parts += [_table(key) for key in keys().values() if "." not in key.path]
     return "\n\n".join(parts) + "\n"
 
 

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 
 from .quality import Quality
 from .secret import Secret
+from .trunks import Control, Protection, Routing, TrunkSettings
 
 __all__ = [
     "CHAIN_NAMES",
@@ -519,4 +520,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     quality: Quality = Quality()
     recording: Recording = Recording()
     records: Records = Records()
+    routing: Routing = Routing()
+    protection: Protection = Protection()
+    control: Control = Control()
     log: Log = Log()
+    trunks: Mapping[str, TrunkSettings] = field(default_factory=dict)
+    """The ways to the telephone network, each a table of its own: [trunks.carrier]. The guide
+    has all of its keys."""

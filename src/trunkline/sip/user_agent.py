@@ -23,6 +23,7 @@ from .inbound import Inbound
 from .message import Headers, Request, Response, parse_message
 from .outbound import Body, Invitation, Outbound
 from .prack import Prack
+from .probing import OptionsAnswer, Probing
 from .redirect import as_contacts
 from .refer import Referring
 from .registration import Registering
@@ -79,11 +80,15 @@ class UserAgent:
         self._subscriptions = Subscriptions(self._core)
         self.referring = Referring(self._core, self._subscriptions)
         """Transfers: asks for them, and answers who asks for one."""
+        self._probing = Probing(self._core)
         self._access = access
         self.on_digest: Callable[[Request, Hop, Verdict, float], None] = lambda *_: None
         """Told what came of each password that was asked for."""
         self.on_malformed: Callable[[Hop, float], None] = lambda *_: None
         """Told where something came from that is no SIP, or wrong SIP."""
+        self.ignores: Callable[[Request, Hop, float], bool] = lambda *_: False
+        """Asked of each request outside a dialog, before anything is answered: whether it
+        gets no answer at all, as from a scanner."""
         self._in_dialog: dict[str, InDialog] = {
             "INVITE": self._reinvite.receive,
             "UPDATE": self._update.receive,
@@ -221,6 +226,17 @@ class UserAgent:
             return False
         self._outbound.cancel(session, reason, None, now)
         return True
+
+    def ask_options(
+        self,
+        uri: str,
+        hop: Hop,
+        told: Callable[[OptionsAnswer, float], None],
+        now: float,
+        timeout_seconds: float = 3.0,
+    ) -> None:
+        """Ask a server whether it is there; ``told`` hears what came of it, once."""
+        self._probing.ask(uri, hop, told, now, timeout_seconds)
 
     # Commands for calls that are up.
 
@@ -386,6 +402,9 @@ class UserAgent:
             return
         if request.method == "ACK":
             self._acknowledgement.receive_ack(request, now)
+            return
+        if not request.to.tag and self.ignores(request, source, now):
+            core.counters["unanswered"] += 1
             return
         request.note_source(source)
         if len(core.servers) >= core.settings.max_transactions:

@@ -34,7 +34,6 @@ from trunkline.sip.events import (
     ReInviteAnswered,
     ReInvited,
     Send,
-    Terminated,
 )
 from trunkline.sip.hop import Hop
 from trunkline.sip.offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
@@ -168,6 +167,7 @@ class SipEndpoint:
         )
         self.agent.on_digest = self._gate.on_digest
         self.agent.on_malformed = self._gate.on_malformed
+        self.agent.ignores = self._gate.ignores
         self._legs: dict[str, SipLeg] = {}
         self.transfers = SipTransfers(self, self._legs)
         self._timer: asyncio.TimerHandle | None = None
@@ -450,10 +450,12 @@ class SipEndpoint:
                 leg.reinvite_answered(code, reason, answer)
             case DigitReceived(_, digit, duration_ms):
                 leg.digit(digit, duration_ms, now)
+            case Rejected(_, _, _, response):
+                leg.refused(response)
             case Terminated(_, reason, by, code, cause):
                 leg.terminated(reason, by, code, cause)
             case _:
-                pass  # Cancelled, ByeReceived, Rejected: Terminated says it all
+                pass  # Cancelled, ByeReceived: Terminated says it all
 
     def _invited(self, event: Invited) -> None:
         leg = SipLeg(self, event.session, self._events)

@@ -26,6 +26,9 @@ class SipGate(Protocol):
         Not asked for responses, nor for the far ends of calls that are up.
         """
 
+    def ignores(self, request: Request, source: Hop, now: float) -> bool:
+        """Whether a request outside a dialog gets no answer at all; asked before `admit`."""
+
     def admit(self, request: Request, source: Hop, now: float) -> Admission:
         """What becomes of a request that belongs to no dialog."""
 
@@ -52,6 +55,10 @@ class AddressGate:
     def may_speak(self, source: Hop) -> bool:
         """Silence for strangers where only addresses are known; see `SipGate`."""
         return not self._networks or self._challenger is not None or self._knows(source.host)
+
+    def ignores(self, request: Request, source: Hop, now: float) -> bool:
+        """Nobody who may speak is; see `SipGate`."""
+        return False
 
     def admit(self, request: Request, source: Hop, now: float) -> Admission:
         """A password from whoever is not known by address; see `SipGate`."""

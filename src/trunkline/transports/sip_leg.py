@@ -18,8 +18,9 @@ from trunkline.media.packet_time import packet_ms
 from trunkline.media.srtp import SrtpKey
 from trunkline.sip.crypto import CryptoLine
 from trunkline.sip.errors import ParseError, SdpError
-from trunkline.sip.message import Headers
+from trunkline.sip.message import Headers, Response
 from trunkline.sip.offer_answer import AudioAgreement, AudioNegotiation
+from trunkline.sip.probing import retry_after
 from trunkline.sip.sdp import Direction as MediaDirection
 from trunkline.sip.sdp import SessionDescription
 from trunkline.sip.session import Session
@@ -133,6 +134,8 @@ class SipLeg(Transferring):
         self._ended = False
         self._final_statistics: dict[str, float] = {}
         self._report_watcher: ReportWatcher | None = None
+        self.retry_after_seconds = 0.0
+        """When they that refused our call may be asked again, as they said; 0: they did not."""
 
     # -- Leg -------------------------------------------------------------------------
 
@@ -283,6 +286,10 @@ class SipLeg(Transferring):
             return
         self._answered = True
         self._up()
+
+    def refused(self, response: Response | None) -> None:
+        """They did not; `terminated` follows."""
+        self.retry_after_seconds = retry_after(response)
 
     def acknowledged(self, answer: SessionDescription | None) -> None:
         """Their ACK came; it carries an answer when our 200 made the offer."""
