@@ -277,6 +277,19 @@ def test_who_agrees_and_hangs_up_has_done_it(start: Start) -> None:
     assert (record.end_by, record.transfers[0]["code"]) == ("them", 202)
 
 
+def test_what_is_said_after_the_bye_is_let_in_where_only_some_may_speak(start: Start) -> None:
+    node = start(sip=Sip(t1_ms=50, allowed_addresses=("127.0.0.9",)))
+    with Peer() as bob, MediaPort() as media:
+        call = Answered(node, bob, media)
+        waiting = begin(node, call.call.transfer(CAROL))
+        bob.respond(bob.request("REFER"), 202, tag="")
+        call.bye()
+        assert waiting.result(5) == 202
+        assert call.notify("SIP/2.0 200 OK", "terminated;reason=noresource") == 200
+        call.request("NOTIFY", [("Event", "refer"), ("Subscription-State", "active")])
+        until(lambda: node.endpoint.counters["not allowed"] == 1)
+
+
 def test_who_hangs_up_without_agreeing_has_ended_the_call(start: Start) -> None:
     node = start(sip=QUICK)
     with Peer() as bob, MediaPort() as media:
