@@ -476,7 +476,14 @@ def test_permission_is_no_permission_to_call_everybody(start: Start) -> None:
     with Peer() as bob, MediaPort() as media:
         call = Answered(node, bob, media, willing)
         until(lambda: call.call._may_transfer)
-        for target in ("sip:+1900555@127.0.0.2.example", "tel:+1900555", "sip:evil@192.0.2.1"):
+        for target in (
+            "sip:+1900555@127.0.0.2.example",
+            "sip:%2B1900555@192.0.2.1",
+            "sip:+1900555@192.0.2.1;x=%40127.0.0.1",
+            "sip:+1900555@192.0.2.1?x=%40127.0.0.1",
+            "tel:+1900555",
+            "sip:evil@192.0.2.1",
+        ):
             assert call.refer(f"<{target}>") == 603
         assert call.call.is_answered
         assert len(node.calls) == 1
