@@ -186,6 +186,25 @@ def test_an_old_leg_is_given_time_to_hang_up_and_its_end_is_nobodys() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("by", ["us", "them"])
+def test_a_call_that_ends_leaves_no_leg_behind(by: str) -> None:
+    async def main() -> None:
+        scene = Scene()
+        await scene.call.answer()
+        scene.follow()
+        scene.new.answer()
+        await turn()
+        assert not any(what[0] == "hangup" for what in scene.old.did)
+        if by == "us":
+            await scene.call.hangup("enough")
+        else:
+            scene.new.tell(Ended("enough", "them"))
+        await scene.call.wait_ended()
+        assert scene.old.did[-1] == ("hangup", "enough")
+
+    asyncio.run(main())
+
+
 def test_an_end_before_the_new_leg_answers_waits_for_it() -> None:
     async def main() -> None:
         scene = Scene()

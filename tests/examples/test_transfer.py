@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.interop.kit import RunningNode, until
-from tests.interop.peer import Message, uri_of
+from tests.interop.peer import Message, sdp, uri_of
 from tests.speech.openai_server import calls, text
 
 from trunkline.agent import ToolCalled
@@ -89,3 +89,31 @@ def test_a_caller_of_the_operator_is_told_when_there_is_none(
 def test_whoever_is_called_here_may_hand_the_call_on(run: Run, telephone: Telephones) -> None:
     routes = {route.name: route.transfers for route in run("transfer.py").board.routes}
     assert routes == {"operator": False, "reception": True}
+
+
+def test_the_agent_goes_on_with_whom_the_call_was_handed_to(
+    run: Run,
+    telephone: Telephones,
+    model: Any,  # noqa: F811
+) -> None:
+    server = model(text("Copper Street Cycles."), text("And who are you?"))
+    example = run("transfer.py", llm_url=f"{server.url}/v1", heard="hello")
+    phone, carol = telephone(example), telephone(example)
+    phone.dial()
+    example.wait_said("Copper Street")
+    until(phone.sounds)
+    refer_to = f"<sip:carol@127.0.0.1:{carol.peer.port}>"
+    phone.call.request("REFER", extra=[("Refer-To", refer_to)])
+    invite = carol.peer.request("INVITE")
+    carol.peer.respond(invite, 200, body=sdp(carol.media.port))
+    carol.peer.request("ACK")
+    carol.far = invite.media
+    phone.hang_up()
+    until(lambda: told(example.node))
+    carol.speak(1.0)
+    example.wait_said("And who are you?", 10)
+    until(carol.sounds)
+    (call,) = example.node.calls
+    assert call.is_answered and call.party.callee == "carol"
+    example.node.run(call.hangup())
+    carol.wait_hung_up()

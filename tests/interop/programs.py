@@ -11,9 +11,9 @@ from pathlib import Path
 SCENARIOS = Path(__file__).parent / "scenarios"
 
 
-def free_port() -> int:
-    """A UDP port that nobody has just now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+    """A port, UDP unless told otherwise, that nobody has just now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
@@ -153,7 +153,7 @@ class Baresip:
     ) -> None:
         self.folder = folder
         self.port = free_sip_port()
-        self.control_port = free_port()
+        self.control_port = free_port(socket.SOCK_STREAM)
         folder.mkdir(exist_ok=True)
         (folder / "sounds").mkdir(exist_ok=True)
         (folder / "config").write_text(

@@ -415,7 +415,7 @@ def test_requests_we_do_not_know_are_refused_and_the_call_goes_on(start: Start) 
     with Peer(node.sip_port) as peer, MediaPort() as media:
         call = Dialled(peer)
         call.answered(sdp(media.port))
-        for method, code in (("PUBLISH", 405), ("REFER", 405), ("NOTIFY", 405), ("FOO", 501)):
+        for method, code in (("PUBLISH", 405), ("MESSAGE", 405), ("FOO", 501)):
             call.request(method)
             response = peer.status(code, method)
             assert "INVITE" in response["allow"]

@@ -277,6 +277,19 @@ def test_who_agrees_and_hangs_up_has_done_it(start: Start) -> None:
     assert (record.end_by, record.transfers[0]["code"]) == ("them", 202)
 
 
+def test_what_is_said_after_the_bye_is_let_in_where_only_some_may_speak(start: Start) -> None:
+    node = start(sip=Sip(t1_ms=50, allowed_addresses=("127.0.0.9",)))
+    with Peer() as bob, MediaPort() as media:
+        call = Answered(node, bob, media)
+        waiting = begin(node, call.call.transfer(CAROL))
+        bob.respond(bob.request("REFER"), 202, tag="")
+        call.bye()
+        assert waiting.result(5) == 202
+        assert call.notify("SIP/2.0 200 OK", "terminated;reason=noresource") == 200
+        call.request("NOTIFY", [("Event", "refer"), ("Subscription-State", "active")])
+        until(lambda: node.endpoint.counters["not allowed"] == 1)
+
+
 def test_who_hangs_up_without_agreeing_has_ended_the_call(start: Start) -> None:
     node = start(sip=QUICK)
     with Peer() as bob, MediaPort() as media:
@@ -463,7 +476,14 @@ def test_permission_is_no_permission_to_call_everybody(start: Start) -> None:
     with Peer() as bob, MediaPort() as media:
         call = Answered(node, bob, media, willing)
         until(lambda: call.call._may_transfer)
-        for target in ("sip:+1900555@127.0.0.2.example", "tel:+1900555", "sip:evil@192.0.2.1"):
+        for target in (
+            "sip:+1900555@127.0.0.2.example",
+            "sip:%2B1900555@192.0.2.1",
+            "sip:+1900555@192.0.2.1;x=%40127.0.0.1",
+            "sip:+1900555@192.0.2.1?x=%40127.0.0.1",
+            "tel:+1900555",
+            "sip:evil@192.0.2.1",
+        ):
             assert call.refer(f"<{target}>") == 603
         assert call.call.is_answered
         assert len(node.calls) == 1

@@ -378,6 +378,17 @@ def test_a_report_nobody_ends_times_out_and_says_so() -> None:
     assert bob.agent.live["subscriptions"] == alice.agent.live["subscriptions"] == 0
 
 
+def test_options_says_what_can_be_reported() -> None:
+    network, _, bob, _, theirs = up()
+    answers = sent(network, "OPTIONS")
+    bob.agent.probe(theirs, network.now)
+    network.run(1)
+    (answer,) = [one for one in answers() if isinstance(one, Response)]
+    assert answer.get("allow-events") == "refer"
+    assert {"REFER", "NOTIFY", "SUBSCRIBE"} <= set(answer.values("allow"))
+    assert {"replaces", "norefersub", "tdialog"} <= set(answer.values("supported"))
+
+
 def test_who_wants_no_more_notifies_gets_none() -> None:
     network, alice, bob, ours, _ = up()
     refer = alice.agent.referring.refer(ours, CAROL, network.now)
@@ -518,6 +529,18 @@ def test_a_refer_before_the_answer_is_refused() -> None:
     (dialog,) = theirs._internals.early_dialogs.values()
     theirs._internals.dialog = dialog
     assert inject(network, alice, "REFER", theirs, Refer_To=f"<{CAROL}>") == "403"
+
+
+def test_a_refer_that_overtakes_the_ack_is_looked_at() -> None:
+    network = VirtualNetwork(random.Random(1))
+    alice, bob = network.peer(ALICE, on_event=agreeable), network.peer(BOB)
+    network.drop = lambda data, *_: describe(data) == "ACK"
+    theirs = bob.agent.invite(call(target=f"sip:alice@{ALICE}"), network.now)
+    network.run(0.1)
+    assert theirs.is_confirmed
+    assert [session.state for session in alice.agent.sessions.values()] == ["answered"]
+    assert inject(network, alice, "REFER", theirs, Refer_To=f"<{CAROL}>") == ""
+    assert len(alice.of(Referred)) == 1
 
 
 def outside(network: VirtualNetwork, alice: Peer, theirs: Session, **fields: str) -> str:

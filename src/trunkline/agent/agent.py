@@ -37,10 +37,10 @@ class Host:
     ``hang_up``; without it, `Agent.talk` returning is all that happens."""
     send_dtmf: Callable[[str], None] | None = None
     """Presses keys towards the far end. With it the agent has a tool ``send_dtmf``."""
+    observers: Sequence[Observer] = ()
     transfer: Callable[[str], Awaitable[object]] | None = None
     """Hands the far end to somebody else, after which the call is over. With it an agent
     that was given ``transfers`` has a tool ``transfer``."""
-    observers: Sequence[Observer] = ()
 
 
 @runtime_checkable

@@ -68,6 +68,7 @@ class CallLegs(CallLine):
         self._hunt: Leg | None = None
         self._next: NextLeg | None = None
         self._late_end: tuple[Leg, Ended, float] | None = None
+        self._retiring: Leg | None = None
 
     @property
     def party(self) -> Party:
@@ -129,6 +130,8 @@ class CallLegs(CallLine):
                 self._late_end = (leg, event, now)
             else:
                 self.own_event(leg, event, now)
+                if isinstance(event, Ended):
+                    self._retire(event.reason)
         elif following is not None and leg is following.leg:
             self._next_event(following, event, now)
         # Else it is one the call has left: how that ends is nobody's concern.
@@ -178,6 +181,8 @@ class CallLegs(CallLine):
         if late is None and following.request is None:
             old.hangup("replaced")
         elif late is None:
+            self._retire("transferred")
+            self._retiring = old
             self.media.loop.call_later(RETIRE_SECONDS, old.hangup, "transferred")
         self.adopted(following, statistics, now)
         following.report(200, "OK")
@@ -187,10 +192,17 @@ class CallLegs(CallLine):
         if late is not None:
             self.own_event(*late)
 
+    def _retire(self, reason: str) -> None:
+        """Hang the leg up that the call has left, if it is still there."""
+        retiring, self._retiring = self._retiring, None
+        if retiring is not None:
+            retiring.hangup(reason)
+
     def end_legs(self, reason: str) -> None:
         """Hang up, whatever is being set up included; legal more than once."""
         following, self._next = self._next, None
         self._leg.hangup(reason)
+        self._retire(reason)
         if following is not None:
             following.leg.hangup(reason)
             following.report(487, "Request Terminated")

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from trunkline.errors import TrunklineError, UsageError
+from trunkline.errors import UsageError
 from trunkline.transports.leg import Leg, TransferableLeg, TransferRequest
 from trunkline.transports.media_thread import MediaThread
 
@@ -120,7 +120,7 @@ class TransferringCall(CallLegs):
             await self.media.run(
                 leg.transfer, target, transfer.told, replaces=replaces, silent=not notify
             )
-        except TrunklineError:
+        except Exception:
             transfer.done.cancel()
             raise
         try:

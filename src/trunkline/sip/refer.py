@@ -10,7 +10,7 @@ from .errors import ParseError, StateError
 from .events import ReferProgress, Referred
 from .headers import NameAddress
 from .hop import Hop
-from .message import Request, Response
+from .message import Message, Request, Response
 from .referral import Notification, Refer, Referral, ReferTo
 from .replaces import Replaces
 from .session import Session, SessionState
@@ -90,8 +90,7 @@ class Referring:
             self._finish(refer, response.code, response.reason)
         else:
             refer.accepted = True
-            unwatched = (response.get("refer-sub") or "").strip().lower() == "false"
-            if unwatched:
+            if _is_silent(response):
                 self._finish(refer, response.code, response.reason)
             else:
                 self._core.emit(
@@ -129,8 +128,8 @@ class Referring:
     # Theirs.
 
     def receive(self, session: Session, request: Request, source: Hop, now: float) -> None:
-        """A REFER in a call's dialog."""
-        if session.state is not SessionState.CONFIRMED:
+        """A REFER in a call's dialog; it may have overtaken the ACK."""
+        if session.state not in (SessionState.CONFIRMED, SessionState.ANSWERED):
             self._core.refuse(request, source, 403, now)
             return
         dialog = session._internals.dialog
@@ -166,10 +165,9 @@ class Referring:
             core.refuse(request, source, error.code, now, error.reason)
             return
         core.counters["refer-header-ignored"] += len(to.ignored)
-        silent = (request.get("refer-sub") or "").strip().lower() == "false"
         transaction = core.serve(request, source)
         by = _referred_by(request)
-        referral = Referral(session, to, by, silent, transaction, dialog)
+        referral = Referral(session, to, by, _is_silent(request), transaction, dialog)
         # Unanswered requests are repeated for 64 times T1; nobody decides for that long.
         referral.timer = core.timers.start(
             now + core.timing.patience / 2, partial(self._undecided, referral)
@@ -218,6 +216,11 @@ class Referring:
         if referral.report is None:
             return False
         return self._subscriptions.tell(referral.report, code, reason, now)
+
+
+def _is_silent(message: Message) -> bool:
+    """Whether it says that there are to be no reports (RFC 4488)."""
+    return (message.get("refer-sub") or "").partition(";")[0].strip().lower() == "false"
 
 
 def _referred_by(request: Request) -> str:

@@ -553,6 +553,7 @@ class UserAgent:
             ("Accept", SDP_TYPE),
             ("Accept-Encoding", "identity"),
             ("Accept-Language", "en"),
+            ("Allow-Events", "refer"),
             ("Supported", ", ".join(self._core.supported)),
         ]
         self._core.respond(self._core.serve(request, source), 200, now, headers=headers)

@@ -33,7 +33,9 @@ from trunkline.sip.events import (
     RegistrationEvent,
     ReInviteAnswered,
     ReInvited,
+    Rejected,
     Send,
+    Terminated,
 )
 from trunkline.sip.hop import Hop
 from trunkline.sip.offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
