@@ -5,6 +5,7 @@ import pytest
 from trunkline.errors import ConfigError, UsageError
 from trunkline.media.jitter import JitterSettings
 from trunkline.settings import Settings, check, is_loopback, load, problems
+from trunkline.settings.checks import name_server
 
 
 def found(**flags: object) -> list[str]:
@@ -99,3 +100,37 @@ def test_the_jitter_buffer_takes_whatever_the_settings_allow() -> None:
             JitterSettings(min_ms=delay, start_ms=delay, max_ms=delay)
         with pytest.raises(ConfigError):
             load(flags={"media.jitter_max_ms": delay})
+
+
+def test_tls_settings_without_a_certificate_do_nothing_and_say_so() -> None:
+    (problem,) = found(sip__tls_key="/x/key.pem")
+    assert "sip.tls_certificate" in problem
+    (problem,) = found(sip__tls_verify_clients=True)
+    assert "sip.tls_certificate" in problem
+    assert not found(sip__tls_certificate="/x/cert.pem", sip__tls_verify_clients=True)
+
+
+@pytest.mark.parametrize("ports", [{"sip__port": 5061}, {"sip__tcp_port": 5061}])
+def test_tls_needs_a_port_of_its_own(ports: dict[str, int]) -> None:
+    (problem,) = found(sip__tls_certificate="/x/cert.pem", **ports)
+    assert "sip.tls_port" in problem
+
+
+@pytest.mark.parametrize("written", ["dns.example", "192.0.2.53:x", "192.0.2.53:70000", "", "[::1"])
+def test_a_name_server_is_an_address(written: str) -> None:
+    (problem,) = found(sip__name_servers=[written])
+    assert "sip.name_servers" in problem
+
+
+@pytest.mark.parametrize(
+    ("written", "server"),
+    [
+        ("192.0.2.53", ("192.0.2.53", 53)),
+        ("127.0.0.1:5353", ("127.0.0.1", 5353)),
+        ("2001:db8::53", ("2001:db8::53", 53)),
+        ("[2001:db8::53]", ("2001:db8::53", 53)),
+        ("[2001:db8::53]:5353", ("2001:db8::53", 5353)),
+    ],
+)
+def test_a_name_server_may_have_a_port(written: str, server: tuple[str, int]) -> None:
+    assert name_server(written) == server

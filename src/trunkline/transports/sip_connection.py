@@ -26,7 +26,8 @@ class StreamLimits:
     unfinished_seconds: float = 10.0
     """For a message that has begun to end, and for the first one to begin."""
     idle_seconds: float = 900.0
-    """After this long without a message, in or out, a connection without calls is closed."""
+    """After this long without a message, in or out, a connection without calls is closed; one
+    that we opened after four times as long: a registration may live on it."""
     ping_seconds: float = 90.0
     """How often a connection that we opened is pinged (RFC 5626 section 4.4.1)."""
     pong_seconds: float = 10.0
@@ -35,6 +36,10 @@ class StreamLimits:
     """How much may wait for a peer that does not read."""
     unread_seconds: float = 30.0
     """And for how long, even if it is less."""
+
+
+ABRUPT = ("the peer does not read", "no answer to a ping")
+"""Ends where what is still to be written would never be."""
 
 
 class Owner(Protocol):
@@ -140,7 +145,15 @@ class SipConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """They will send no more; a half open connection is of no use here."""
+        self._refuse_unfinished()
         return False
+
+    def _refuse_unfinished(self) -> None:
+        """Answer a request whose body is shorter than it says, if that is what there is."""
+        if not self.closed and (head := self._framer.pending_head):
+            error = FramingError("a message that is not finished")
+            error.head = head
+            self._owner.cannot_be_followed(self, error, self._owner.now())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""
@@ -186,6 +199,7 @@ class SipConnection(asyncio.Protocol):
             self._unfinished_since is not None
             and now - self._unfinished_since > limits.unfinished_seconds
         ):
+            self._refuse_unfinished()
             self.close("a message was not finished in time")
         elif (
             not self.outbound
@@ -193,7 +207,7 @@ class SipConnection(asyncio.Protocol):
             and now - self.began_at > limits.unfinished_seconds + limits.handshake_seconds
         ):
             self.close("nothing was said")
-        elif not in_use and now - self.used_at > limits.idle_seconds:
+        elif not in_use and now - self.used_at > limits.idle_seconds * (4 if self.outbound else 1):
             self.close("idle")
         elif self.outbound:
             self._keep_alive(now)
@@ -225,11 +239,10 @@ class SipConnection(asyncio.Protocol):
         self.closed = True
         self._waiting.clear()
         if self._transport is not None:
-            polite = why in ("not SIP", "idle", "shutdown")
-            if polite:
-                self._transport.close()
-            else:
+            if why in ABRUPT:
                 self._transport.abort()
+            else:
+                self._transport.close()
         self._owner.ended(self, why)
 
 
