@@ -212,6 +212,19 @@ def test_a_lone_address_can_be_given_up_early_too() -> None:
     assert world.agent.live["client transactions"] == 0
 
 
+def test_an_answer_after_we_have_given_up_is_hung_up() -> None:
+    world = World()
+    world.call("sip:bob@192.0.2.9", no_response_seconds=1.0)
+    hop, invite = world.one("INVITE")
+    world.wait(1.1)
+    assert len(world.of(Terminated)) == 1
+    world.answer(invite, hop, 180)
+    assert world.one("CANCEL")[1].via.branch == invite.via.branch
+    world.answer(invite, hop, 200)
+    assert [one.method for _, one in world.sent()] == ["ACK", "BYE"]
+    assert len(world.of(Terminated)) == 1
+
+
 def test_a_name_that_leads_nowhere_fails_the_call() -> None:
     world = World()
     session = world.call()

@@ -90,11 +90,14 @@ class Attempts:
 
     @property
     def state(self) -> State:
-        """The state of the transaction with the present target."""
-        if self._current is not None:
-            return self._current.state
+        """The state of the transaction with the present target; over when all have failed.
+
+        One that was given up may live on behind it, in case its answer comes after all.
+        """
         if self._over:
             return State.TERMINATED
+        if self._current is not None:
+            return self._current.state
         return State.CALLING if self.request.method == "INVITE" else State.TRYING
 
     def drop(self) -> None:

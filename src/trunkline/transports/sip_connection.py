@@ -5,7 +5,7 @@ import socket
 import ssl
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from trunkline.sip.framing import Framed, FramingError, StreamFramer
 from trunkline.sip.hop import Hop
@@ -98,10 +98,9 @@ class SipConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected, and over TLS the handshake is done."""
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = made = cast(asyncio.Transport, transport)
         if self.closed:
-            transport.abort()  # type: ignore[attr-defined]
+            made.abort()
             return
         keep_honest(transport.get_extra_info("socket"))
         self.received_at = self.used_at = self._owner.now()
