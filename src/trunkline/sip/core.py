@@ -177,13 +177,15 @@ class Core:
 
     # How we are seen.
 
-    def new_via(self, hop: Hop) -> tuple[str, str]:
+    def new_via(self, place: Hop | Transport) -> tuple[str, str]:
         """A Via field with a branch of its own, for a request that goes there."""
+        hop = _somewhere(place)
         sent_by = self.settings.hostport(hop.transport, self._address(hop))
         return "Via", f"SIP/2.0/{hop.transport} {sent_by};branch=z9hG4bK{self.token()};rport"
 
-    def contact(self, hop: Hop) -> str:
+    def contact(self, place: Hop | Transport) -> str:
         """Our Contact value for whoever is there."""
+        hop = _somewhere(place)
         settings, transport = self.settings, hop.transport
         seen = self.public.get(hop) if self.public else None
         if seen is not None:
@@ -400,17 +402,17 @@ class Core:
         """The Allow value."""
         return ", ".join(self.methods)
 
-    def server_headers(self, hop: Hop) -> list[tuple[str, str]]:
+    def server_headers(self, place: Hop | Transport) -> list[tuple[str, str]]:
         """Of a response, to there, that makes or changes a dialog."""
-        return [*self._dialog_headers(hop), *self._agent["Server"]]
+        return [*self._dialog_headers(place), *self._agent["Server"]]
 
-    def client_headers(self, hop: Hop) -> list[tuple[str, str]]:
+    def client_headers(self, place: Hop | Transport) -> list[tuple[str, str]]:
         """Of a request, to there, that makes or changes a dialog."""
-        return [*self._dialog_headers(hop), *self._agent["User-Agent"]]
+        return [*self._dialog_headers(place), *self._agent["User-Agent"]]
 
-    def _dialog_headers(self, hop: Hop) -> list[tuple[str, str]]:
+    def _dialog_headers(self, place: Hop | Transport) -> list[tuple[str, str]]:
         return [
-            ("Contact", self.contact(hop)),
+            ("Contact", self.contact(place)),
             ("Allow", self.allow),
             ("Supported", ", ".join(self.supported)),
         ]
@@ -503,6 +505,11 @@ class Core:
         if not session._internals.told_end:
             session._internals.told_end = True
             self.emit(Terminated(session, reason, by, code))
+
+
+def _somewhere(place: Hop | Transport) -> Hop:
+    """A hop, where only what carries it may be known."""
+    return place if isinstance(place, Hop) else Hop("", 0, place)
 
 
 def merge_key(request: Request) -> TransactionKey:
