@@ -7,7 +7,7 @@ It decides nothing about calls.
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, Protocol
 
@@ -18,10 +18,10 @@ from .carrier import Carrier
 from .dead_targets import DeadTargets
 from .errors import ParseError
 from .events import Event, Output, Send, Terminated
-from .headers import NameAddress, canonical_name
+from .headers import canonical_name
 from .hop import Hop, Transport, is_address
 from .message import Headers, Message, Request, Response, parse_message
-from .public_address import PublicAddresses
+from .public_address import PublicAddresses, put_contact
 from .sdp import SessionDescription
 from .session import Cause, Session
 from .timers import TimerQueue
@@ -198,23 +198,6 @@ class Core:
     def _address(self, hop: Hop) -> str:
         return self.carrier.our_address(hop) if self.carrier is not None else ""
 
-    def _put_contact(self, request: Request, hop: Hop) -> None:
-        """Have the request's Contact be one that this target can reach."""
-        ours = self.contact(hop)
-        for position, (name, value) in enumerate(request.headers):
-            if canonical_name(name) != "contact" or value in (ours, "*"):
-                continue
-            old, there = NameAddress.parse(value), NameAddress.parse(ours).parsed_uri
-            others = tuple(one for one in old.parsed_uri.parameters if one[0] != "transport")
-            uri = replace(
-                old.parsed_uri,
-                host=there.host,
-                port=there.port,
-                parameters=(*there.parameters, *others),
-            )
-            request.headers[position] = (name, str(replace(old, uri=str(uri))))
-            request.forget_index()
-
     # Transactions.
 
     def forget(self, transaction: Transaction) -> None:
@@ -279,7 +262,7 @@ class Core:
         simple = not (named or long or no_response_seconds or destination.is_reliable)
         if simple or request.all("via"):
             if self.public:
-                self._put_contact(request, destination)
+                put_contact(request, self.contact(destination))
             return self._begin(request, destination, on_response, on_failure, now)
         attempts = Attempts(
             self,
@@ -305,7 +288,7 @@ class Core:
         now: float,
     ) -> ClientTransaction:
         """A client transaction with one target of several; see `attempts.Sender`."""
-        self._put_contact(request, destination)
+        put_contact(request, self.contact(destination))
         return self._begin(request, destination, on_response, on_failure, now)
 
     def _begin(
