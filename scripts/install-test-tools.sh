@@ -5,17 +5,17 @@ set -euo pipefail
 
 declare -A package=(
   [sipp]=sip-tester [baresip]=baresip-core [flite]=flite [chromium]=chromium
-  [libopus.so.0]=libopus0 [libspandsp.so.2]=libspandsp2 [libspeexdsp.so.1]=libspeexdsp1
+  [openssl]=openssl [libopus.so.0]=libopus0 [libspandsp.so.2]=libspandsp2 [libspeexdsp.so.1]=libspeexdsp1
 )
 declare -A purpose=(
   [sipp]="calls by sipp" [baresip]="calls by baresip" [flite]="the voices of flite"
-  [chromium]="the pages in a browser" [libopus.so.0]="Opus"
+  [chromium]="the pages in a browser" [openssl]="SIP over TLS by openssl" [libopus.so.0]="Opus"
   [libspandsp.so.2]="G.722 against another" [libspeexdsp.so.1]="Speex's echo canceller"
 )
 
 missing() {
   local program
-  for program in sipp baresip flite chromium; do
+  for program in sipp baresip flite chromium openssl; do
     command -v "$program" >/dev/null || echo "$program"
   done
   local library
