@@ -433,6 +433,26 @@ def test_a_flow_that_is_gone_is_replaced_by_the_contact() -> None:
     assert world.one("BYE")[0].address == ("192.0.2.9", 5070)
 
 
+def test_a_request_whose_connection_is_lost_under_it_goes_to_the_contact_once() -> None:
+    world = World(follow_source=True)
+    session = world.call("sip:bob@192.0.2.9;transport=tcp")
+    hop, invite = world.one("INVITE")
+    response = invite.response(200, to_tag="far")
+    contact = ("Contact", "<sip:bob@192.0.2.10:5070;transport=tcp>")
+    headers = [*response.headers, contact, ("Content-Type", "application/sdp")]
+    source = hop._replace(flow=9)
+    world.agent.receive(bytes(Response(200, "OK", headers, ANSWER)), source, 0.0)
+    world.sent()
+    world.agent.end(session, 0.0)
+    assert world.one("BYE")[0] == source
+    world.agent.unreachable(source, 0.0)
+    hop, _ = world.one("BYE")
+    assert hop == Hop("192.0.2.10", 5070, "TCP")
+    world.agent.unreachable(hop, 0.0)
+    assert not world.sent()
+    assert len(world.of(Terminated)) == 1
+
+
 @pytest.mark.parametrize("flow", [0, 5])
 def test_a_dead_connection_fails_what_waits_on_it_and_nothing_else(flow: int) -> None:
     world = World()

@@ -16,8 +16,9 @@ from typing import Protocol
 
 from .carrier import Carrier
 from .dead_targets import DeadTargets
-from .headers import canonical_name
-from .hop import Hop
+from .errors import ParseError
+from .headers import NameAddress, canonical_name
+from .hop import Hop, is_address
 from .message import Request, Response
 from .timers import Timer, TimerQueue
 from .transaction import InviteClientTransaction, NonInviteClientTransaction, State
@@ -195,6 +196,8 @@ class Attempts:
             return
         self._stop_timer()
         self._sender.dead.failed(transaction.destination, now)
+        if code == 503 and not self._targets and transaction.destination.flow:
+            self._targets.extend(_beyond(self.request, transaction.destination))
         if self._targets:
             self._next(now)
         else:
@@ -239,6 +242,17 @@ class Attempts:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _beyond(request: Request, lost: Hop) -> list[Hop]:
+    """Where a request goes whose connection was lost under it: its Route, or its address."""
+    try:
+        route = request.values("route")
+        uri = NameAddress.parse(route[0]).parsed_uri if route else request.parsed_uri
+    except ParseError:
+        return []
+    hop = uri.hop._replace(profile=lost.profile)
+    return [hop] if is_address(hop.host) and hop.is_reliable else []
 
 
 def cancellation(invite: Request) -> Request:
