@@ -73,6 +73,8 @@ class SipConnection(asyncio.Protocol):
         self.hop = hop
         self.outbound = outbound
         """Whether we opened it."""
+        self.asked = False
+        """Whether requests of ours went on it, that may wait for an answer."""
         self.closed = False
         self.received_at = self.began_at = self.used_at = owner.now()
         self.heard_at = 0.0
@@ -170,6 +172,7 @@ class SipConnection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Send a message, or have it wait for the connection."""
+        self.asked = self.asked or not data.startswith(b"SIP/2.0 ")
         self.used_at = self._owner.now()
         if self._transport is not None:
             self._write(data)
