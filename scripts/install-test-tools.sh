@@ -5,18 +5,19 @@ set -euo pipefail
 
 declare -A package=(
   [sipp]=sip-tester [baresip]=baresip-core [flite]=flite [chromium]=chromium [kamailio]=kamailio
+  [openssl]=openssl
   [libopus.so.0]=libopus0 [libspandsp.so.2]=libspandsp2 [libspeexdsp.so.1]=libspeexdsp1
 )
 declare -A purpose=(
   [sipp]="calls by sipp" [baresip]="calls by baresip" [flite]="the voices of flite"
   [chromium]="the pages in a browser" [kamailio]="registration and a proxy in the way"
-  [libopus.so.0]="Opus"
+  [openssl]="SIP over TLS by openssl" [libopus.so.0]="Opus"
   [libspandsp.so.2]="G.722 against another" [libspeexdsp.so.1]="Speex's echo canceller"
 )
 
 missing() {
   local program
-  for program in sipp baresip flite chromium kamailio; do
+  for program in sipp baresip flite chromium kamailio openssl; do
     command -v "$program" >/dev/null || echo "$program"
   done
   local library

@@ -16,6 +16,7 @@ from trunkline.settings import (
     load,
     problems,
 )
+from trunkline.settings.checks import name_server
 
 
 def found(**flags: object) -> list[str]:
@@ -132,3 +133,37 @@ def test_recordings_go_where_they_are_meant_to(recording: dict[str, Any], told: 
 def test_recordings_in_a_bucket_are_fine() -> None:
     s3 = S3(bucket="b", access_key_id="a", secret_access_key=Secret("s"))
     assert not list(problems(Settings(recording=Recording(s3=s3))))
+
+
+def test_tls_settings_without_a_certificate_do_nothing_and_say_so() -> None:
+    (problem,) = found(sip__tls_key="/x/key.pem")
+    assert "sip.tls_certificate" in problem
+    (problem,) = found(sip__tls_verify_clients=True)
+    assert "sip.tls_certificate" in problem
+    assert not found(sip__tls_certificate="/x/cert.pem", sip__tls_verify_clients=True)
+
+
+@pytest.mark.parametrize("ports", [{"sip__port": 5061}, {"sip__tcp_port": 5061}])
+def test_tls_needs_a_port_of_its_own(ports: dict[str, int]) -> None:
+    (problem,) = found(sip__tls_certificate="/x/cert.pem", **ports)
+    assert "sip.tls_port" in problem
+
+
+@pytest.mark.parametrize("written", ["dns.example", "192.0.2.53:x", "192.0.2.53:70000", "", "[::1"])
+def test_a_name_server_is_an_address(written: str) -> None:
+    (problem,) = found(sip__name_servers=[written])
+    assert "sip.name_servers" in problem
+
+
+@pytest.mark.parametrize(
+    ("written", "server"),
+    [
+        ("192.0.2.53", ("192.0.2.53", 53)),
+        ("127.0.0.1:5353", ("127.0.0.1", 5353)),
+        ("2001:db8::53", ("2001:db8::53", 53)),
+        ("[2001:db8::53]", ("2001:db8::53", 53)),
+        ("[2001:db8::53]:5353", ("2001:db8::53", 5353)),
+    ],
+)
+def test_a_name_server_may_have_a_port(written: str, server: tuple[str, int]) -> None:
+    assert name_server(written) == server

@@ -212,6 +212,19 @@ def test_a_lone_address_can_be_given_up_early_too() -> None:
     assert world.agent.live["client transactions"] == 0
 
 
+def test_an_answer_after_we_have_given_up_is_hung_up() -> None:
+    world = World()
+    world.call("sip:bob@192.0.2.9", no_response_seconds=1.0)
+    hop, invite = world.one("INVITE")
+    world.wait(1.1)
+    assert len(world.of(Terminated)) == 1
+    world.answer(invite, hop, 180)
+    assert world.one("CANCEL")[1].via.branch == invite.via.branch
+    world.answer(invite, hop, 200)
+    assert [one.method for _, one in world.sent()] == ["ACK", "BYE"]
+    assert len(world.of(Terminated)) == 1
+
+
 def test_a_name_that_leads_nowhere_fails_the_call() -> None:
     world = World()
     session = world.call()
@@ -418,6 +431,26 @@ def test_a_flow_that_is_gone_is_replaced_by_the_contact() -> None:
     world.carrier.open = False
     world.agent.end(session, 0.0)
     assert world.one("BYE")[0].address == ("192.0.2.9", 5070)
+
+
+def test_a_request_whose_connection_is_lost_under_it_goes_to_the_contact_once() -> None:
+    world = World(follow_source=True)
+    session = world.call("sip:bob@192.0.2.9;transport=tcp")
+    hop, invite = world.one("INVITE")
+    response = invite.response(200, to_tag="far")
+    contact = ("Contact", "<sip:bob@192.0.2.10:5070;transport=tcp>")
+    headers = [*response.headers, contact, ("Content-Type", "application/sdp")]
+    source = hop._replace(flow=9)
+    world.agent.receive(bytes(Response(200, "OK", headers, ANSWER)), source, 0.0)
+    world.sent()
+    world.agent.end(session, 0.0)
+    assert world.one("BYE")[0] == source
+    world.agent.unreachable(source, 0.0)
+    hop, _ = world.one("BYE")
+    assert hop == Hop("192.0.2.10", 5070, "TCP")
+    world.agent.unreachable(hop, 0.0)
+    assert not world.sent()
+    assert len(world.of(Terminated)) == 1
 
 
 @pytest.mark.parametrize("flow", [0, 5])

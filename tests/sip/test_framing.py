@@ -1,5 +1,7 @@
 """Messages out of a stream, however it is cut; and streams that cannot be followed."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,3 +114,60 @@ def test_any_bytes_are_taken_or_refused(data: bytes) -> None:
     except FramingError:
         return
     assert sum(map(len, framed.messages)) + framer.pending_bytes <= len(data)
+
+
+def test_what_was_complete_before_a_wrong_message_is_not_lost() -> None:
+    wrong = OPTIONS.replace(b"Content-Length: 0", b"Content-Length: x")
+    with pytest.raises(FramingError) as raised:
+        fed([OPTIONS + b"\r\n\r\n" + INVITE + wrong + OPTIONS])
+    assert raised.value.framed.messages == (OPTIONS, INVITE)
+    assert raised.value.framed.pings == 1
+    assert raised.value.head == wrong
+
+
+def test_headers_without_an_end_leave_nothing_to_answer() -> None:
+    with pytest.raises(FramingError) as raised:
+        fed([b"X" * 20_000])
+    assert raised.value.head == b""
+
+
+def test_a_length_may_be_folded() -> None:
+    folded = OPTIONS.replace(b"Content-Length: 0", b"Content-Length:\r\n 3") + b"abc"
+    assert fed([folded + OPTIONS]) == ([folded, OPTIONS], 0)
+
+
+def test_the_headers_of_what_is_not_finished_are_known() -> None:
+    framer = StreamFramer()
+    framer.feed(INVITE[:20])
+    assert framer.pending_head == b""
+    framer.feed(INVITE[20:-2])
+    assert INVITE.startswith(framer.pending_head) and framer.pending_head.endswith(b"\r\n\r\n")
+    framer.feed(INVITE[-2:])
+    assert framer.pending_head == b""
+
+
+def test_the_answer_to_a_ping_is_not_half_a_ping() -> None:
+    framer = StreamFramer()
+    framer.expect_pong()
+    framed = framer.feed(b"\r\n")
+    assert (framed.pings, framed.line_ends, framer.pending_bytes) == (0, 1, 0)
+    framer.expect_pong(False)
+    assert framer.feed(b"\r\n").line_ends == 0
+    assert framer.feed(b"\r\n").pings == 1
+
+
+def test_a_pong_may_come_with_a_message() -> None:
+    framer = StreamFramer()
+    framer.expect_pong()
+    framed = framer.feed(b"\r\n" + OPTIONS)
+    assert (framed.messages, framed.pings, framed.line_ends) == ((OPTIONS,), 0, 1)
+
+
+@given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=4))
+def test_any_bytes_are_messages_or_an_error(data: bytes, cuts: list[int]) -> None:
+    framer = StreamFramer()
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    with contextlib.suppress(FramingError):
+        for a, b in zip(places, places[1:], strict=False):
+            framed = framer.feed(data[a:b])
+            assert all(b"\n" in message for message in framed.messages)

@@ -9,7 +9,7 @@ from trunkline.sip.headers import Via
 from trunkline.sip.hop import Hop
 from trunkline.sip.message import Request, parse_message
 from trunkline.sip.outbound import Invitation
-from trunkline.sip.public_address import MOST, PublicAddresses
+from trunkline.sip.public_address import MOST, PublicAddresses, put_contact
 from trunkline.sip.testing import OFFER
 from trunkline.sip.user_agent import UserAgent
 
@@ -103,3 +103,23 @@ def test_a_stray_response_teaches_nothing() -> None:
     request.put_first("Via", "SIP/2.0/UDP 10.0.0.2;branch=z9hG4bKguess;received=192.0.2.66")
     agent.receive(bytes(request.response(200, to_tag="x")), TRUNK, 1.0)
     assert invited(agent).get("contact") == "<sip:10.0.0.2:5060>"
+
+
+@pytest.mark.parametrize(
+    ("written", "ours", "becomes"),
+    [
+        ("<sip:10.0.0.2:5060>", "<sip:[2001:db8::7]:1>", "<sip:[2001:db8::7]:1>"),
+        (
+            '<sip:line7@10.0.0.2:5060;transport=tcp;ob>;expires=60;+sip.instance="<urn:x>"',
+            "<sip:198.51.100.7:40123>",
+            '<sip:line7@198.51.100.7:40123;ob>;expires=60;+sip.instance="<urn:x>"',
+        ),
+        ("<sip:line7@10.0.0.2>", "<sip:h:5061;transport=tls>", "<sip:line7@h:5061;transport=tls>"),
+        ("*", "<sip:h:1>", "*"),
+    ],
+)
+def test_a_contact_keeps_its_user_and_parameters(written: str, ours: str, becomes: str) -> None:
+    request = Request("REGISTER", "sip:h", [("To", "<sip:x@h>"), ("m", written)])
+    assert request.get("contact") == written
+    put_contact(request, ours)
+    assert request.get("contact") == becomes

@@ -26,12 +26,8 @@ class NameServer:
         self.mode = "answer"
         """Or: silent, servfail, garbage, truncate (TCP has the whole answer)."""
         self.soa_minimum = 60
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
+        self._udp, self._tcp = _same_port()
         self.port: int = self._udp.getsockname()[1]
-        self._tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._tcp.bind(("127.0.0.1", self.port))
-        self._tcp.listen(8)
         self._closed = False
 
     @property
@@ -111,6 +107,17 @@ class NameServer:
         if self.soa_minimum:
             text = f"ns.{ZONE} admin.{ZONE} 1 3600 600 86400 {self.soa_minimum}"
             response.authority.append(_rrset(ZONE, self.soa_minimum, "SOA", [text]))
+
+
+def _same_port() -> tuple[socket.socket, socket.socket]:
+    """A UDP and a listening TCP socket at a port that is free for both."""
+    while True:
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind(("127.0.0.1", 0))
+        try:
+            return udp, socket.create_server(udp.getsockname(), backlog=8)
+        except OSError:
+            udp.close()
 
 
 def _rrset(name: str, ttl: int, kind: str, values: list[str]) -> dns.rrset.RRset:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 import ssl
 from pathlib import Path
@@ -10,6 +9,12 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from trunkline.errors import UsageError
 from trunkline.transports import sip_streams
@@ -207,10 +212,10 @@ def test_a_certificate_that_cannot_be_used_is_said_at_the_start(
 def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(
     papers: Papers, tmp_path: Path
 ) -> None:
+    key = load_pem_private_key(Path(papers.node).read_bytes(), None)
     locked = tmp_path / "locked.pem"
-    os.system(
-        f"openssl rsa -aes128 -passout pass:secret -in {papers.node} -out {locked} 2>/dev/null"
-    )
+    secret = BestAvailableEncryption(b"secret")
+    locked.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret))
     with pytest.raises(UsageError):
         ServerTls(papers.node, str(locked))
 

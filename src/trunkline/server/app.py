@@ -80,6 +80,8 @@ async def _announce(node: Node, *, warm: bool) -> None:
     await node.ready.wait()
     settings, ports = node.settings, node.ports
     log.info("SIP: call sip:agent@%s:%d", settings.sip.host, ports.sip)
+    if ports.sip_tls:
+        log.info("SIP over TLS: port %d", ports.sip_tls)
     if ports.streams:
         streams = settings.streams
         log.info("media streams: ws://%s:%d%s", streams.host, ports.streams, streams.path)

@@ -180,6 +180,8 @@ def _name_servers(settings: Settings) -> Iterator[str]:
 
 def name_server(written: str) -> tuple[str, int]:
     """Address and port of a name server; raises ValueError."""
+    if written.startswith("[") and "]" not in written:
+        raise ValueError(written)
     host, bracket, rest = written.removeprefix("[").partition("]")
     if not bracket and host.count(":") == 1:
         host, _, rest = host.partition(":")

@@ -90,7 +90,8 @@ class Sip(Struct, frozen=True, kw_only=True):
     max_connections_per_address: Annotated[int, Meta(ge=1, le=60_000)] = 1000
     """How many of them one address may open."""
     idle_seconds: Seconds = 900.0
-    """A connection without a message for this long, and without a call, is closed."""
+    """A connection without a message for this long, and without a call, is closed; one that this
+    node opened, where a registration may live, after four times as long."""
     ping_seconds: Seconds = 90.0
     """How often a connection that this node opened is kept alive, through firewalls and NAT,
     when nothing comes on it. 0: never."""

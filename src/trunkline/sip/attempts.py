@@ -16,8 +16,9 @@ from typing import Protocol
 
 from .carrier import Carrier
 from .dead_targets import DeadTargets
-from .headers import canonical_name
-from .hop import Hop
+from .errors import ParseError
+from .headers import NameAddress, canonical_name
+from .hop import Hop, is_address
 from .message import Headers, Request, Response
 from .timers import Timer, TimerQueue
 from .transaction import InviteClientTransaction, NonInviteClientTransaction, State
@@ -90,11 +91,14 @@ class Attempts:
 
     @property
     def state(self) -> State:
-        """The state of the transaction with the present target."""
-        if self._current is not None:
-            return self._current.state
+        """The state of the transaction with the present target; over when all have failed.
+
+        One that was given up may live on behind it, in case its answer comes after all.
+        """
         if self._over:
             return State.TERMINATED
+        if self._current is not None:
+            return self._current.state
         return State.CALLING if self.request.method == "INVITE" else State.TRYING
 
     def drop(self) -> None:
@@ -192,6 +196,8 @@ class Attempts:
             return
         self._stop_timer()
         self._sender.dead.failed(transaction.destination, now)
+        if code == 503 and not self._targets and transaction.destination.flow:
+            self._targets.extend(_beyond(self.request, transaction.destination))
         if self._targets:
             self._next(now)
         else:
@@ -236,6 +242,17 @@ class Attempts:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _beyond(request: Request, lost: Hop) -> list[Hop]:
+    """Where a request goes whose connection was lost under it: its Route, or its address."""
+    try:
+        route = request.values("route")
+        uri = NameAddress.parse(route[0]).parsed_uri if route else request.parsed_uri
+    except ParseError:
+        return []
+    hop = uri.hop._replace(profile=lost.profile)
+    return [hop] if is_address(hop.host) and hop.is_reliable else []
 
 
 def cancellation(invite: Request, more: Headers = ()) -> Request:

@@ -7,7 +7,7 @@ It decides nothing about calls.
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, Protocol
 
@@ -19,10 +19,10 @@ from .dead_targets import DeadTargets
 from .dialog import Dialog
 from .errors import ParseError
 from .events import Event, Output, RegistrationEvent, Send, Terminated
-from .headers import NameAddress, canonical_name
+from .headers import canonical_name
 from .hop import Hop, Transport, is_address
 from .message import Headers, Message, Request, Response, parse_message
-from .public_address import PublicAddresses
+from .public_address import PublicAddresses, put_contact
 from .refusals import Refusals
 from .sdp import SessionDescription
 from .session import Cause, Session
@@ -194,13 +194,15 @@ class Core:
 
     # How we are seen.
 
-    def new_via(self, hop: Hop) -> tuple[str, str]:
+    def new_via(self, place: Hop | Transport) -> tuple[str, str]:
         """A Via field with a branch of its own, for a request that goes there."""
+        hop = _somewhere(place)
         sent_by = self.settings.hostport(hop.transport, self._address(hop))
         return "Via", f"SIP/2.0/{hop.transport} {sent_by};branch=z9hG4bK{self.token()};rport"
 
-    def contact(self, hop: Hop) -> str:
+    def contact(self, place: Hop | Transport) -> str:
         """Our Contact value for whoever is there."""
+        hop = _somewhere(place)
         settings, transport = self.settings, hop.transport
         seen = self.public.get(hop) if self.public else None
         if seen is not None:
@@ -212,23 +214,6 @@ class Core:
 
     def _address(self, hop: Hop) -> str:
         return self.carrier.our_address(hop) if self.carrier is not None else ""
-
-    def _put_contact(self, request: Request, hop: Hop) -> None:
-        """Have the request's Contact be one that this target can reach."""
-        ours = self.contact(hop)
-        for position, (name, value) in enumerate(request.headers):
-            if canonical_name(name) != "contact" or value in (ours, "*"):
-                continue
-            old, there = NameAddress.parse(value), NameAddress.parse(ours).parsed_uri
-            others = tuple(one for one in old.parsed_uri.parameters if one[0] != "transport")
-            uri = replace(
-                old.parsed_uri,
-                host=there.host,
-                port=there.port,
-                parameters=(*there.parameters, *others),
-            )
-            request.headers[position] = (name, str(replace(old, uri=str(uri))))
-            request.forget_index()
 
     # Transactions.
 
@@ -296,7 +281,7 @@ class Core:
         simple = not (named or long or no_response_seconds or destination.is_reliable)
         if simple or request.all("via"):
             if self.public:
-                self._put_contact(request, destination)
+                put_contact(request, self.contact(destination))
             return self._begin(request, destination, on_response, on_failure, now)
         attempts = Attempts(
             self,
@@ -322,7 +307,7 @@ class Core:
         now: float,
     ) -> ClientTransaction:
         """A client transaction with one target of several; see `attempts.Sender`."""
-        self._put_contact(request, destination)
+        put_contact(request, self.contact(destination))
         return self._begin(request, destination, on_response, on_failure, now)
 
     def _begin(
@@ -422,18 +407,18 @@ class Core:
         """The Allow value."""
         return ", ".join(self.methods)
 
-    def server_headers(self, hop: Hop) -> list[tuple[str, str]]:
+    def server_headers(self, place: Hop | Transport) -> list[tuple[str, str]]:
         """Of a response, to there, that makes or changes a dialog."""
-        return [*self.dialog_headers(hop), *self._agent["Server"]]
+        return [*self.dialog_headers(place), *self._agent["Server"]]
 
-    def client_headers(self, hop: Hop) -> list[tuple[str, str]]:
+    def client_headers(self, place: Hop | Transport) -> list[tuple[str, str]]:
         """Of a request, to there, that makes or changes a dialog."""
-        return [*self.dialog_headers(hop), *self._agent["User-Agent"]]
+        return [*self.dialog_headers(place), *self._agent["User-Agent"]]
 
-    def dialog_headers(self, hop: Hop) -> list[tuple[str, str]]:
+    def dialog_headers(self, place: Hop | Transport) -> list[tuple[str, str]]:
         """Contact and what we can do, for who is there."""
         return [
-            ("Contact", self.contact(hop)),
+            ("Contact", self.contact(place)),
             ("Allow", self.allow),
             ("Supported", ", ".join(self.supported)),
         ]
@@ -537,6 +522,11 @@ class Core:
 def accept_headers(code: int) -> list[tuple[str, str]]:
     """What a refusal has to say about what would be taken (RFC 3261 section 21.4.13)."""
     return [("Accept", SDP_TYPE), ("Accept-Encoding", "identity")] if code == 415 else []
+
+
+def _somewhere(place: Hop | Transport) -> Hop:
+    """A hop, where only what carries it may be known."""
+    return place if isinstance(place, Hop) else Hop("", 0, place)
 
 
 def merge_key(request: Request, transport: Transport) -> TransactionKey:

@@ -18,7 +18,10 @@ MAX_HEAD_BYTES = 16_384
 MAX_BODY_BYTES = 65_536
 
 _END = re.compile(rb"\r?\n\r?\n")
-_LENGTH = re.compile(rb"^(?:content-length|l)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.I | re.M)
+_LENGTH = re.compile(
+    rb"^(?:content-length|l)[ \t]*:(?:[ \t]*\r?\n(?=[ \t]))?[ \t]*([^\r\n]*?)[ \t]*\r?$",
+    re.I | re.M,
+)
 _PING = b"\r\n\r\n"
 
 
@@ -60,6 +63,12 @@ class StreamFramer:
     def pending_bytes(self) -> int:
         """What has come of a message that is not complete."""
         return len(self._buffer)
+
+    @property
+    def pending_head(self) -> bytes:
+        """The headers of a message whose body is not complete; empty: they are not either."""
+        found = _END.search(self._buffer) if self._whole else None
+        return bytes(self._buffer[: found.end()]) if found else b""
 
     def expect_pong(self, awaited: bool = True) -> None:
         """Whether we sent a ping: a line end alone is its answer, not half a ping of theirs."""

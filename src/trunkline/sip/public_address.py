@@ -7,11 +7,13 @@ of one connection.
 """
 
 import re
+from dataclasses import replace
 
-from .headers import Via
+from .headers import NameAddress, Via, canonical_name
 from .hop import Hop
+from .message import Request
 
-__all__ = ["PublicAddresses"]
+__all__ = ["PublicAddresses", "put_contact"]
 
 MOST = 4096
 """Far ends it is known for; more would be an attack."""
@@ -46,3 +48,23 @@ class PublicAddresses:
             self._seen.pop(place, None)
         elif len(self._seen) < MOST or place in self._seen:
             self._seen[place] = (host, port)
+
+
+def put_contact(request: Request, ours: str) -> None:
+    """Have the request's Contact be where the host, port and transport of ``ours`` say.
+
+    Its user and its parameters stay.
+    """
+    for position, (name, value) in enumerate(request.headers):
+        if canonical_name(name) != "contact" or value in (ours, "*"):
+            continue
+        old, there = NameAddress.parse(value), NameAddress.parse(ours).parsed_uri
+        others = tuple(one for one in old.parsed_uri.parameters if one[0] != "transport")
+        uri = replace(
+            old.parsed_uri,
+            host=there.host,
+            port=there.port,
+            parameters=(*there.parameters, *others),
+        )
+        request.headers[position] = (name, str(replace(old, uri=str(uri))))
+        request.forget_index()

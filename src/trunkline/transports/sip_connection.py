@@ -5,7 +5,7 @@ import socket
 import ssl
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from trunkline.sip.framing import Framed, FramingError, StreamFramer
 from trunkline.sip.hop import Hop
@@ -26,7 +26,8 @@ class StreamLimits:
     unfinished_seconds: float = 10.0
     """For a message that has begun to end, and for the first one to begin."""
     idle_seconds: float = 900.0
-    """After this long without a message, in or out, a connection without calls is closed."""
+    """After this long without a message, in or out, a connection without calls is closed; one
+    that we opened after four times as long: a registration may live on it."""
     ping_seconds: float = 90.0
     """How often a connection that we opened is pinged (RFC 5626 section 4.4.1)."""
     pong_seconds: float = 10.0
@@ -35,6 +36,10 @@ class StreamLimits:
     """How much may wait for a peer that does not read."""
     unread_seconds: float = 30.0
     """And for how long, even if it is less."""
+
+
+ABRUPT = ("the peer does not read", "no answer to a ping")
+"""Ends where what is still to be written would never be."""
 
 
 class Owner(Protocol):
@@ -68,6 +73,8 @@ class SipConnection(asyncio.Protocol):
         self.hop = hop
         self.outbound = outbound
         """Whether we opened it."""
+        self.asked = False
+        """Whether requests of ours went on it, that may wait for an answer."""
         self.closed = False
         self.received_at = self.began_at = self.used_at = owner.now()
         self.heard_at = 0.0
@@ -93,10 +100,9 @@ class SipConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected, and over TLS the handshake is done."""
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = made = cast(asyncio.Transport, transport)
         if self.closed:
-            transport.abort()  # type: ignore[attr-defined]
+            made.abort()
             return
         keep_honest(transport.get_extra_info("socket"))
         self.received_at = self.used_at = self._owner.now()
@@ -140,7 +146,15 @@ class SipConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """They will send no more; a half open connection is of no use here."""
+        self._refuse_unfinished()
         return False
+
+    def _refuse_unfinished(self) -> None:
+        """Answer a request whose body is shorter than it says, if that is what there is."""
+        if not self.closed and (head := self._framer.pending_head):
+            error = FramingError("a message that is not finished")
+            error.head = head
+            self._owner.cannot_be_followed(self, error, self._owner.now())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""
@@ -158,6 +172,7 @@ class SipConnection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Send a message, or have it wait for the connection."""
+        self.asked = self.asked or not data.startswith(b"SIP/2.0 ")
         self.used_at = self._owner.now()
         if self._transport is not None:
             self._write(data)
@@ -186,6 +201,7 @@ class SipConnection(asyncio.Protocol):
             self._unfinished_since is not None
             and now - self._unfinished_since > limits.unfinished_seconds
         ):
+            self._refuse_unfinished()
             self.close("a message was not finished in time")
         elif (
             not self.outbound
@@ -193,7 +209,7 @@ class SipConnection(asyncio.Protocol):
             and now - self.began_at > limits.unfinished_seconds + limits.handshake_seconds
         ):
             self.close("nothing was said")
-        elif not in_use and now - self.used_at > limits.idle_seconds:
+        elif not in_use and now - self.used_at > limits.idle_seconds * (4 if self.outbound else 1):
             self.close("idle")
         elif self.outbound:
             self._keep_alive(now)
@@ -225,11 +241,10 @@ class SipConnection(asyncio.Protocol):
         self.closed = True
         self._waiting.clear()
         if self._transport is not None:
-            polite = why in ("not SIP", "idle", "shutdown")
-            if polite:
-                self._transport.close()
-            else:
+            if why in ABRUPT:
                 self._transport.abort()
+            else:
+                self._transport.close()
         self._owner.ended(self, why)
 
 

@@ -262,8 +262,9 @@ class SipStreams:
         self._counters[f"connection: {why.partition(':')[0]}"] += 1
         if connection.outbound and why not in ("shutdown", "idle", "closed by the peer"):
             self._log(hop, why)
-        # Soon, not at once: whoever is sending is not back from it yet.
-        self._loop.call_soon(self._ears.gone, hop)
+        if connection.asked:
+            # Soon, not at once: whoever is sending is not back from it yet.
+            self._loop.call_soon(self._ears.gone, hop)
 
     def _log(self, hop: Hop, why: str) -> None:
         now = self.now()
