@@ -16,7 +16,9 @@ every call has echo cancellation and noise suppression, and the callers talk (th
     python benchmarks/streaming.py --srtp
 
 With ``--srtp`` every call is encrypted (AES_CM_128_HMAC_SHA1_80, keys in SDP), and the same
-number of calls is measured without, in turns; the callers encrypt and decrypt too. With ``--bare`` the switchboard is measured beside the least that could be in its place:
+number of calls is measured without, in turns; the callers encrypt and decrypt too.
+
+With ``--bare`` the switchboard is measured beside the least that could be in its place:
 a socket and a WebSocket for each call, and what comes from one handed to the other by
 two callbacks. No SIP, no jitter buffer, no RTCP, no clock: what such a machine can do.
 """

@@ -34,6 +34,7 @@ _AUTHENTICATION_FAILED = 7
 _REPLAYED = (9, 10)  # seen before, or older than the window
 
 _Bytes = Callable[[bytes], bytes | int]
+"""Gives a packet, or libsrtp's number of what was wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def require_srtp() -> None:
 class _Context:
     """One libsrtp session: a key, and where each of its streams is."""
 
-    __slots__ = ("_session", "key", "rtcp", "rtp")
+    __slots__ = ("key", "rtcp", "rtp")
 
     def __init__(self, key: SrtpKey, *, inbound: bool) -> None:
         require_srtp()
@@ -109,17 +110,16 @@ class _Context:
         )
         policy.window_size = WINDOW
         self.key = key
-        self._session = Session(policy)
-        pointer = self._session._srtp[0]
+        session = Session(policy)
         if inbound:
-            self.rtp = _bound(lib.srtp_unprotect, pointer)
-            self.rtcp = _bound(lib.srtp_unprotect_rtcp, pointer)
+            self.rtp = _bound(lib.srtp_unprotect, session)
+            self.rtcp = _bound(lib.srtp_unprotect_rtcp, session)
         else:
-            self.rtp = _bound(lib.srtp_protect, pointer)
-            self.rtcp = _bound(lib.srtp_protect_rtcp, pointer)
+            self.rtp = _bound(lib.srtp_protect, session)
+            self.rtcp = _bound(lib.srtp_protect_rtcp, session)
 
 
-def _bound(function: Callable[[Any, Any, Any], int], pointer: Any) -> _Bytes:
+def _bound(function: Callable[[Any, Any, Any], int], session: Any) -> _Bytes:
     """A function of the library with its session and a buffer of its own.
 
     It gives the packet, or the library's error as a number.
@@ -127,11 +127,13 @@ def _bound(function: Callable[[Any, Any, Any], int], pointer: Any) -> _Bytes:
     from pylibsrtp._binding import ffi
 
     # Not shared: the library runs without the GIL, and nodes have a thread each.
+    pointer = session._srtp[0]
     buffer = ffi.new("char[]", MAX_PACKET_BYTES + _TRAILER_BYTES)
     view = ffi.buffer(buffer)
     length = ffi.new("int *")
 
-    def run(packet: bytes) -> bytes | int:
+    # The session frees what the pointer is of: it has to live as long as the function.
+    def run(packet: bytes, _session: Any = session) -> bytes | int:
         size = len(packet)
         view[0:size] = packet
         length[0] = size
@@ -146,13 +148,11 @@ def _bound(function: Callable[[Any, Any, Any], int], pointer: Any) -> _Bytes:
 class SrtpSender:
     """Encrypts what one stream sends. Media thread only."""
 
-    __slots__ = ("_context", "_suite", "failed", "protect")
+    __slots__ = ("_context", "_suite", "protect")
 
     def __init__(self, key: SrtpKey) -> None:
         self._context = _Context(key, inbound=False)
         self._suite = SRTP_SUITES[key.suite]
-        self.failed = 0
-        """Packets that the library would not encrypt: a key that is used up."""
         run = self._context.rtp
         # The usual way is the library's own function, with nothing around it.
         self.protect: _Bytes = run if not key.mki else self._with_mki
