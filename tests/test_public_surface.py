@@ -54,9 +54,10 @@ SURFACE: dict[str, str] = {
         PacketDecoder Playout QUIETEST_DBOV RandomBits ReceptionCounters ResampledCodec
         ResampledEcho Resampler RtcpCompound RtcpSession RtpPacket RtpSender SegmentSettings
         SegmenterBank
-        SpeechBoundary SpeechSegmenter Stage StreamInlet StreamResampler TICK_SECONDS Tap
+        SpeechBoundary SpeechSegmenter SrtpKey SrtpReceiver SrtpSender Stage StreamInlet
+        StreamResampler TICK_SECONDS Tap
         WavError Window classify create_echo frame_samples level_dbov levels_dbov noise_stage
-        silence to_float to_int16
+        silence srtp_available to_float to_int16
     """,
     "trunkline.server": """
         Node Ports load_board run_node
@@ -69,12 +70,13 @@ SURFACE: dict[str, str] = {
     "trunkline.sip": """
         Accepted AccessPolicy Account Acked Admission AudioAgreement AudioCapabilities
         AudioNegotiation Authorizer ByeReceived CSeq Cancelled Challenge Challenger Codec
-        Confirmed Credentials Dialog DigitReceived Direction Event Hop Invitation Invited
+        Confirmed Credentials CryptoLine CryptoPair Dialog DigitReceived Direction Event Hop
+        Invitation Invited
         MediaDescription Message NameAddress OpusParameters Origin Output ParseError Progress
         REASONS
         Randomness ReInviteAnswered ReInvited Rejected Request Response SdpError Send
         Session SessionDescription SessionState Settings SipError StateError Terminated
-        Timing Uri UserAgent Verdict Via parse_message
+        Timing Uri UserAgent Verdict Via blank_keys parse_message
     """,
     "trunkline.speech": """
         Activity ActivityBank Detection Finished Grammar GrammarError LanguageModel Message
@@ -86,8 +88,8 @@ SURFACE: dict[str, str] = {
     "trunkline.transports": """
         Answered BrowserServer Digit Direction EarlyMedia Ended Held HoldChanged
         HoldableLeg Leg LegEvent
-        LegObserver LegReceiver MediaThread Party Resumed Ringing SipEndpoint SipOptions
-        TwilioServer WaitingBuffer WaitingChain WebSocketServer
+        LegObserver LegReceiver MediaOptions MediaThread Party Resumed Ringing SipEndpoint
+        SipOptions TwilioServer WaitingBuffer WaitingChain WebSocketServer
     """,
     "trunkline.wire": """
         Clear Cleared Command Connected Dtmf Event Hangup Mark MarkReached Media SendDtmf

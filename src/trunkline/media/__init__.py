@@ -58,6 +58,7 @@ from .segments import (
     SpeechBoundary,
     SpeechSegmenter,
 )
+from .srtp import SrtpKey, SrtpReceiver, SrtpSender, srtp_available
 from .stage import Bypass, Stage
 
 # Codecs and files are named with their module: ``g711.decode``, ``l16.encode``, ``wav.parse_wav``.
@@ -146,6 +147,9 @@ __all__ = [
     "SegmenterBank",
     "SpeechBoundary",
     "SpeechSegmenter",
+    "SrtpKey",
+    "SrtpReceiver",
+    "SrtpSender",
     "Stage",
     "StreamInlet",
     "StreamResampler",
@@ -159,6 +163,7 @@ __all__ = [
     "levels_dbov",
     "noise_stage",
     "silence",
+    "srtp_available",
     "to_float",
     "to_int16",
 ]

@@ -52,6 +52,7 @@ counted in ``agent.counters``.
 
 from .admission import AccessPolicy, Admission
 from .core import Randomness, Settings
+from .crypto import CryptoLine, blank_keys
 from .dialog import Dialog
 from .digest import Account, Authorizer, Challenge, Challenger, Credentials, Verdict
 from .errors import ParseError, SdpError, SipError, StateError
@@ -79,6 +80,7 @@ from .offer_answer import AudioAgreement, AudioCapabilities, AudioNegotiation
 from .opus_parameters import OpusParameters
 from .outbound import Invitation
 from .sdp import Codec, Direction, MediaDescription, Origin, SessionDescription
+from .secure_media import CryptoPair
 from .session import Session, SessionState
 from .transaction import Timing
 from .uri import Uri
@@ -103,6 +105,8 @@ __all__ = [
     "Codec",
     "Confirmed",
     "Credentials",
+    "CryptoLine",
+    "CryptoPair",
     "Dialog",
     "DigitReceived",
     "Direction",
@@ -138,5 +142,6 @@ __all__ = [
     "UserAgent",
     "Verdict",
     "Via",
+    "blank_keys",
     "parse_message",
 ]

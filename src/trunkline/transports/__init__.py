@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from .media_thread import MediaThread
     from .sip import SipEndpoint, SipOptions
+    from .sip_media import MediaOptions
     from .twilio import TwilioServer
     from .waiting_buffer import WaitingBuffer
     from .waiting_chain import WaitingChain
@@ -53,6 +54,7 @@ else:
             ),
             ".media_thread": ("MediaThread",),
             ".sip": ("SipEndpoint", "SipOptions"),
+            ".sip_media": ("MediaOptions",),
             ".twilio": ("TwilioServer",),
             ".waiting_buffer": ("WaitingBuffer",),
             ".waiting_chain": ("WaitingChain",),
@@ -74,6 +76,7 @@ __all__ = [
     "LegEvent",
     "LegObserver",
     "LegReceiver",
+    "MediaOptions",
     "MediaThread",
     "Party",
     "Resumed",
