@@ -8,12 +8,14 @@ from dataclasses import replace
 
 import pytest
 
+from trunkline.errors import UsageError
 from trunkline.media.codec import G722
 from trunkline.media.g711 import Law
 from trunkline.media.resampled_codec import ResampledCodec
 from trunkline.media.rtcp import ReceiverReport, RtcpCompound
 from trunkline.media.srtp import SrtpKey, SrtpReceiver, SrtpSender
 from trunkline.transports.rtp_format import StreamFormat, StreamKeys
+from trunkline.transports.rtp_policy import MediaPolicy
 
 from .test_rtp import FORMAT, World, rtp
 
@@ -302,12 +304,54 @@ def test_events_of_another_type_than_agreed_are_counted_only(world: World) -> No
     assert world.digits == [] and world.stream.counters == {"payload type": 1}
 
 
-# -- behind a NAT ----------------------------------------------------------------------------------
-
-
 def test_a_wide_band_stream_is_encrypted_like_any_other(sealed: Sealed) -> None:
     wide = ResampledCodec(G722())
     format = replace(sealed.format, payload_type=9, codec=wide, receive_codecs={9: wide})
     sealed.stream.open(format, sealed.remote, 0.0)
     sealed.say(1, kind=9)
     assert sealed.received() == 1
+
+
+# -- where it may go -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def wide(world: World) -> World:
+    """A stream of a node that is not on loopback."""
+    policy = MediaPolicy(loopback_only=False)
+    stream = world.stream
+    stream._policy = stream._latch._policy = stream._reports._policy = policy
+    return world
+
+
+def test_a_private_address_of_a_caller_from_outside_is_never_sent_to(wide: World) -> None:
+    stream, sent = wide.stream, []
+    stream.open(FORMAT, ("10.1.2.3", 4000), 0.0, peer="198.51.100.7")
+    stream._socket.send = lambda packet: sent.append(packet) or 172
+    stream.outlet.send(bytes(160), 0.02, silence=False)
+    stream.outlet.keep_alive(0.04)
+    assert not sent and stream._reports.remote is None
+    # Its packets, which cannot be had here, come from where its signalling does.
+    there = ("198.51.100.7", 31_000)
+    for sequence in (1, 2):
+        stream._hear_any(rtp(sequence), there, 0.1)
+    assert stream.remote == there
+    stream._socket.send = lambda packet: sent.append(packet) or 172
+    stream.outlet.send(bytes(160), 0.12, silence=False)
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize("host", ["224.1.1.1", "127.0.0.1", "255.255.255.255", "0.0.0.0"])
+def test_what_is_forbidden_is_refused_in_mid_call_too(wide: World, host: str) -> None:
+    stream = wide.stream
+    stream.open(FORMAT, ("203.0.113.1", 4000), 0.0, peer="203.0.113.1")
+    with pytest.raises(UsageError, match="may not be sent to"):
+        stream.update(FORMAT, (host, 4000), peer="203.0.113.1")
+    assert stream.remote == ("203.0.113.1", 4000)
+
+
+def test_reports_are_not_sent_where_audio_may_not_be(wide: World) -> None:
+    wide.stream.open(
+        FORMAT, ("203.0.113.1", 4000), 0.0, rtcp=("10.0.0.1", 4001), peer="203.0.113.1"
+    )
+    assert wide.stream._reports.remote is None
