@@ -54,17 +54,15 @@ SURFACE: dict[str, str] = {
         ECHO_CANCELLERS Ear EchoAlignment EchoCanceller EchoStage EchoStatistics Encoder Engine
         FRAMES_PER_SECOND FRAME_MS FillSource Filled G711 G722 G722DecoderBank G722EncoderBank
         HeaderExtension Heard HeardKey JitterBank JitterBuffer JitterInlet JitterSettings
-        JitterStatistics Joint KalmanEcho Kind L16 Lane Law MalformedAudioError MalformedMediaError
-        MalformedRtcpError MalformedRtpError Mixer NlmsEcho NoEcho NoiseBank NoiseSettings
-        NoiseStatistics NoiseSuppressor OpusBandwidth OpusMode OpusPacket Outlet PHASES
-        PacketDecoder Playout QUIETEST_DBOV RandomBits ReceptionCounters ResampledCodec
+        JitterStatistics Joint KalmanEcho Kind L16 Lane Law MalformedAudioError
+        MalformedMediaError MalformedRtcpError MalformedRtpError Mixer NlmsEcho NoEcho NoiseBank
+        NoiseSettings NoiseStatistics NoiseSuppressor OpusBandwidth OpusMode OpusPacket Outlet
+        PHASES PacketDecoder Playout QUIETEST_DBOV RandomBits ReceptionCounters ResampledCodec
         ResampledEcho Resampler RtcpCompound RtcpSession RtpPacket RtpSender SegmentSettings
-        SegmenterBank
-        SpeechBoundary SpeechSegmenter Stage StreamInlet StreamResampler TICK_SECONDS Tap
-        ToneDetector
-        WavError Window classify create_echo dtmf_audio frame_samples level_dbov
-        levels_dbov noise_stage
-        silence to_float to_int16
+        SegmenterBank SpeechBoundary SpeechSegmenter SrtpKey SrtpReceiver SrtpSender Stage
+        StreamInlet StreamResampler TICK_SECONDS Tap ToneDetector WavError Window classify
+        create_echo dtmf_audio frame_samples level_dbov levels_dbov noise_stage silence
+        srtp_available to_float to_int16
     """,
     "trunkline.server": """
         Node Ports load_board run_node
@@ -78,14 +76,15 @@ SURFACE: dict[str, str] = {
     "trunkline.sip": """
         Accepted AccessPolicy Account Acked Admission AudioAgreement AudioCapabilities
         AudioNegotiation Authorizer ByeReceived CSeq CallerIdentity Cancelled Carrier Challenge
-        Challenger Codec Confirmed Credentials Dialog DigitReceived Direction Diverted
-        EarlyAnswered Event Hop Invitation Invited MediaDescription Message NameAddress
-        OpusParameters Origin Output ParseError Progress REASONS Randomness ReInviteAnswered
-        ReInvited Reason Redirected Refer ReferProgress ReferTo Referral Referred Referring
-        Registered Registration RegistrationEvent RegistrationFailed RegistrationRequest
-        RegistrationState RegistrationWithdrawn Rejected Replaces Request Response SdpError Send
-        Session SessionDescription SessionState Settings SipError StateError Terminated Timing
-        Uri UserAgent Verdict Via caller_identity diversions identity_headers parse_message
+        Challenger Codec Confirmed Credentials CryptoLine CryptoPair Dialog DigitReceived
+        Direction Diverted EarlyAnswered Event Hop Invitation Invited MediaDescription Message
+        NameAddress OpusParameters Origin Output ParseError Progress REASONS Randomness
+        ReInviteAnswered ReInvited Reason Redirected Refer ReferProgress ReferTo Referral
+        Referred Referring Registered Registration RegistrationEvent RegistrationFailed
+        RegistrationRequest RegistrationState RegistrationWithdrawn Rejected Replaces Request
+        Response SdpError Send Session SessionDescription SessionState Settings SipError
+        StateError Terminated Timing Uri UserAgent Verdict Via blank_keys caller_identity
+        diversions identity_headers parse_message
     """,
     "trunkline.speech": """
         Activity ActivityBank Detection Finished Grammar GrammarError LanguageModel Message
@@ -96,10 +95,10 @@ SURFACE: dict[str, str] = {
     """,
     "trunkline.transports": """
         Answered BrowserServer Digit Direction EarlyMedia Ended Held HoldChanged HoldableLeg Leg
-        LegEvent LegObserver LegReceiver LegReplaced Listening MediaThread Party RedirectableLeg
-        Resumed Ringing SipEndpoint SipOptions StreamLimits TlsProfile TransferAsked
-        TransferObserver TransferProgress TransferRequest TransferableLeg TwilioServer
-        WaitingBuffer WaitingChain WebSocketServer
+        LegEvent LegObserver LegReceiver LegReplaced Listening MediaOptions MediaThread Party
+        RedirectableLeg Resumed Ringing SipEndpoint SipOptions StreamLimits TlsProfile
+        TransferAsked TransferObserver TransferProgress TransferRequest TransferableLeg
+        TwilioServer WaitingBuffer WaitingChain WebSocketServer
     """,
     "trunkline.wire": """
         Clear Cleared Command Connected Dtmf Event Hangup Mark MarkReached Media SendDtmf

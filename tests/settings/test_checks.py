@@ -167,3 +167,20 @@ def test_a_name_server_is_an_address(written: str) -> None:
 )
 def test_a_name_server_may_have_a_port(written: str, server: tuple[str, int]) -> None:
     assert name_server(written) == server
+
+
+def test_the_ports_must_hold_the_calls() -> None:
+    ports = {"media__first_port": 20_000, "media__last_port": 20_499}
+    assert not found(**ports, media__max_calls=250)
+    (problem,) = found(**ports, media__max_calls=251)
+    assert "media.max_calls is 251" in problem and "hold 250 calls" in problem
+    # Odd ends: a pair begins at an even port and has the next.
+    (problem,) = found(media__first_port=20_000, media__last_port=20_002, media__max_calls=2)
+    assert "hold 1 calls" in problem
+
+
+@pytest.mark.parametrize("name", ["allowed_networks", "denied_networks"])
+def test_networks_for_media_must_be_networks(name: str) -> None:
+    assert not found(**{f"media__{name}": ["203.0.113.0/24", "203.0.113.9", "2001:db8::/32"]})
+    (problem,) = found(**{f"media__{name}": ["203.0.113.0/24", "example.com"]})
+    assert f"media.{name}" in problem and "example.com" in problem

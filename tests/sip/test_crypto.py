@@ -106,3 +106,9 @@ def test_the_first_that_both_speak_is_chosen() -> None:
     assert chosen is not None
     assert chosen.tag == 2
     assert choose_crypto(offered, ["AEAD_AES_128_GCM"]) is None
+
+
+@pytest.mark.parametrize("mki", ["256:1", "4294967296:4", "1:0", "1:129"])
+def test_an_identifier_fits_its_length(mki: str) -> None:
+    with pytest.raises(SdpError):
+        CryptoLine.parse(f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^31|{mki}")

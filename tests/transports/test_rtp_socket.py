@@ -276,3 +276,32 @@ def test_a_reader_that_fails_costs_the_others_nothing(
     poller.close()
     broken.close()
     whole.close()
+
+
+def test_ports_rest_before_another_call_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(rtp_socket.time, "monotonic", lambda: now)
+    ports = RtpPorts("127.0.0.1", 28_400, 28_405, random.Random(1))
+    used = []
+    for _ in range(4):
+        pair = ports.open()
+        used.append(pair[0].getsockname()[1])
+        ports.close(pair)
+        now += 1.0
+    # Three pairs: the fourth call takes the one that has rested longest.
+    assert len(set(used[:3])) == 3 and used[3] == used[0]
+    now += rtp_socket.REST_SECONDS
+    pair = ports.open()
+    assert pair[0].getsockname()[1] in used[:3]
+    ports.close(pair)
+
+
+def test_no_more_calls_than_are_allowed_get_ports() -> None:
+    ports = RtpPorts("127.0.0.1", 28_410, 28_439, random.Random(1), most=2)
+    pairs = [ports.open(), ports.open()]
+    with pytest.raises(NoFreePortError, match="2 calls are all there may be"):
+        ports.open()
+    ports.close(pairs.pop())
+    pairs.append(ports.open())
+    for pair in pairs:
+        ports.close(pair)

@@ -62,6 +62,7 @@ from .segments import (
     SpeechBoundary,
     SpeechSegmenter,
 )
+from .srtp import SrtpKey, SrtpReceiver, SrtpSender, srtp_available
 from .stage import Bypass, Stage
 
 # Codecs and files are named with their module: ``g711.decode``, ``l16.encode``, ``wav.parse_wav``.
@@ -153,6 +154,9 @@ __all__ = [
     "SegmenterBank",
     "SpeechBoundary",
     "SpeechSegmenter",
+    "SrtpKey",
+    "SrtpReceiver",
+    "SrtpSender",
     "Stage",
     "StreamInlet",
     "StreamResampler",
@@ -168,6 +172,7 @@ __all__ = [
     "levels_dbov",
     "noise_stage",
     "silence",
+    "srtp_available",
     "to_float",
     "to_int16",
 ]

@@ -34,6 +34,7 @@ _AUTHENTICATION_FAILED = 7
 _REPLAYED = (9, 10)  # seen before, or older than the window
 
 _Bytes = Callable[[bytes], bytes | int]
+"""Gives a packet, or libsrtp's number of what was wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def require_srtp() -> None:
 class _Context:
     """One libsrtp session: a key, and where each of its streams is."""
 
-    __slots__ = ("_session", "key", "rtcp", "rtp")
+    __slots__ = ("key", "rtcp", "rtp")
 
     def __init__(self, key: SrtpKey, *, inbound: bool) -> None:
         require_srtp()
@@ -109,17 +110,16 @@ class _Context:
         )
         policy.window_size = WINDOW
         self.key = key
-        self._session = Session(policy)
-        pointer = self._session._srtp[0]
+        session = Session(policy)
         if inbound:
-            self.rtp = _bound(lib.srtp_unprotect, pointer)
-            self.rtcp = _bound(lib.srtp_unprotect_rtcp, pointer)
+            self.rtp = _bound(lib.srtp_unprotect, session)
+            self.rtcp = _bound(lib.srtp_unprotect_rtcp, session)
         else:
-            self.rtp = _bound(lib.srtp_protect, pointer)
-            self.rtcp = _bound(lib.srtp_protect_rtcp, pointer)
+            self.rtp = _bound(lib.srtp_protect, session)
+            self.rtcp = _bound(lib.srtp_protect_rtcp, session)
 
 
-def _bound(function: Callable[[Any, Any, Any], int], pointer: Any) -> _Bytes:
+def _bound(function: Callable[[Any, Any, Any], int], session: Any) -> _Bytes:
     """A function of the library with its session and a buffer of its own.
 
     It gives the packet, or the library's error as a number.
@@ -127,11 +127,13 @@ def _bound(function: Callable[[Any, Any, Any], int], pointer: Any) -> _Bytes:
     from pylibsrtp._binding import ffi
 
     # Not shared: the library runs without the GIL, and nodes have a thread each.
+    pointer = session._srtp[0]
     buffer = ffi.new("char[]", MAX_PACKET_BYTES + _TRAILER_BYTES)
     view = ffi.buffer(buffer)
     length = ffi.new("int *")
 
-    def run(packet: bytes) -> bytes | int:
+    # The session frees what the pointer is of: it has to live as long as the function.
+    def run(packet: bytes, _session: Any = session) -> bytes | int:
         size = len(packet)
         view[0:size] = packet
         length[0] = size
@@ -146,13 +148,11 @@ def _bound(function: Callable[[Any, Any, Any], int], pointer: Any) -> _Bytes:
 class SrtpSender:
     """Encrypts what one stream sends. Media thread only."""
 
-    __slots__ = ("_context", "_suite", "failed", "protect")
+    __slots__ = ("_context", "_suite", "protect")
 
     def __init__(self, key: SrtpKey) -> None:
         self._context = _Context(key, inbound=False)
         self._suite = SRTP_SUITES[key.suite]
-        self.failed = 0
-        """Packets that the library would not encrypt: a key that is used up."""
         run = self._context.rtp
         # The usual way is the library's own function, with nothing around it.
         self.protect: _Bytes = run if not key.mki else self._with_mki
@@ -180,11 +180,10 @@ class SrtpSender:
 class SrtpReceiver:
     """Decrypts what one far end sends. Media thread only."""
 
-    __slots__ = ("_context", "_others", "replayed", "tampered")
+    __slots__ = ("_context", "_others", "_quick", "replayed", "tampered")
 
     def __init__(self, key: SrtpKey) -> None:
-        self._context = _Context(key, inbound=True)
-        self._others: list[_Context] = []
+        self._use(_Context(key, inbound=True))
         self.tampered = 0
         """Packets that were not made with the key, or changed under way."""
         self.replayed = 0
@@ -195,6 +194,12 @@ class SrtpReceiver:
         """What the far end is thought to encrypt with."""
         return self._context.key
 
+    def _use(self, context: _Context, *others: _Context) -> None:
+        """Open packets with this context, and those that it does not with the others."""
+        self._context, self._others = context, others
+        # As nearly all packets are opened: one context, and nothing to be cut out.
+        self._quick = None if others or context.key.mki else context.rtp
+
     def change(self, key: SrtpKey, *, moved: bool = False) -> None:
         """Follow a new session description: its key, and whether it names another address.
 
@@ -204,20 +209,17 @@ class SrtpReceiver:
         """
         if key == self.key:
             if moved:
-                self._others = [_Context(key, inbound=True)]
+                self._use(self._context, _Context(key, inbound=True))
             return
-        self._others = [self._context]
-        self._context = _Context(key, inbound=True)
+        self._use(_Context(key, inbound=True), self._context)
 
     def unprotect(self, packet: bytes) -> bytes | None:
         """The RTP packet inside; None (and counted) for what is not the far end's."""
-        mki = self.key.mki
-        if mki or len(packet) > MAX_PACKET_BYTES or len(packet) < 12:
+        quick = self._quick
+        if quick is None or not 12 <= len(packet) <= MAX_PACKET_BYTES:
             return self._any(packet, rtcp=False)
-        clear = self._context.rtp(packet)
-        if isinstance(clear, bytes) and not self._others:
-            return clear
-        return self._settle(packet, clear, rtcp=False)
+        clear = quick(packet)
+        return clear if isinstance(clear, bytes) else self._settle(packet, clear, rtcp=False)
 
     def unprotect_rtcp(self, packet: bytes) -> bytes | None:
         """The compound of reports inside; None (and counted) for what is not the far end's."""
@@ -233,14 +235,14 @@ class SrtpReceiver:
         """Judge what the present context made of a packet; ask the other ones if it failed."""
         if isinstance(clear, bytes):
             if not rtcp:  # the far end has turned to this key; reports may lag behind
-                self._others = []
+                self._use(self._context)
             return clear
         # Who began anew under the old key is, to the old context, also a packet too old.
         for other in self._others:
             found = _open(other, packet, rtcp=rtcp)
             if isinstance(found, bytes):
                 if other.key == self.key and not rtcp:
-                    self._context, self._others = other, []
+                    self._use(other)
                 return found
         if clear in _REPLAYED:
             self.replayed += 1

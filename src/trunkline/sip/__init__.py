@@ -60,6 +60,7 @@ counted in ``agent.counters``.
 from .admission import AccessPolicy, Admission
 from .carrier import Carrier
 from .core import Randomness, Settings
+from .crypto import CryptoLine, blank_keys
 from .dialog import Dialog
 from .digest import Account, Authorizer, Challenge, Challenger, Credentials, Verdict
 from .errors import ParseError, SdpError, SipError, StateError
@@ -107,6 +108,7 @@ from .referral import Refer, Referral, ReferTo
 from .registration import Registration, RegistrationRequest, RegistrationState
 from .replaces import Replaces
 from .sdp import Codec, Direction, MediaDescription, Origin, SessionDescription
+from .secure_media import CryptoPair
 from .session import Session, SessionState
 from .transaction import Timing
 from .uri import Uri
@@ -133,6 +135,8 @@ __all__ = [
     "Codec",
     "Confirmed",
     "Credentials",
+    "CryptoLine",
+    "CryptoPair",
     "Dialog",
     "DigitReceived",
     "Direction",
@@ -186,6 +190,7 @@ __all__ = [
     "UserAgent",
     "Verdict",
     "Via",
+    "blank_keys",
     "caller_identity",
     "diversions",
     "identity_headers",

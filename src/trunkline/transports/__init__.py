@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .sip import SipEndpoint, SipOptions
     from .sip_carrier import Listening
     from .sip_connection import StreamLimits
+    from .sip_media import MediaOptions
     from .sip_tls import TlsProfile
     from .twilio import TwilioServer
     from .waiting_buffer import WaitingBuffer
@@ -73,6 +74,7 @@ else:
             ".sip_carrier": ("Listening",),
             ".sip_connection": ("StreamLimits",),
             ".sip_tls": ("TlsProfile",),
+            ".sip_media": ("MediaOptions",),
             ".twilio": ("TwilioServer",),
             ".waiting_buffer": ("WaitingBuffer",),
             ".waiting_chain": ("WaitingChain",),
@@ -96,6 +98,7 @@ __all__ = [
     "LegReceiver",
     "LegReplaced",
     "Listening",
+    "MediaOptions",
     "MediaThread",
     "Party",
     "RedirectableLeg",

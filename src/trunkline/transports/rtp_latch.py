@@ -91,15 +91,15 @@ class RtpLatch:
         authentic: bool = False,
     ) -> bool:
         """Whether to accept a packet of a source that is not the latched one."""
+        named = source[:2] == self.announced
+        if is_rtcp(data):  # a report without a word in it is too short for RTP
+            if not named and not authentic:
+                self._counters["foreign source"] += 1
+            return named or authentic
         packet = parse_fast(data)
         if packet is None:
             self._counters["not RTP"] += 1
             return False
-        named = source[:2] == self.announced
-        if is_rtcp(data):
-            if not named and not authentic:
-                self._counters["foreign source"] += 1
-            return named or authentic
         payload_type, _, sequence, _, ssrc, _ = packet
         if not self._policy.allows(source[0], self.peer):
             self._counters["forbidden source"] += 1
