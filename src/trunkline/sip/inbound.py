@@ -124,6 +124,8 @@ class Inbound:
         """Send 200; see `UserAgent.accept`."""
         if session.is_terminated:
             return False
+        if session.state is not SessionState.INVITED:
+            raise StateError(f"no 200 in state {session.state}")
         session.move(Cause.ANSWERED)
         internals = session._internals
         internals.stop_timer("ring")
