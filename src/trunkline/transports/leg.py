@@ -147,7 +147,8 @@ class Ended:
     """The leg is gone and its resources are free. Exactly one per leg, always last."""
 
     reason: str
-    """A word: hangup, cancelled, rejected, busy, no-answer, timeout, media-timeout, error."""
+    """A word: hangup, cancelled, rejected, redirected, busy, no-answer, timeout, media-timeout,
+    error."""
     by: Literal["us", "them"]
     """Who began the end."""
     code: int | None = None
