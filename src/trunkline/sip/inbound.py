@@ -131,7 +131,7 @@ class Inbound:
         internals.stop_timer("ring")
         internals.stop_timer("refresh")
         final = partial(self._send_success, session, body)
-        if not self._reliable.hold_back(session, final):
+        if not self._reliable.hold_back(session, final, now):
             final(now)
         return True
 

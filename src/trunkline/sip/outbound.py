@@ -263,8 +263,7 @@ class Outbound:
     def _won(self, session: Session, fork: Fork, response: Response, now: float) -> None:
         internals, tag = session._internals, response.to.tag
         internals.stop_timer("no-answer")
-        internals.dialog = fork.dialog
-        internals.early_dialogs.clear()
+        internals.dialog = fork.dialog  # the losers' early ones stay: their BYE counts on
         internals.early_offer = None
         internals.note_allow(response)
         session.move(Cause.ANSWERED)

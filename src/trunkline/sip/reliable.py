@@ -109,20 +109,26 @@ class Reliable:
         provisionals.close()
         self.on_unacknowledged(session, now)
 
-    def hold_back(self, session: Session, final: Callable[[float], None]) -> bool:
+    def hold_back(self, session: Session, final: Callable[[float], None], now: float) -> bool:
         """Whether the 2xx has to wait; ``final`` sends it when it need not any more.
 
-        What is queued behind it is not sent at all: the 2xx says the same.
+        What is queued behind it is not sent at all: the 2xx says the same. Ringing that is
+        not acknowledged keeps it T1 at most: it need not wait (section 3), but some
+        peers take whichever 200 comes first for the one of their PRACK.
         """
         provisionals = session._internals.provisionals
         if provisionals is None:
             return False
         provisionals.queue.clear()
-        if provisionals.waiting is not None and provisionals.waiting.described:
-            provisionals.final = final
-            return True
-        provisionals.close()
-        return False
+        if provisionals.waiting is None:
+            provisionals.close()
+            return False
+        provisionals.final = final
+        if not provisionals.waiting.described:
+            session._internals.timers["final"] = self._core.timers.start(
+                now + self._core.timing.t1, partial(self._next, session, provisionals)
+            )
+        return True
 
     def receive_prack(self, session: Session, request: Request, source: Hop, now: float) -> None:
         """Their PRACK; one that acknowledges nothing is 481 (section 3)."""
@@ -163,6 +169,7 @@ class Reliable:
 
     def _next(self, session: Session, provisionals: Provisionals, now: float) -> None:
         final, provisionals.final = provisionals.final, None
+        session._internals.stop_timer("final")
         if final is not None:
             provisionals.close()
             final(now)
