@@ -215,6 +215,17 @@ def test_a_redirect_is_followed_where_the_policy_allows_it(allowed: bool) -> Non
     run(test)
 
 
+def test_when_a_far_end_wants_to_be_called_again_is_told() -> None:
+    async def test(world: World) -> None:
+        dial(world)
+        reply(world, await world.expect("INVITE"), "503 Busy", "Retry-After: 30 (soon);duration=9")
+        await world.expect("ACK")
+        await asyncio.sleep(0.02)
+        assert world.events == [Ended("error", "them", 503, "", 30)]
+
+    run(test)
+
+
 def test_a_refresh_whose_answer_has_moved_is_followed() -> None:
     async def test(world: World) -> None:
         send(world, "INVITE", 1, "Supported: timer\r\nSession-Expires: 2;refresher=uas", offer())

@@ -15,6 +15,7 @@ from .errors import ParseError, StateError
 from .events import Accepted, Confirmed, Progress, ReInviteAnswered, Rejected
 from .headers import NameAddress, canonical_name
 from .hop import Hop, HopLike, as_hop
+from .in_dialog import seconds_of
 from .message import Headers, Message, Request, Response
 from .prack import Prack
 from .reason import reason_field
@@ -338,6 +339,7 @@ class Outbound:
     def _refused(self, session: Session, response: Response, now: float) -> None:
         internals = session._internals
         internals.cause = response.get("reason") or ""
+        internals.retry_after_seconds = seconds_of(response.get("retry-after")) or 0
         if session.state is SessionState.CANCELLING:
             self._core.terminate(
                 session, now, internals.end_reason, internals.end_by, response.code

@@ -154,7 +154,9 @@ class Ended:
     code: int | None = None
     """The SIP status or WebSocket close code, where there is one."""
     detail: str = ""
-    """What a person debugging would want to read."""
+    """What a person debugging would want to read: a SIP far end's Reason, for one."""
+    retry_after_seconds: int = 0
+    """When a far end that refused wants to be called again; 0: it does not say."""
 
 
 LegEvent = Ringing | EarlyMedia | Answered | Held | Resumed | HoldChanged | Digit | Ended

@@ -475,8 +475,8 @@ class SipEndpoint:
                 leg.reinvite_answered(code, reason, answer)
             case DigitReceived(_, digit, duration_ms):
                 leg.digit(digit, duration_ms, now)
-            case Terminated(_, reason, by, code, cause):
-                leg.terminated(reason, by, code, cause)
+            case Terminated(_, reason, by, code, cause, later):
+                leg.terminated(reason, by, code, cause, later)
             case _:
                 pass  # Cancelled, ByeReceived, Rejected: Terminated says it all
 

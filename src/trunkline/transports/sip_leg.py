@@ -310,7 +310,12 @@ class SipLeg:
         self._events.emit(Digit(digit, duration_ms))
 
     def terminated(
-        self, reason: str, by: Literal["us", "them"], code: int | None, detail: str = ""
+        self,
+        reason: str,
+        by: Literal["us", "them"],
+        code: int | None,
+        detail: str = "",
+        retry_after_seconds: int = 0,
     ) -> None:
         """The session is over: free everything and say so, once."""
         if self._ended:
@@ -318,7 +323,7 @@ class SipLeg:
         self._ended = True
         self._stop_media()
         self._switch.forget(self)
-        self._events.emit(Ended(reason, by, code, detail))
+        self._events.emit(Ended(reason, by, code, detail, retry_after_seconds))
 
     # -- media -----------------------------------------------------------------------------
 
