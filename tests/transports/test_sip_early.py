@@ -217,11 +217,12 @@ def test_a_redirect_is_followed_where_the_policy_allows_it(allowed: bool) -> Non
 
 def test_when_a_far_end_wants_to_be_called_again_is_told() -> None:
     async def test(world: World) -> None:
-        dial(world)
+        leg = dial(world)
         reply(world, await world.expect("INVITE"), "503 Busy", "Retry-After: 30 (soon);duration=9")
         await world.expect("ACK")
         await asyncio.sleep(0.02)
         assert world.events == [Ended("error", "them", 503, "", 30)]
+        assert leg.retry_after_seconds == 30
 
     run(test)
 

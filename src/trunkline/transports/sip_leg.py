@@ -118,6 +118,8 @@ class SipLeg:
         self._answered = False
         self._ended = False
         self._final_statistics: dict[str, float] = {}
+        self.retry_after_seconds = 0
+        """When a far end that refused wants to be called again; 0: it did not say."""
 
     # -- Leg -------------------------------------------------------------------------
 
@@ -321,6 +323,7 @@ class SipLeg:
         if self._ended:
             return
         self._ended = True
+        self.retry_after_seconds = retry_after_seconds
         self._stop_media()
         self._switch.forget(self)
         self._events.emit(Ended(reason, by, code, detail, retry_after_seconds))
