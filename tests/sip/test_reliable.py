@@ -277,3 +277,25 @@ def test_reliable_early_media_comes_up_on_a_terrible_link(seed: int) -> None:
     for peer in (alice, bob):
         assert peer.names().count("Terminated") == 1
         assert not any(peer.agent.live.values())
+
+
+def test_of_calls_that_are_over_only_so_many_are_kept_in_mind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trunkline.sip.reliable.MOST_REMEMBERED", 2)
+    phone = Phone()
+    ringing = []
+    for number in range(3):
+        phone.request("INVITE", 1, body=OFFER, extra=RELIABLE, call_id=str(number))
+        session = phone.last(Invited).session  # type: ignore[union-attr]
+        phone.agent.ring(session, phone.now)
+        ringing += phone.take()
+        phone.agent.reject(session, 486, phone.now)
+    late = [
+        phone.request(
+            "PRACK", 2, call_id=str(number), to_tag=response.to.tag,
+            extra=[("RAck", f"{response.get('rseq')} 1 INVITE")],
+        )[-1]
+        for number, response in enumerate(ringing)
+    ]  # fmt: skip
+    assert said(late) == ["481 PRACK", "200 PRACK", "200 PRACK"]

@@ -424,7 +424,10 @@ class UserAgent:
         core = self._core
         session = core.find_session(request, inbound=True)
         if session is None:
-            core.refuse(request, source, 481, now)
+            if request.method == "PRACK" and self._reliable.is_late(request):
+                core.respond(core.serve(request, source), 200, now)
+            else:
+                core.refuse(request, source, 481, now)
             return
         internals = session._internals
         dialog = internals.dialog or internals.early_dialogs[request.from_.tag]
