@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,9 +42,9 @@ from .fakes import FakeLeg, FakeMedia, HoldingLeg, turn
 TONE = (8000 * np.sin(np.arange(1600) / 5)).astype(np.int16)
 
 
-def make(**options: Any) -> tuple[Call, FakeLeg, FakeMedia]:
+def make(*, kind: type[FakeLeg] = FakeLeg, **options: Any) -> tuple[Call, FakeLeg, FakeMedia]:
     media = FakeMedia()
-    leg = FakeLeg(media, **options)
+    leg = kind(media, **options)
     call = Call("call_1", leg, media)  # type: ignore[arg-type]
     leg.observer = call.leg_event
     return call, leg, media
@@ -136,6 +137,28 @@ def test_an_unanswered_call_can_be_refused_and_no_other() -> None:
         placed, _, _ = make(direction="outbound")
         with pytest.raises(UsageError):
             await placed.reject()
+
+    asyncio.run(main())
+
+
+def test_an_unanswered_call_can_be_sent_elsewhere_where_its_transport_can() -> None:
+    class Movable(FakeLeg):
+        def redirect(self, targets: Sequence[str], code: int = 302) -> None:
+            self.did.append(("redirect", *targets, code))
+            self.tell(Ended("redirected", "us", code))
+
+    async def main() -> None:
+        call, leg, _ = make(kind=Movable)
+        await call.redirect("sip:a@h", "sip:b@h", code=301)
+        assert leg.did == [("redirect", "sip:a@h", "sip:b@h", 301)]
+        assert call.end is not None and call.end.reason == "redirected"
+        up, _, _ = make(kind=Movable)
+        await up.answer()
+        placed, _, _ = make(kind=Movable, direction="outbound")
+        fixed, _, _ = make()
+        for other in (up, placed, fixed):
+            with pytest.raises(UsageError, match="elsewhere"):
+                await other.redirect("sip:a@h")
 
     asyncio.run(main())
 

@@ -117,6 +117,7 @@ def test_call_ids_are_long_and_differ() -> None:
 )
 def test_what_may_be_called(target: str, allowed: bool) -> None:
     policy = OutboundPolicy(("+4930",))
+    assert policy.allows(target) is allowed
     if allowed:
         policy.check(target)
     else:

@@ -189,6 +189,7 @@ def test_every_forked_answer_is_acknowledged_and_all_but_the_first_are_ended() -
     assert said(phone.answer(invite, 200, tag="a", body=ANSWER)) == ["ACK"]
     ack, bye = phone.answer(invite, 200, tag="b", body=ANSWER)
     assert said([ack, bye]) == ["ACK", "BYE"] and bye.to.tag == "b"
+    assert bye.cseq.number == 3, "it counts on from the loser's PRACK"
     ack, bye2 = phone.answer(invite, 200, tag="c", body=ANSWER)
     assert said([ack, bye2]) == ["ACK", "BYE"]
     assert said(phone.answer(invite, 200, tag="b", body=ANSWER)) == ["ACK"], "ours was lost"

@@ -116,17 +116,31 @@ def test_the_answer_waits_for_the_prack_of_a_description() -> None:
     assert session.is_confirmed
 
 
-def test_the_answer_does_not_wait_for_ringing() -> None:
+def test_the_answer_waits_for_ringing_but_not_for_long() -> None:
     phone = Phone()
     session = called(phone)
     phone.agent.ring(session, phone.now)
     phone.agent.progress(session, 181, None, phone.now)
     phone.agent.accept(session, ANSWER, phone.now)
-    ringing, answer = phone.take()
-    assert said([ringing, answer]) == ["180 INVITE", "200 INVITE"]
+    (ringing,) = phone.take()
+    (answer,) = [m for m in phone.wait(0.6) if said([m]) == ["200 INVITE"]]
     assert said(prack(phone, ringing)) == ["200 PRACK"], "late, and no mistake"
-    assert "180 INVITE" not in said(phone.wait(5)), "what the 200 has overtaken is not repeated"
+    later = said(phone.wait(5))
+    assert "180 INVITE" not in later, "what the 200 has overtaken is not repeated"
+    assert "181 INVITE" not in later, "nor is it sent after the 200"
     phone.request("ACK", 1, to_tag=answer.to.tag)
+    assert session.is_confirmed
+
+
+def test_the_answer_follows_the_prack_of_ringing_at_once() -> None:
+    phone = Phone()
+    session = called(phone)
+    phone.agent.ring(session, phone.now)
+    phone.agent.accept(session, ANSWER, phone.now)
+    (ringing,) = phone.take()
+    assert said(prack(phone, ringing)) == ["200 PRACK", "200 INVITE"]
+    assert said(phone.wait(0.6)) == ["200 INVITE"], "the next one is its repetition"
+    phone.request("ACK", 1, to_tag=session._internals.local_tag)
     assert session.is_confirmed
 
 
@@ -263,3 +277,25 @@ def test_reliable_early_media_comes_up_on_a_terrible_link(seed: int) -> None:
     for peer in (alice, bob):
         assert peer.names().count("Terminated") == 1
         assert not any(peer.agent.live.values())
+
+
+def test_of_calls_that_are_over_only_so_many_are_kept_in_mind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trunkline.sip.reliable.MOST_REMEMBERED", 2)
+    phone = Phone()
+    ringing = []
+    for number in range(3):
+        phone.request("INVITE", 1, body=OFFER, extra=RELIABLE, call_id=str(number))
+        session = phone.last(Invited).session  # type: ignore[union-attr]
+        phone.agent.ring(session, phone.now)
+        ringing += phone.take()
+        phone.agent.reject(session, 486, phone.now)
+    late = [
+        phone.request(
+            "PRACK", 2, call_id=str(number), to_tag=response.to.tag,
+            extra=[("RAck", f"{response.get('rseq')} 1 INVITE")],
+        )[-1]
+        for number, response in enumerate(ringing)
+    ]  # fmt: skip
+    assert said(late) == ["481 PRACK", "200 PRACK", "200 PRACK"]

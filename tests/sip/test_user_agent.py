@@ -32,7 +32,7 @@ def test_a_call_is_answered_confirmed_and_ended_once_on_both_sides() -> None:
     network.run(1)
     assert network.said(ALICE) == ["INVITE", "PRACK", "ACK", "BYE"]
     assert network.said(BOB) == [
-        "100 INVITE", "180 INVITE", "200 INVITE", "200 PRACK", "200 BYE",
+        "100 INVITE", "180 INVITE", "200 PRACK", "200 INVITE", "200 BYE",
     ]  # fmt: skip
     assert [(e.reason, e.by) for e in alice.of(Terminated)] == [("hangup", "us")]
     assert [(e.reason, e.by) for e in bob.of(Terminated)] == [("hangup", "them")]

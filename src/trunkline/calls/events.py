@@ -199,7 +199,8 @@ class CallEnded(CallEvent):
     """The call is over. Exactly one per call, always last."""
 
     reason: str
-    """A word: hangup, cancelled, rejected, busy, no-answer, timeout, media-timeout, error."""
+    """A word: hangup, cancelled, rejected, redirected, busy, no-answer, timeout, media-timeout,
+    error."""
     by: str
     """``us`` or ``them``."""
     code: int | None

@@ -89,7 +89,8 @@ class CallRecord:
     answered_at: float | None = None
     ended_at: float | None = None
     end_reason: str = ""
-    """hangup, cancelled, rejected, busy, no-answer, timeout, media-timeout, error, crashed."""
+    """hangup, cancelled, rejected, redirected, busy, no-answer, timeout, media-timeout, error,
+    crashed."""
     end_by: str = ""
     """us or them."""
     end_code: int | None = None

@@ -40,6 +40,8 @@ Calling::
     case Accepted(session, answer, None): audio.accept(answer)   # the ACK is out
     case Accepted(session, None, offer):                    # we made no offer
         agent.acknowledge(session, audio.answer(offer), now)
+    case Progress(session, _, _, None, offer) if offer:     # nor before the answer: by PRACK
+        agent.acknowledge(session, audio.answer(offer), now)
     case Rejected(session, code, reason, response): ...
 
 Transfers, asked for by us (`ReferProgress` follows) and by them::

@@ -67,14 +67,14 @@ class Acknowledgement:
             return
         internals = session._internals
         number = request.cseq.number
+        waiting = internals.unacknowledged.pop(number, None)
+        if waiting is None:
+            return  # again, because our 2xx went twice
         # Who acknowledges a later INVITE has had the answer to the earlier ones: an ACK that
         # was lost, or is overtaken, is not waited for any more.
         for earlier in [other for other in internals.unacknowledged if other < number]:
             if not internals.unacknowledged[earlier].late_offer:
                 internals.unacknowledged.pop(earlier).stop()
-        waiting = internals.unacknowledged.pop(number, None)
-        if waiting is None:
-            return  # again, because our 2xx went twice
         waiting.stop()
         answer = None
         if waiting.late_offer:

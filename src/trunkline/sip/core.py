@@ -514,9 +514,11 @@ class Core:
         self, session: Session, reason: str, by: Literal["us", "them"], code: int | None
     ) -> None:
         """Say that a session is over, once."""
-        if not session._internals.told_end:
-            session._internals.told_end = True
-            self.emit(Terminated(session, reason, by, code, session._internals.cause))
+        internals = session._internals
+        if not internals.told_end:
+            internals.told_end = True
+            later = internals.retry_after_seconds
+            self.emit(Terminated(session, reason, by, code, internals.cause, later))
 
 
 def accept_headers(code: int) -> list[tuple[str, str]]:

@@ -219,6 +219,8 @@ class Terminated:
     """The SIP status, where one did it."""
     cause: str = ""
     """Their Reason header, ``Q.850;cause=16;text="..."``, where they gave one (RFC 3326)."""
+    retry_after_seconds: int = 0
+    """When they want to be called again (section 20.33); 0: they do not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,12 +134,14 @@ class Inbound:
         """Send 200; see `UserAgent.accept`."""
         if session.is_terminated:
             return False
+        if session.state is not SessionState.INVITED:
+            raise StateError(f"no 200 in state {session.state}")
         session.move(Cause.ANSWERED)
         internals = session._internals
         internals.stop_timer("ring")
         internals.stop_timer("refresh")
         final = partial(self._send_success, session, body)
-        if not self._reliable.hold_back(session, final):
+        if not self._reliable.hold_back(session, final, now):
             final(now)
         return True
 

@@ -16,6 +16,7 @@ from .errors import ParseError, StateError
 from .events import Accepted, Confirmed, Progress, ReInviteAnswered, Rejected
 from .headers import NameAddress
 from .hop import Hop, HopLike, as_hop
+from .in_dialog import seconds_of
 from .message import Message, Request, Response
 from .prack import Prack
 from .reason import reason_field
@@ -274,8 +275,7 @@ class Outbound:
     def _won(self, session: Session, fork: Fork, response: Response, now: float) -> None:
         internals, tag = session._internals, response.to.tag
         internals.stop_timer("no-answer")
-        internals.dialog = fork.dialog
-        internals.early_dialogs.clear()
+        internals.dialog = fork.dialog  # the losers' early ones stay: their BYE counts on
         internals.early_offer = None
         internals.note_allow(response)
         session.move(Cause.ANSWERED)
@@ -352,6 +352,7 @@ class Outbound:
     def _refused(self, session: Session, response: Response, now: float) -> None:
         internals = session._internals
         internals.cause = response.get("reason") or ""
+        internals.retry_after_seconds = seconds_of(response.get("retry-after")) or 0
         if session.state is SessionState.CANCELLING:
             self._core.terminate(
                 session, now, internals.end_reason, internals.end_by, response.code

@@ -18,6 +18,8 @@ from .session import Session, SessionState
 __all__ = ["OPTION", "Reliable", "acknowledges", "is_supported"]
 
 OPTION = "100rel"
+MOST_REMEMBERED = 10_000
+"""Responses without a PRACK that are kept in mind after their call, all calls together."""
 Failure = Callable[[Session, float], None]
 
 
@@ -37,6 +39,7 @@ class Reliable:
         self._core = core
         self.on_unacknowledged: Failure = lambda session, now: None
         """Told of an INVITE whose provisional response nobody acknowledges."""
+        self._unacknowledged: dict[tuple[str, str], list[str]] = {}
         if core.settings.reliable != "off":
             core.methods.append("PRACK")
             core.supported.append(OPTION)
@@ -90,6 +93,10 @@ class Reliable:
         waiting.deadline = core.timers.start(
             now + core.timing.patience, partial(self._give_up, session)
         )
+        remembered = self._unacknowledged
+        remembered[session.call_id, internals.local_tag] = rack_of(session, number)
+        if len(remembered) > MOST_REMEMBERED:
+            del remembered[next(iter(remembered))]
         transaction.respond(response, now)
 
     def _repeat(self, session: Session, waiting: Provisional, now: float) -> None:
@@ -109,20 +116,26 @@ class Reliable:
         provisionals.close()
         self.on_unacknowledged(session, now)
 
-    def hold_back(self, session: Session, final: Callable[[float], None]) -> bool:
+    def hold_back(self, session: Session, final: Callable[[float], None], now: float) -> bool:
         """Whether the 2xx has to wait; ``final`` sends it when it need not any more.
 
-        What is queued behind it is not sent at all: the 2xx says the same.
+        What is queued behind it is not sent at all: the 2xx says the same. Ringing that is
+        not acknowledged keeps it T1 at most: it need not wait (section 3), but some
+        peers take whichever 200 comes first for the one of their PRACK.
         """
         provisionals = session._internals.provisionals
         if provisionals is None:
             return False
         provisionals.queue.clear()
-        if provisionals.waiting is not None and provisionals.waiting.described:
-            provisionals.final = final
-            return True
-        provisionals.close()
-        return False
+        if provisionals.waiting is None:
+            provisionals.close()
+            return False
+        provisionals.final = final
+        if not provisionals.waiting.described:
+            session._internals.timers["final"] = self._core.timers.start(
+                now + self._core.timing.t1, partial(self._next, session, provisionals)
+            )
+        return True
 
     def receive_prack(self, session: Session, request: Request, source: Hop, now: float) -> None:
         """Their PRACK; one that acknowledges nothing is 481 (section 3)."""
@@ -133,6 +146,7 @@ class Reliable:
         waiting, provisionals.waiting = provisionals.waiting, None
         assert waiting is not None
         waiting.stop()
+        self._unacknowledged.pop((request.call_id, request.to.tag), None)
         try:
             description = read_description(request)
         except ParseError as error:
@@ -145,6 +159,14 @@ class Reliable:
             core.emit(EarlyAnswered(session, description))
         if not provisionals.closed:
             self._next(session, provisionals, now)
+
+    def is_late(self, request: Request) -> bool:
+        """Whether it acknowledges what we sent in a call that is over; once (section 3)."""
+        key = (request.call_id, request.to.tag)
+        late = self._unacknowledged.get(key) == _rack(request)
+        if late:
+            del self._unacknowledged[key]
+        return late
 
     def _settle(
         self, session: Session, request: Request, source: Hop, waiting: Provisional, now: float
@@ -163,6 +185,7 @@ class Reliable:
 
     def _next(self, session: Session, provisionals: Provisionals, now: float) -> None:
         final, provisionals.final = provisionals.final, None
+        session._internals.stop_timer("final")
         if final is not None:
             provisionals.close()
             final(now)
@@ -176,7 +199,14 @@ def acknowledges(session: Session, request: Request) -> bool:
     provisionals = session._internals.provisionals
     if provisionals is None or provisionals.waiting is None:
         return False
+    return _rack(request) == rack_of(session, provisionals.waiting.number)
+
+
+def rack_of(session: Session, number: int) -> list[str]:
+    """What the RAck of the response with that number says."""
+    return [str(number), str(session.request.cseq.number), "INVITE"]
+
+
+def _rack(request: Request) -> list[str]:
     parts = (request.get("rack") or "").split()
-    cseq = session.request.cseq
-    wanted = [str(provisionals.waiting.number), str(cseq.number), "INVITE"]
-    return [part.lstrip("0") or "0" for part in parts[:2]] + parts[2:] == wanted
+    return [part.lstrip("0") or "0" for part in parts[:2]] + parts[2:]

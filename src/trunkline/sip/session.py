@@ -144,6 +144,8 @@ class Internals:
     """Their Allow, as it came last; None: they have not said."""
     cause: str = ""
     """Their Reason header, with what ended the call (RFC 3326)."""
+    retry_after_seconds: int = 0
+    """Of their refusal."""
     redirection: Redirection | None = None
     """Where else to call, as others say; None: nowhere else."""
     forks: dict[str, Fork] = field(default_factory=dict)

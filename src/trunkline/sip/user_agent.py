@@ -519,6 +519,8 @@ class UserAgent:
                 self._subscriptions.receive_notify(None, request, source, now)
             elif request.method == "SUBSCRIBE":
                 self._subscriptions.receive_subscribe(None, request, source, now)
+            elif request.method == "PRACK" and self._reliable.is_late(request):
+                core.respond(core.serve(request, source), 200, now)
             else:
                 core.refuse(request, source, 481, now)
             return

@@ -153,13 +153,16 @@ class Ended:
     """The leg is gone and its resources are free. Exactly one per leg, always last."""
 
     reason: str
-    """A word: hangup, cancelled, rejected, busy, no-answer, timeout, media-timeout, error."""
+    """A word: hangup, cancelled, rejected, redirected, busy, no-answer, timeout, media-timeout,
+    error."""
     by: Literal["us", "them"]
     """Who began the end."""
     code: int | None = None
     """The SIP status or WebSocket close code, where there is one."""
     detail: str = ""
-    """What a person debugging would want to read."""
+    """What a person debugging would want to read: a SIP far end's Reason, for one."""
+    retry_after_seconds: int = 0
+    """When a far end that refused wants to be called again; 0: it does not say."""
 
 
 class TransferRequest(Protocol):

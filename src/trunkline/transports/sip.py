@@ -33,7 +33,6 @@ from trunkline.sip.events import (
     RegistrationEvent,
     ReInviteAnswered,
     ReInvited,
-    Rejected,
     Send,
     Terminated,
 )
@@ -452,12 +451,10 @@ class SipEndpoint:
                 leg.reinvite_answered(code, reason, answer)
             case DigitReceived(_, digit, duration_ms):
                 leg.digit(digit, duration_ms, now)
-            case Rejected(_, _, _, response):
-                leg.refused(response)
-            case Terminated(_, reason, by, code, cause):
-                leg.terminated(reason, by, code, cause)
+            case Terminated(_, reason, by, code, cause, later):
+                leg.terminated(reason, by, code, cause, later)
             case _:
-                pass  # Cancelled, ByeReceived: Terminated says it all
+                pass  # Cancelled, ByeReceived, Rejected: Terminated says it all
 
     def _invited(self, event: Invited) -> None:
         leg = SipLeg(self, event.session, self._events)

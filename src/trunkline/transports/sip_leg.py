@@ -18,9 +18,8 @@ from trunkline.media.packet_time import packet_ms
 from trunkline.media.srtp import SrtpKey
 from trunkline.sip.crypto import CryptoLine
 from trunkline.sip.errors import ParseError, SdpError
-from trunkline.sip.message import Headers, Response
+from trunkline.sip.message import Headers
 from trunkline.sip.offer_answer import AudioAgreement, AudioNegotiation
-from trunkline.sip.probing import retry_after
 from trunkline.sip.sdp import Direction as MediaDirection
 from trunkline.sip.sdp import SessionDescription
 from trunkline.sip.session import Session
@@ -134,8 +133,8 @@ class SipLeg(Transferring):
         self._ended = False
         self._final_statistics: dict[str, float] = {}
         self._report_watcher: ReportWatcher | None = None
-        self.retry_after_seconds = 0.0
-        """When they that refused our call may be asked again, as they said; 0: they did not."""
+        self.retry_after_seconds = 0
+        """When a far end that refused wants to be called again; 0: it did not say."""
 
     # -- Leg -------------------------------------------------------------------------
 
@@ -287,10 +286,6 @@ class SipLeg(Transferring):
         self._answered = True
         self._up()
 
-    def refused(self, response: Response | None) -> None:
-        """They did not; `terminated` follows."""
-        self.retry_after_seconds = retry_after(response)
-
     def acknowledged(self, answer: SessionDescription | None) -> None:
         """Their ACK came; it carries an answer when our 200 made the offer."""
         negotiation = self._negotiation
@@ -351,15 +346,21 @@ class SipLeg(Transferring):
         self._events.emit(Digit(digit, duration_ms))
 
     def terminated(
-        self, reason: str, by: Literal["us", "them"], code: int | None, detail: str = ""
+        self,
+        reason: str,
+        by: Literal["us", "them"],
+        code: int | None,
+        detail: str = "",
+        retry_after_seconds: int = 0,
     ) -> None:
         """The session is over: free everything and say so, once."""
         if self._ended:
             return
         self._ended = True
+        self.retry_after_seconds = retry_after_seconds
         self._stop_media()
         self._switch.forget(self)
-        self._events.emit(Ended(reason, by, code, detail))
+        self._events.emit(Ended(reason, by, code, detail, retry_after_seconds))
 
     # -- media -----------------------------------------------------------------------------
 
