@@ -11,6 +11,7 @@ import random
 import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from trunkline.calls.audio import AudioDefaults, AudioPath
 from trunkline.calls.keeper import Keeper
@@ -18,7 +19,9 @@ from trunkline.calls.music import MusicSource
 from trunkline.calls.recording import Recorder
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Listener, OutboundPolicy, Switchboard
+from trunkline.errors import ConfigError
 from trunkline.media.engine import ActivityBank, Engine
+from trunkline.media.errors import WavError
 from trunkline.media.jitter import JitterBank, JitterSettings
 from trunkline.media.lane import Lane
 from trunkline.settings import Audio, Settings, is_loopback
@@ -195,7 +198,7 @@ class Node:
             host=self.engines.host,
             voice=lambda: self.engines.tts,
             audio=self._audio,
-            hold_music=MusicSource(settings.media.hold_music),
+            hold_music=await asyncio.to_thread(_music, settings.media.hold_music),
             tones_in=settings.media.inband_dtmf == "auto",
         )
         if self._with_streams:
@@ -292,6 +295,16 @@ def audio_defaults(audio: Audio) -> AudioDefaults:
             for name, trunk in audio.trunks.items()
         },
     )
+
+
+def _music(path: str) -> MusicSource:
+    """What whoever is held hears; raises `ConfigError` for a file that cannot be played."""
+    source = MusicSource(Path(path).expanduser() if path else "")
+    try:
+        source.check()
+    except (OSError, WavError) as error:
+        raise ConfigError(f"media.hold_music cannot be played: {error}") from error
+    return source
 
 
 def _allow_open_files() -> None:
