@@ -594,6 +594,32 @@ def test_who_was_held_for_a_side_is_resumed_for_its_successor() -> None:
     run(main)
 
 
+def test_a_successor_waits_with_music_as_the_one_before_it_did() -> None:
+    async def main(world: World) -> None:
+        joined, a, b = await world.pair(BridgeOptions(hold="music"))
+        c, c_leg = world.call("c", up=True)
+        await turn()
+        old = joined.sides[0]
+        b.tell(Held())
+        await turn()
+        world.media.tick(5)
+        assert len(set(a.heard)) > 3
+        await joined.replace(old, c)
+        await turn()
+        a.outlet.sent.clear()
+        world.media.tick(10)
+        assert not a.heard, "its music has stopped"
+        assert len(set(c_leg.heard)) > 3
+        b.tell(Resumed())
+        await turn()
+        c_leg.outlet.sent.clear()
+        b.say(5)
+        world.media.tick()
+        assert c_leg.heard == [5]
+
+    run(main)
+
+
 def test_a_supervisor_may_take_over() -> None:
     async def main(world: World) -> None:
         joined, _, b = await world.pair()

@@ -89,7 +89,7 @@ def test_a_long_file_is_read_as_it_plays(tmp_path: Path) -> None:
 
     async def main() -> None:
         source = MusicSource(path)
-        await source.check()
+        source.check()
         pieces = source.pieces(8000)
         first = await anext(pieces)
         assert len(first) == 8000

@@ -240,6 +240,19 @@ def test_a_joined_stream_is_not_moved_away_from_the_others() -> None:
     assert a.lane.phase == 3
 
 
+def test_packets_follow_the_stream_that_they_are_joined_with() -> None:
+    world = scene()
+    stream = world.stream("s", phase=3)
+    packet = Lane("p", inlet=JitterInlet(world.engine.jitter.open(Law.ULAW)), outlet=MemoryOutlet())
+    world.engine.open(packet, 1)
+    world.engine.join(Joint(packet, stream.lane))
+    world.engine.align(stream.lane, 0)
+    assert packet.phase == stream.lane.phase == 0
+    stream.receive(tone(4))
+    world.round()
+    assert [frame.payload for frame in packet.outlet.sent] == [tone(4).tobytes()]
+
+
 def test_all_go_where_a_streams_audio_arrives() -> None:
     world = scene()
     stream = world.stream("s", phase=3)

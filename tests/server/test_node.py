@@ -11,9 +11,9 @@ import pytest
 from trunkline.calls.apps import echo
 from trunkline.calls.call import Call
 from trunkline.calls.switchboard import Switchboard
-from trunkline.errors import UsageError
+from trunkline.errors import ConfigError, UsageError
 from trunkline.server.node import Node
-from trunkline.settings import Records, Settings, Sip, Speech, Streams
+from trunkline.settings import Media, Records, Settings, Sip, Speech, Streams
 
 
 def settings(folder: Path, **options: object) -> Settings:
@@ -62,6 +62,17 @@ def test_a_port_that_is_taken_says_so_and_nothing_stays_open(tmp_path: Path) -> 
                 await asyncio.wait_for(Node(busy, Switchboard()).run(), 10)
 
     asyncio.run(main())
+
+
+def test_music_that_cannot_be_played_is_told_before_anybody_is_held(tmp_path: Path) -> None:
+    async def main(path: str) -> None:
+        silent = settings(tmp_path, media=Media(hold_music=path))
+        with pytest.raises(ConfigError, match=r"media\.hold_music cannot be played"):
+            await asyncio.wait_for(Node(silent, Switchboard()).run(), 10)
+
+    (tmp_path / "no.wav").write_bytes(b"no music")
+    for path in ("no.wav", "none.wav"):
+        asyncio.run(main(str(tmp_path / path)))
 
 
 def test_an_address_of_another_machine_is_told_as_that(tmp_path: Path) -> None:

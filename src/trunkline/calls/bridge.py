@@ -389,8 +389,8 @@ class Bridge:
             raise UsageError(f"{new!r} is bridged already")
         if new.lane is None or not new.lane.active:
             raise UsageError(f"{new!r} has no audio")
-        if self._carried is old:
-            self._release(old)
+        if self._carried is not None:
+            self._release(self._carried)
         self._dismiss(new)  # a supervisor may take over
         self._stop_ringing()
         self._detach(old)
@@ -401,6 +401,8 @@ class Bridge:
         self._settle()
         stays = self._other(new)
         if stays is not None:
+            if stays in self._holders:
+                self._holds(stays)
             now = self.media.now()
             old.post(old.tell, CallUnbridged(old.id, now, stays.id))
             self._tell_bridged(new, stays)

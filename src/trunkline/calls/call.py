@@ -406,7 +406,7 @@ class Call(TransferringCall):
         """
         source = None if music is False else self.music_source(music)
         if source is not None:
-            await source.check()
+            await asyncio.to_thread(source.check)
         await self._change_hold(True, silent)
         if source is not None:
             self.play_music(source)

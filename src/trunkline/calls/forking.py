@@ -142,7 +142,7 @@ class ForkedLeg:
         leg = self._outgoing.dial(
             target, caller=caller, headers=headers, observer=self._told, options=options
         )
-        log.debug("leg %s: attempt %s to %s", self.id, leg.id, target)
+        log.info("leg %s: attempt %s to %s", self.id, leg.id, target)
         self.attempts.append(leg)
         self._live.append(leg)
 

@@ -38,11 +38,11 @@ class MusicSource:
     samples: Pcm | None = None
     """Or these samples, at the call's rate."""
 
-    async def check(self) -> None:
-        """Raise `OSError` or ``WavError`` for a file that cannot be played."""
+    def check(self) -> None:
+        """Raise `OSError` or ``WavError`` for a file that cannot be played; reads its header."""
         if self.path:
-            file = await asyncio.to_thread(WavFile.open, self.path)
-            await asyncio.to_thread(file.close)
+            file = WavFile.open(self.path)
+            file.close()
             if not file.frames:
                 raise WavError(f"{self.path} has no samples")
 

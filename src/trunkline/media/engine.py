@@ -152,14 +152,18 @@ class Engine:
         """Move a lane to the phase that comes right after its audio arrives.
 
         Saves up to 15 ms of waiting on a leg without a jitter buffer. Not done
-        when that phase is crowded already: an even load matters more. Raises
-        `UsageError` for a phase there is not.
+        when that phase is crowded already: an even load matters more; nor for one of two
+        streams that hear each other. Raises `UsageError` for a phase there is not.
         """
-        if lane not in self._lanes or lane.phase == _checked(phase) or self.joints.of(lane):
+        if lane not in self._lanes or lane.phase == _checked(phase):
+            return
+        joint = self.joints.of(lane)
+        others = joint.lanes if joint is not None else ()
+        if any(other is not lane and isinstance(other.inlet, StreamInlet) for other in others):
             return
         if len(self._shards[phase]) > 16 + 2 * len(self._lanes) // PHASES:
             return
-        self._move(lane, phase)
+        self._move_joined(lane, phase)
 
     def set_chain(self, lane: Lane, stages: ChainStages | None) -> None:
         """Give a lane other stages, also in mid-call; None is none.

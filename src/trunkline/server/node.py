@@ -12,6 +12,7 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from trunkline.calls.audio import AudioDefaults, AudioPath
 from trunkline.calls.call import Call
@@ -20,8 +21,9 @@ from trunkline.calls.music import MusicSource
 from trunkline.calls.quality_monitor import QualityMonitor
 from trunkline.calls.records import RecordStore
 from trunkline.calls.switchboard import Listener, OutboundPolicy, Switchboard
-from trunkline.errors import TrunklineError, UsageError
+from trunkline.errors import ConfigError, TrunklineError, UsageError
 from trunkline.media.engine import ActivityBank, Engine
+from trunkline.media.errors import WavError
 from trunkline.media.jitter import JitterBank, JitterSettings
 from trunkline.media.lane import Lane
 from trunkline.settings import Audio, Settings, Sip, is_loopback
@@ -246,7 +248,7 @@ class Node:
             host=self.engines.host,
             voice=lambda: self.engines.tts,
             audio=self._audio,
-            hold_music=MusicSource(settings.media.hold_music),
+            hold_music=await asyncio.to_thread(_music, settings.media.hold_music),
             tones_in=settings.media.inband_dtmf == "auto",
             quality=running.quality.watch,
             reserve=self.trunks.guard.reserve if self.trunks.guard is not None else None,
@@ -434,6 +436,16 @@ def audio_defaults(audio: Audio) -> AudioDefaults:
             for name, trunk in audio.trunks.items()
         },
     )
+
+
+def _music(path: str) -> MusicSource:
+    """What whoever is held hears; raises `ConfigError` for a file that cannot be played."""
+    source = MusicSource(Path(path).expanduser() if path else "")
+    try:
+        source.check()
+    except (OSError, WavError) as error:
+        raise ConfigError(f"media.hold_music cannot be played: {error}") from error
+    return source
 
 
 def _allow_open_files() -> None:
