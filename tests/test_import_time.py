@@ -36,7 +36,9 @@ def test_the_command_line_starts_without_what_only_a_node_needs() -> None:
     assert not modules_after("import trunkline.cli") & heavy
 
 
-@pytest.mark.parametrize("command", ["up", "call", "demo", "calls", "config", "setup", "version"])
+@pytest.mark.parametrize(
+    "command", ["up", "call", "demo", "calls", "recordings", "config", "setup", "version"]
+)
 def test_a_command_that_is_only_asked_for_help_starts_without_numpy(command: str) -> None:
     asked = f"from trunkline.cli import main; main([{command!r}, '--help'])"
     assert "numpy" not in modules_after(asked)

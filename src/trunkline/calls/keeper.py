@@ -68,9 +68,11 @@ class RecordingTap:
             self.recording.began_at = now
         # A tick that is not left out comes less than a tick late, so the most
         # punctual one tells where the grid is and the rest can be counted off.
-        self._origin = min(self._origin, now - self._ticks * TICK_SECONDS)
-        missed = int((now - self._origin) / TICK_SECONDS) - self._ticks
-        if missed > 0:
+        begun = now - self._ticks * TICK_SECONDS
+        if begun < self._origin:
+            self._origin = begun
+        elif begun - self._origin >= TICK_SECONDS:
+            missed = int((begun - self._origin) / TICK_SECONDS)
             self.recording.skip(missed)
             self._ticks += missed
         self.recording.write(heard, sent)

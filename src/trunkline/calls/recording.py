@@ -123,22 +123,20 @@ class Recording:
         """
         if self._closed:
             return
-        entry: list[bytes | None] | tuple[None, None] = (None, None)
-        if not self.is_paused:
-            entry = [
-                None if heard is None else heard.tobytes(),
-                None if sent is None else sent.tobytes(),
-            ]
-        with self._lock:
+        pending = self._pending
+        with self._lock:  # held by others for microseconds
             self._ticks += 1
-            pending = self._pending
             if len(pending) >= PENDING_FRAMES:
                 self._drop()
-            elif self.is_paused:  # asked again, under the lock: a pause holds at once
+            elif self.is_paused:  # asked under the lock: a pause holds at once
                 pending.append((None, None))
             else:
+                entry = [
+                    None if heard is None else heard.tobytes(),
+                    None if sent is None else sent.tobytes(),
+                ]
                 pending.append(entry)
-                if heard is None and isinstance(entry, list):
+                if heard is None:
                     self._holes.append(entry)
 
     def skip(self, ticks: int) -> None:
