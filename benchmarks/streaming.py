@@ -7,8 +7,9 @@ G.711 every 20 ms on each, on sockets of their own; they count what comes back.
 
 On in the switchboard: SIP, jitter buffer, concealment, RTCP, statistics, detail
 records, and, but for ``--without-quality``, the quality monitor and SIP ladders. Off:
-recording, voice activity, and without ``--chain`` the audio chain; with it every call has echo cancellation and noise suppression, and the callers talk (the lines of
-`path.py`) instead of sending noise.
+recording, voice activity, and without ``--chain`` the audio chain; with it every call
+has echo cancellation and noise suppression, and the callers talk (the lines of `path.py`)
+instead of sending noise.
 
     python benchmarks/streaming.py --calls 300 --seconds 60
     python benchmarks/streaming.py --search --seconds 60
