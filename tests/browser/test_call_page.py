@@ -183,3 +183,34 @@ def test_without_its_script_it_still_reads_and_plays(tmp_path: Path) -> None:
             assert "when are you open" in await page.text(".transcript")
 
     run(browse)
+
+
+def test_quality_and_messages_are_shown_and_a_message_opens(tmp_path: Path) -> None:
+    columns = {"mos": [4.4, 1.9], "loss": [0.0, 0.2], "late": [0.0, 0.0], "level": [-20.0, -30.0]}
+    text = "INVITE sip:a@b SIP/2.0\r\nSubject: <script>document.title='owned'</script>\r\n\r\n"
+    record = CallRecord(
+        id="call-1",
+        series={"start": 0.0, "step": 5.0, "in": columns, "out": columns, "runs": {"1": 3}},
+        ladder={
+            "messages": [{"at": 0.0, "sent": False, "peer": "udp:192.0.2.1:5060", "text": text}]
+        },
+    )
+    path = tmp_path / "call.html"
+    write_call_page(record, path)
+
+    async def body() -> None:
+        async with chromium() as page:
+            await page.open(path.as_uri())
+            sizes = await page.run(
+                "[...document.querySelectorAll('figure svg')].map(s => s.clientHeight)"
+            )
+            assert len(sizes) == 6
+            assert min(sizes) > 40
+            await page.run("document.querySelector('.ladder summary').scrollIntoView()")
+            await page.click(".ladder summary")
+            assert "Subject: <script>" in await page.text(".ladder pre")
+            assert "owned" not in await page.run("document.title")
+            assert await page.run("document.documentElement.scrollWidth <= innerWidth")
+            assert page.complaints == []
+
+    run(body)

@@ -31,6 +31,13 @@ def test_a_call_has_its_messages_in_order() -> None:
     assert len(ladder) == 0
 
 
+def test_a_call_may_be_known_before_its_first_message() -> None:
+    ladder = Ladder()
+    ladder.claim("a@b")
+    filled(ladder, "INVITE sip:x SIP/2.0", "SIP/2.0 200 OK")
+    assert len(ladder.take("a@b")[0]) == 2
+
+
 def test_compact_and_odd_headers_are_found() -> None:
     for header in ("Call-ID", "CALL-ID", "i", "I ", "call-id  "):
         ladder = Ladder()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from trunkline.calls.events import CallQuality
+from trunkline.calls.quality_snapshot import QualitySnapshot
 from trunkline.calls.record import CallRecord
 from trunkline.calls.records import RecordStore
 from trunkline.media.burst_gap import BurstGap
@@ -28,6 +29,7 @@ from trunkline.settings import Quality, Secret
 
 from .kit import RunningNode, until
 from .peer import Dialled, MediaPort, Peer, sdp, stream
+from .programs import Baresip
 
 Start = Callable[..., RunningNode]
 XR = "a=rtcp-xr:rcvr-rtt=all voip-metrics stat-summary=loss,dup,jitt\r\n"
@@ -384,3 +386,31 @@ def test_a_collector_is_told_of_sip_reports_and_quality(start: Start) -> None:
         call.bye()
         node.assert_clean()
     collector.socket.close()
+
+
+@pytest.mark.program("baresip")
+def test_a_softphones_call_has_a_score_both_ways_and_a_round_trip(
+    start: Start, tmp_path: Path
+) -> None:
+    node = start(quality=Quality(sample_seconds=1, extended_reports="offered"))
+    with Baresip(tmp_path / "b")() as phone:
+        phone.command("dial", f"sip:100@127.0.0.1:{node.sip_port}")
+        until(lambda: node.calls and node.calls[0].quality is not None)
+        # Their first reports come within seven and a half seconds.
+        until(lambda: _snapshot(node).round_trip_ms is not None, seconds=25)
+        until(lambda: _snapshot(node).sent.mos is not None, seconds=25)
+        phone.command("hangup")
+        node.assert_clean()
+    found = record_of(node).quality
+    assert found["rtt_most_ms"] is not None
+    assert found["mos_listening"] == pytest.approx(4.41, abs=0.3)
+    assert (found["mos_out"] or 0) > 3.5
+    assert found["silence_in"] < 0.2
+    assert ("one-way", "in", True) not in alarms(node)
+    assert ("one-way", "out", True) not in alarms(node)
+
+
+def _snapshot(node: RunningNode) -> QualitySnapshot:
+    snapshot = node.calls[0].quality
+    assert snapshot is not None
+    return snapshot

@@ -184,3 +184,19 @@ def test_networks_for_media_must_be_networks(name: str) -> None:
     assert not found(**{f"media__{name}": ["203.0.113.0/24", "203.0.113.9", "2001:db8::/32"]})
     (problem,) = found(**{f"media__{name}": ["203.0.113.0/24", "example.com"]})
     assert f"media.{name}" in problem and "example.com" in problem
+
+
+@pytest.mark.parametrize("place", ["udp:203.0.113.9:9060", "tcp:[::1]:9061", "udp:homer:1", ""])
+def test_a_collector_of_hep_is_a_transport_a_host_and_a_port(place: str) -> None:
+    assert not found(quality__hep=place)
+
+
+@pytest.mark.parametrize("place", ["homer:9060", "udp:homer", "udp::9060", "tls:h:1", "udp:h:0"])
+def test_what_is_no_collector_is_refused(place: str) -> None:
+    (problem,) = found(quality__hep=place)
+    assert "udp:host:port" in problem
+
+
+def test_good_is_not_worse_than_poor() -> None:
+    (problem,) = found(quality__good_mos=2.0)
+    assert "quality.poor_mos" in problem

@@ -417,3 +417,33 @@ def test_opus_without_a_word_about_it_wants_no_copies_and_no_pauses() -> None:
     negotiation.answer(theirs("m=audio 9 RTP/AVP 96", "a=rtpmap:96 opus/48000/2"))
     assert negotiation.agreement is not None
     assert negotiation.agreement.opus == OpusParameters()
+
+
+XR = "a=rtcp-xr:rcvr-rtt=all voip-metrics"
+
+
+@pytest.mark.parametrize(
+    ("setting", "asked", "answered"),
+    [("off", True, False), ("asked", True, True), ("asked", False, False), ("offered", True, True)],
+)
+def test_extended_reports_are_agreed_to_where_they_are_asked_for(
+    setting: str, asked: bool, answered: bool
+) -> None:
+    negotiation = ours(extended_reports=setting)
+    answer = negotiation.answer(theirs("m=audio 9 RTP/AVP 0", *([XR] if asked else [])))
+    assert (b"a=rtcp-xr:" in bytes(answer)) is answered
+    assert negotiation.agreement is not None
+    assert negotiation.agreement.extended_reports is answered
+
+
+@pytest.mark.parametrize(("setting", "offers"), [("off", 0), ("asked", 0), ("offered", 1)])
+def test_extended_reports_are_offered_where_that_is_set(setting: str, offers: int) -> None:
+    assert bytes(ours(extended_reports=setting).offer()).count(b"a=rtcp-xr:") == offers
+
+
+def test_extended_reports_are_sent_only_if_the_answer_asks_for_them() -> None:
+    for said in ([], [XR]):
+        negotiation = ours(extended_reports="offered")
+        negotiation.offer()
+        agreement = negotiation.accept(theirs("m=audio 9 RTP/AVP 0", *said))
+        assert agreement.extended_reports is bool(said)

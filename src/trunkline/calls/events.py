@@ -131,7 +131,6 @@ class CallDigit(CallEvent):
 
 
 @dataclass(frozen=True, slots=True)
-@dataclass(frozen=True, slots=True)
 class CallQuality(CallEvent):
     """Something about the quality of its audio has become wrong, or right again."""
 

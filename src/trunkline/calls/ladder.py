@@ -86,9 +86,9 @@ class Ladder:
         """A call has this Call-ID: its messages are kept until they are taken."""
         key = call_id.encode("utf-8", "surrogateescape")
         with self._lock:
-            entry = self._waiting.pop(key, None)
-            if entry is not None:
-                self._claimed[key] = entry
+            # A call out whose host is looked up first has sent nothing yet.
+            entry = self._waiting.pop(key, None) or _Entry(self._most_bytes)
+            self._claimed[key] = entry
 
     def take(self, call_id: str) -> tuple[Sequence[LadderMessage], int]:
         """The messages of a call that is over, and how many were too many; any thread."""

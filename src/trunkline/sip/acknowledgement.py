@@ -5,7 +5,8 @@ A 2xx is repeated, at growing intervals, until its ACK; without one the call end
 
 from functools import partial
 
-from .core import Core, read_description
+from .bodies import read_description
+from .core import Core
 from .ending import Ending
 from .errors import ParseError
 from .events import Acked, Confirmed

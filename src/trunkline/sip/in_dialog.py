@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 
-from .core import SDP_TYPE, Core
+from .bodies import SDP_TYPE
+from .core import Core
 from .dialog import Dialog
 from .message import Headers, Response
 from .session import Session

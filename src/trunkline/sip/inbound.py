@@ -4,7 +4,8 @@ from functools import partial
 
 from .acknowledgement import Acknowledgement
 from .admission import Admission
-from .core import SDP_TYPE, Core, accepts, checked_headers, read_description
+from .bodies import SDP_TYPE, accepts, checked_headers, read_description
+from .core import Core
 from .dialog import Dialog
 from .ending import reason_word
 from .errors import ParseError, StateError

@@ -8,7 +8,8 @@ from typing import Literal
 from trunkline.errors import UsageError
 
 from .attempts import cancellation
-from .core import SDP_TYPE, Core, checked_headers, read_description
+from .bodies import SDP_TYPE, checked_headers, read_description
+from .core import Core
 from .dialog import Dialog
 from .digest import Authorizer, Credentials
 from .ending import Ending, reason_word

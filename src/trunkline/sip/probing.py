@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .core import SDP_TYPE, Core
+from .bodies import SDP_TYPE
+from .core import Core
 from .hop import Hop
 from .message import Request, Response
 

@@ -14,7 +14,8 @@ from functools import partial
 
 from trunkline.errors import UsageError
 
-from .core import ClientRequest, Core, checked_headers
+from .bodies import checked_headers
+from .core import ClientRequest, Core
 from .digest import Authorizer, Credentials
 from .errors import ParseError
 from .events import Registered, RegistrationFailed, RegistrationWithdrawn

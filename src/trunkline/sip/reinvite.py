@@ -4,7 +4,8 @@ from collections.abc import Callable
 from functools import partial
 
 from .acknowledgement import Acknowledgement
-from .core import SDP_TYPE, Core, accept_headers, read_description
+from .bodies import SDP_TYPE, accept_headers, read_description
+from .core import Core
 from .ending import Ending, destroys_dialog
 from .errors import ParseError, StateError
 from .events import ReInviteAnswered, ReInvited

@@ -7,7 +7,8 @@ the PRACK of one with a session description. `prack` is the other side.
 from collections.abc import Callable
 from functools import partial
 
-from .core import SDP_TYPE, Core, read_description
+from .bodies import SDP_TYPE, read_description
+from .core import Core
 from .errors import ParseError
 from .events import EarlyAnswered, ReInvited
 from .hop import Hop

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 
-from .core import Core, read_description
+from .bodies import read_description
+from .core import Core
 from .dialog import Dialog
 from .ending import Ending, destroys_dialog
 from .errors import ParseError, StateError

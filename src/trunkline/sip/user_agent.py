@@ -11,8 +11,9 @@ from types import MappingProxyType
 
 from .acknowledgement import Acknowledgement
 from .admission import OPEN, AccessPolicy, Admission
+from .bodies import SDP_TYPE, accept_headers
 from .carrier import Carrier
-from .core import SDP_TYPE, Core, Randomness, Settings, accept_headers, merge_key
+from .core import Core, Randomness, Settings, merge_key
 from .digest import Verdict
 from .ending import Ending
 from .errors import ParseError, StateError
