@@ -162,9 +162,7 @@ def test_sealing_for_nobody_is_refused() -> None:
 # Keys
 
 
-@pytest.mark.parametrize(
-    "key", [KEY, PUBLIC, PRIVATE], ids=repr, ids=["secret", "public", "private"]
-)
+@pytest.mark.parametrize("key", [KEY, PUBLIC, PRIVATE], ids=["secret", "public", "private"])
 def test_a_key_is_read_as_it_was_written(key: SealingKey) -> None:
     assert parse_key(f"  {key.written()}\n", key.id) == key
     assert parse_key(key.written()).id == key.id

@@ -145,7 +145,8 @@ def test_an_interrupt_is_what_a_shell_makes_of_it(run, monkeypatch: pytest.Monke
 def test_a_full_disk_is_one_line_and_status_1(tmp_path: Path, command: str) -> None:
     done = subprocess.run(
         f"{sys.executable} -m trunkline {command} >/dev/full",
-        shell=True, capture_output=True, text=True, env=_environment(), cwd=tmp_path, check=False,
+        shell=True, capture_output=True, text=True, cwd=tmp_path, check=False,
+        env={**_environment(), "HOME": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr == ("trunkline: the output could not be written: No space left on device\n")

@@ -115,7 +115,7 @@ def test_a_server_that_says_nothing_is_given_up_as_with_408() -> None:
     tick(agent, 2.9)
     assert not ends(agent)
     tick(agent, 3.1)
-    assert ends(agent) == [("timeout", "us", 408)]
+    assert ends(agent) == [("timeout", "them", 408)]
 
 
 def test_trying_is_an_answer() -> None:

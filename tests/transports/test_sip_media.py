@@ -18,7 +18,11 @@ from trunkline.transports.sip_media import MediaOptions, SipMedia
 def media(**options: Any) -> SipMedia:
     policy = MediaPolicy(loopback_only=True)
     return SipMedia(
-        MediaOptions(**options), AudioCapabilities(), "127.0.0.1", policy, lambda bits: bits
+        MediaOptions(**options),
+        AudioCapabilities(),
+        lambda toward: "127.0.0.1",
+        policy,
+        lambda bits: bits,
     )
 
 

@@ -272,7 +272,8 @@ class Call(TransferringCall):
                     waiter.set_result(event)
         elif isinstance(event, Answered):
             self.answered_at = datetime.now(UTC)
-            self.callee = self._leg.party.callee  # of several who were called, who answered
+            if self._hunt is None:  # whoever was called, of several, is who answered
+                self.callee = self._leg.party.callee
             self._answered.set()
         elif isinstance(event, Digit):
             if self._digits.full():

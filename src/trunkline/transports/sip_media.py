@@ -76,12 +76,12 @@ class SipMedia:
         )
         self._told_of_keys = False
 
-    def inbound(self, port: int, trunk: str, toward: str) -> AudioNegotiation:
+    def inbound(self, port: int, trunk: str, toward: str = "") -> AudioNegotiation:
         """For a call that came in from a host, on a trunk if there is one."""
         mode = self.trunk_srtp(trunk) if trunk else None
         return self._negotiate(port, self.options.srtp if mode is None else mode, toward)
 
-    def outbound(self, port: int, options: DialOptions, toward: str) -> AudioNegotiation:
+    def outbound(self, port: int, options: DialOptions, toward: str = "") -> AudioNegotiation:
         """For a call out: a trunk says for itself, and without one the node's setting holds."""
         mode: SrtpMode = options.srtp
         if mode == "off" and not options.trunk:
