@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from trunkline import Gateway, Trunk
+from trunkline.calls.apps import echo
 from trunkline.calls.call import Call
+from trunkline.calls.errors import DialError
 from trunkline.calls.switchboard import Switchboard
+from trunkline.settings import Outbound
 from trunkline.sip import (
     Credentials,
     Registration,
@@ -152,6 +156,47 @@ def test_a_wrong_password_is_told_and_not_repeated_at_once(start: Start, tmp_pat
         until(lambda: registration.code == 401, 5, kamailio.trouble())
         assert registration.state is RegistrationState.WAITING
         assert registration._sequence <= 3
+
+
+def test_a_trunk_registers_itself_and_is_called_and_calls_through_its_carrier(
+    start: Start, tmp_path: Path
+) -> None:
+    kamailio = Kamailio(tmp_path / "kamailio")
+    with kamailio():
+        server = f"sip:127.0.0.1:{kamailio.port}"
+        board = Switchboard()
+        board.answer("*", trunk="carrier")(echo)
+        board.trunks.add(
+            Trunk(
+                name="carrier",
+                gateways=(Gateway(server),),
+                username="4711",
+                password="secret",
+                domain="carrier.example",
+                register=True,
+            )
+        )
+        node = start(board, outbound=Outbound(allowed_prefixes=("+1",)))
+        state = board.trunks.state("carrier")
+        word = board.trunks.registrar
+        assert word is not None
+        until(lambda: word.state("carrier") == "registered", 5, kamailio.trouble())
+        callers = Switchboard()
+        outside = start(callers)
+        call: Call = outside.run(callers.dial(f"sip:4711@127.0.0.1:{kamailio.port}"))
+        until(lambda: len(node.endpoint.legs) == 1)
+        (leg,) = node.endpoint.legs.values()
+        assert leg.party.trunk == "carrier"
+        outside.run(call.hangup())
+        until(lambda: not node.endpoint.legs)
+        # Out over it, back to ourselves: the carrier knows nobody else.
+        with pytest.raises(DialError) as refused:
+            node.run(board.dial("+15550100", trunk="carrier"))
+        assert refused.value.code == 404
+        assert state.figures.summary(time.time())["attempts_out"] == 1
+        board.trunks.remove("carrier")
+        until(lambda: not node.endpoint.agent.registering.registrations)
+        node.assert_clean()
 
 
 def test_a_node_that_stops_takes_its_binding_back(start: Start, tmp_path: Path) -> None:

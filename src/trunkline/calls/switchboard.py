@@ -47,6 +47,7 @@ from .quality import QualityWatch
 from .recording_options import RecordingOptions
 from .succession import CallLegs
 from .transfer import Following
+from .transferring import TransferringCall
 from .trunk_dialling import Reserve, TrunkDialler, Wanted
 from .trunk_receiving import Arrivals
 from .trunk_states import Trunks
@@ -471,9 +472,16 @@ class Switchboard:
         call = Call(new_call_id(), leg, media, audio=path, party=party)
         call.board = self
         call.check_target, call.follower = self._policy.check, self._follow_transfer
+        call.joiner = self._join
         if self._quality is not None:
             call.watch = self._quality(call, leg)
         return call
+
+    async def _join(self, a: TransferringCall, b: TransferringCall) -> CallEnded | None:
+        """Two calls whose far ends cannot be handed to each other talk through us."""
+        assert isinstance(a, Call)
+        assert isinstance(b, Call)
+        return await bridge(a, b)
 
     def _follow_transfer(self, call: CallLegs, request: TransferRequest, allowed: bool) -> None:
         """A far end asks for a transfer: a call out like any other (application)."""

@@ -110,6 +110,16 @@ class Trunk:
     """Whether the calling number also goes into P-Asserted-Identity or -Preferred-Identity."""
     codecs: tuple[str, ...] = ()
     srtp: Literal["off", "optional", "required"] = "off"
+    tls_verify: bool = True
+    """Whether its servers have to prove over TLS who they are."""
+    tls_ca: str = ""
+    """The file of the authorities that are trusted for that; empty: the system's."""
+    tls_certificate: str = ""
+    """The file of the certificate that we show it; empty: none."""
+    tls_key: str = ""
+    """The file of its key; empty: it is in the certificate's file."""
+    tls_server_name: str = ""
+    """Whose certificate is expected, where it is not the host that is called."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Further SIP headers of every call out."""
     health: HealthSettings = field(default=HealthSettings())

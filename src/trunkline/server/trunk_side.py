@@ -25,6 +25,7 @@ from trunkline.transports.media_thread import MediaThread
 from trunkline.transports.sip import SipEndpoint
 
 from . import trunk_settings
+from .trunk_registrations import TrunkRegistrations
 
 __all__ = ["TrunkSide"]
 
@@ -52,6 +53,7 @@ class TrunkSide:
         self.gate: TrunkGate | None = None
         self.guard: OutboundGuard | None = None
         self.probes: HealthProbes | None = None
+        self.registrations: TrunkRegistrations | None = None
         self._media: MediaThread | None = None
         self._apply(settings)
 
@@ -97,10 +99,18 @@ class TrunkSide:
         }
 
     def open_probes(self, media: MediaThread, endpoint: SipEndpoint) -> None:
-        """Begin to ask gateways; media thread."""
+        """Begin to ask gateways, and to register; media thread."""
         self.probes = HealthProbes(self._board.trunks, endpoint, media.loop)
         media.on_close(self.probes.stop)
         self.probes.start()
+        self.registrations = TrunkRegistrations(endpoint, self._board.trunks)
+        self._board.trunks.registrar = self.registrations
+        self._board.trunks.watchers.append(self._follow_registrations)
+        self.registrations.apply()
+
+    def _follow_registrations(self) -> None:
+        if self._media is not None and self.registrations is not None:
+            self._media.call(self.registrations.apply)
 
     def restore_figures(self, records: RecordStore, now: float) -> None:
         """The last day's figures, from the detail records."""

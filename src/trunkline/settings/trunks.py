@@ -122,6 +122,11 @@ class TrunkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     identity: Literal["none", "pai", "ppi"] = "none"
     codecs: tuple[str, ...] = ()
     srtp: Literal["off", "optional", "required"] = "off"
+    tls_verify: bool = True
+    tls_ca: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_server_name: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     no_response_seconds: Annotated[float, Meta(ge=0, le=32)] = 3.0
     no_answer_seconds: Seconds = 0.0

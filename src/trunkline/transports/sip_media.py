@@ -86,10 +86,14 @@ class SipMedia:
         mode: SrtpMode = options.srtp
         if mode == "off" and not options.trunk:
             mode = self.options.srtp
-        return self._negotiate(port, mode, toward)
+        return self._negotiate(port, mode, toward, options.codecs)
 
-    def _negotiate(self, port: int, srtp: SrtpMode, toward: str) -> AudioNegotiation:
+    def _negotiate(
+        self, port: int, srtp: SrtpMode, toward: str, codecs: tuple[str, ...] = ()
+    ) -> AudioNegotiation:
         capabilities = self._capabilities
+        if codecs:
+            capabilities = replace(capabilities, codecs=codecs)
         if srtp != capabilities.srtp:
             require_srtp()
             capabilities = replace(capabilities, srtp=srtp)
