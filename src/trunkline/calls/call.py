@@ -211,7 +211,7 @@ class Call(TransferringCall):
         statistics = None
         if isinstance(event, Answered | Ended):
             # A leg that tried several ways has become the one that was taken.
-            self.trunk = leg.party.trunk
+            self.trunk = leg.party.trunk or self.trunk
             self.settle(leg)
         if isinstance(event, Ended):
             self.attempts = self.attempts_made()
@@ -272,7 +272,7 @@ class Call(TransferringCall):
                     waiter.set_result(event)
         elif isinstance(event, Answered):
             self.answered_at = datetime.now(UTC)
-            if self._hunt is None:  # whoever was called, of several, is who answered
+            if self._hunt is None and self.direction == "outbound":  # of several, who answered
                 self.callee = self._leg.party.callee
             self._answered.set()
         elif isinstance(event, Digit):
