@@ -78,7 +78,7 @@ def test_messages_go_with_their_addresses_in_their_direction(
     assert abs(came.time - time.time()) < 5
     left = HepPacket.parse(listening.recv(65_535))
     assert (left.source, left.destination, left.protocol) == (NEAR, FAR.address, 6)
-    assert exporter.counters["sent"] == 2
+    until(lambda: exporter.counters["sent"] == 2)
 
 
 def test_no_password_leaves(exporter: HepExporter, listening: socket.socket) -> None:

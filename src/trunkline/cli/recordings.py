@@ -117,7 +117,8 @@ def verify(
     for path, manifest in found:
         said = _verified(path, manifest, settings, store=store, keys=keys)
         bad += said.startswith("BAD")
-        console().print(text(f"{path.stem}: {said}", "bold red" if said[:3] == "BAD" else ""))
+        style = "bold red" if said[:3] == "BAD" else ""
+        console().print(text(f"{path.stem}: {said}", style), soft_wrap=True)
     return 1 if bad else 0
 
 
@@ -164,7 +165,7 @@ def decrypt(
     if target.suffix == ".wav":
         salvage(target)  # its header was written before its length was known
     whole = "" if opened.whole else " It was cut short: this is what was written until then."
-    console().print(f"The recording is in {target}.{whole}", markup=False)
+    _say(f"The recording is in {target}.{whole}")
     return 0 if opened.whole else 1
 
 
@@ -189,7 +190,7 @@ def upload(*, common: Common | None = None, wait: float = 0.0) -> int:
     wrong: list[str] = []
     room = Storeroom(
         storage_settings(settings),
-        on_stored=lambda path, manifest, place: console().print(place or path.stem, markup=False),
+        on_stored=lambda path, manifest, place: _say(place or path.stem),
         on_alarm=lambda kind, detail: wrong.append(f"{kind}: {detail}") if detail else None,
     )
     until = time.monotonic() + wait
@@ -203,8 +204,12 @@ def upload(*, common: Common | None = None, wait: float = 0.0) -> int:
             left = room.step()
     room.close()
     for line in dict.fromkeys(wrong):
-        console().print(text(line, "red"))
+        console().print(text(line, "red"), soft_wrap=True)
     return 1 if left else 0
+
+
+def _say(line: str) -> None:
+    console().print(line, markup=False, soft_wrap=True)
 
 
 @app.command
