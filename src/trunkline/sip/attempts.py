@@ -23,7 +23,7 @@ from .message import Headers, Request, Response
 from .timers import Timer, TimerQueue
 from .transaction import InviteClientTransaction, NonInviteClientTransaction, State
 
-__all__ = ["Attempts", "Sender", "cancellation"]
+__all__ = ["Attempts", "ClientRequest", "ClientTransaction", "Sender", "cancellation"]
 
 TARGET_PATIENCE_SECONDS = 4.0
 """How long a target may say nothing while there is another one to try."""
@@ -242,6 +242,10 @@ class Attempts:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+ClientRequest = ClientTransaction | Attempts
+"""A request under way: to one target, or to the targets of a name."""
 
 
 def _beyond(request: Request, lost: Hop) -> list[Hop]:

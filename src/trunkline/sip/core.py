@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, Protocol
 
-from .attempts import Attempts
+from .attempts import Attempts, ClientRequest, ClientTransaction
 from .bodies import SDP_TYPE
 from .carrier import Carrier
 from .dead_targets import DeadTargets
@@ -45,9 +45,7 @@ ENDED_KEPT = 1000
 LARGEST_DATAGRAM = 1300
 """A longer request goes over TCP, where we have it (RFC 3261 section 18.1.1)."""
 
-ClientTransaction = InviteClientTransaction | NonInviteClientTransaction
 ServerTransaction = InviteServerTransaction | NonInviteServerTransaction
-ClientRequest = ClientTransaction | Attempts
 
 
 class Randomness(Protocol):

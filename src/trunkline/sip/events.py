@@ -1,16 +1,14 @@
 """What a user agent has to say: datagrams to send and events to act on."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from .hop import Hop
 from .message import Request, Response
 from .referral import Refer, Referral
+from .registration import Registration
 from .sdp import SessionDescription
 from .session import Session
-
-if TYPE_CHECKING:
-    from .registration import Registration
 
 __all__ = [
     "Accepted",

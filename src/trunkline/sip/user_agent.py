@@ -27,7 +27,7 @@ from .prack import Prack
 from .probing import OptionsAnswer, Probing
 from .redirect import as_contacts
 from .refer import Referring
-from .registration import Registering
+from .registering import Registering
 from .reinvite import ReInvite
 from .reliable import Reliable, acknowledges
 from .replaces import find_replaced
