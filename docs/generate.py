@@ -17,6 +17,8 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from cyclopts import Parameter
+
 from trunkline.agent.turns import State, diagram
 from trunkline.calls.states import TRANSITIONS as CALL_TRANSITIONS
 from trunkline.calls.states import CallState
@@ -89,6 +91,11 @@ def _function(name: str, function: Callable[..., Any]) -> str:
 def _flag(parameter: inspect.Parameter) -> str:
     if parameter.kind is parameter.POSITIONAL_ONLY:
         return parameter.name.upper()
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return f"{parameter.name.upper()}..."
+    for said in getattr(parameter.annotation, "__metadata__", ()):
+        if isinstance(said, Parameter) and said.name:
+            return said.name[0]
     return f"--{parameter.name.replace('_', '-')}"
 
 

@@ -141,6 +141,26 @@ def test_a_trunk_that_is_full_or_used_up_is_passed_over() -> None:
     assert world.channels("b") == 0, "what was taken for it is given back"
 
 
+def test_a_call_that_is_one_too_many_is_counted_once_however_many_gateways_there_are() -> None:
+    full = trunk("a", "10.0.0.1", "10.0.0.2", "10.0.0.3", limits=LimitSettings(channels=1))
+    world = World(full, trunk("b", priority=2))
+    world.dial()
+    world.dial()
+    assert [options.trunk for _, _, _, options in world.transport.dialled] == ["a", "b"]
+    assert world.trunks.state("a").limits.refused == 1
+
+
+def test_a_trunk_that_is_removed_while_a_call_looks_for_a_way_is_passed_over() -> None:
+    world = World(trunk("a"), trunk("b", priority=2), trunk("c", priority=3))
+    world.dial()
+    world.trunks.remove("b")
+    world.transport.legs[0].tell(failed(503))
+    assert [options.trunk for _, _, _, options in world.transport.dialled] == ["a", "c"]
+    world.trunks.remove("c")
+    world.transport.legs[1].tell(failed(503))
+    assert [type(event) for event in world.events] == [Ended]
+
+
 def test_where_nothing_is_left_the_reason_is_raised() -> None:
     world = World(trunk(limits=LimitSettings(channels=1)))
     world.dial()

@@ -61,15 +61,22 @@ def test_who_replaces_a_trunk_keeps_its_calls_and_gateways() -> None:
     assert state.limits.channels == 0
 
 
-def test_a_trunk_that_is_removed_is_kept_while_its_calls_are_up() -> None:
+def test_a_trunk_that_is_removed_and_comes_back_has_the_calls_and_figures_it_had() -> None:
     trunks = Trunks([trunk("a"), trunk("b")])
-    lease = trunks.state("a").limits.acquire("inbound", 0)
+    state = trunks.state("a")
+    state.figures.attempted("inbound", 1.0)
+    lease = state.limits.acquire("inbound", 0)
     trunks.remove("a")
-    assert list(trunks) == ["b"] and [one.trunk.name for one in trunks.retired] == ["a"]
+    assert list(trunks) == ["b"] and trunks.find("a") is None
+    for number in range(100):
+        trunks.add(trunk(f"other-{number}"))
+        trunks.remove(f"other-{number}")
+    assert "a" in trunks.retired, "a call is up on it"
+    assert len(trunks.retired) < 20, "of others only the last few are remembered"
+    trunks.add(trunk("a", limits=LimitSettings(channels=1)))
+    assert trunks.state("a") is state and "a" not in trunks.retired
+    assert not isinstance(state.limits.acquire("inbound", 0), Lease), "its one channel is taken"
     assert isinstance(lease, Lease)
-    lease.release()
-    trunks.add(trunk("c"))
-    assert not trunks.retired
 
 
 def test_a_change_is_told_and_makes_a_new_table() -> None:

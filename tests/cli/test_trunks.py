@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,9 @@ def test_trunks_are_listed_for_people_and_machines(run, node: Node) -> None:
     shown = run("trunks").out
     assert "carrier" in shown and "up" in shown and "inbound only" in shown and "ASR" in shown
     assert [one["name"] for one in run("trunks", "--json").data] == ["carrier", "in"]
+    for code in (503, 486, 486, None):
+        node.trunks.state("carrier").figures.refused(code, time.time())
+    assert "486: 2, none: 1, 503: 1" in run("trunks").out
     node.trunks.set_all([])
     assert "no trunks" in run("trunks").out
 

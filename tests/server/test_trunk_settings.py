@@ -1,5 +1,6 @@
 """Trunks as TOML says them."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -129,8 +130,15 @@ def test_some_settings_change_at_once(tmp_path: Path) -> None:
     trunk = Trunk(name="carrier")
     changed = trunk_settings.changed(trunk, {"channels": "20", "priority": "3", "caller": "+49"})
     assert (changed.limits.channels, changed.priority, changed.caller) == (20, 3, "+49")
-    for wrong in ({"gateways": "x"}, {"channels": "many"}, {"channels": "-1"}):
-        with pytest.raises(UsageError):
+    for wrong, why in (
+        ({"gateways": "x"}, "gateways is changed in the file"),
+        ({"chanels": "2"}, "did you mean channels?"),
+        ({"channels": "many"}, "is a number, not 'many'"),
+        ({"channels": "-1"}, "0 to a million"),
+        ({"channels": "0.5"}, "a whole number"),  # rounded down it would be no limit at all
+        ({}, "as in channels=20"),
+    ):
+        with pytest.raises(UsageError, match=re.escape(why)):
             trunk_settings.changed(trunk, wrong)
 
 

@@ -134,16 +134,22 @@ class TrunkDialler:
         found = self._trunks.table.choose(
             number, self._local_time(), self._chance.random, wanted.trunk
         )
-        return sorted(found, key=lambda one: not self._trunks.state(one.trunk.name).is_up(now))
+        return sorted(found, key=lambda one: not self._is_up(one.trunk.name, now))
+
+    def _is_up(self, trunk: str, now: float) -> bool:
+        state = self._trunks.find(trunk)
+        return state is not None and state.is_up(now)
 
     def _ways(self, wanted: Wanted, number: str) -> Iterator["TrunkWay"]:
         for choice in self.choices(wanted, number):
-            try:
-                state = self._trunks.state(choice.trunk.name)
-            except KeyError:
+            state = self._trunks.find(choice.trunk.name)
+            if state is None:
                 continue  # removed meanwhile
             for gateway in self.gateways(choice.trunk, state):
-                yield TrunkWay(self, wanted, number, choice, gateway, state)
+                way = TrunkWay(self, wanted, number, choice, gateway, state)
+                yield way
+                if way.is_full:
+                    break  # and so are the trunk's other gateways
 
     def gateways(self, trunk: Trunk, state: TrunkState) -> Sequence[Gateway]:
         """A trunk's gateways in the order they are tried now."""
@@ -186,6 +192,8 @@ class TrunkWay:
         self._trunk, self._rate = choice.trunk, choice.rate
         self._gateway, self._state = gateway, state
         self.trunk = choice.trunk.name
+        self.is_full = False
+        """The trunk had no room for it."""
         self._lease: Lease | None = None
         self._reservation: Reservation | None = None
         self._leg: Leg | None = None
@@ -197,6 +205,7 @@ class TrunkWay:
         dialler, trunk, now = self._dialler, self._trunk, self._dialler.now()
         taken = self._state.limits.acquire("outbound", now)
         if isinstance(taken, Refusal):
+            self.is_full = True
             raise TrunkBusyError(self._wanted.target, trunk.name, taken.retry_after_seconds)
         try:
             if dialler.reserve is not None:

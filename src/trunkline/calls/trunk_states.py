@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from trunkline.errors import UsageError
 
@@ -23,6 +23,9 @@ from .trunk_table import TrunkTable
 from .trunks import Gateway, Trunk
 
 __all__ = ["Registrar", "TrunkState", "Trunks"]
+
+RETIRED_KEPT: Final = 16
+"""Removed trunks without calls that are remembered, should they come back."""
 
 
 class Registrar(Protocol):
@@ -140,8 +143,8 @@ class Trunks(Mapping[str, Trunk]):
         """Where calls in come from."""
         self.accounts: Mapping[str, str] = {}
         """The trunk of each account that calls in with a password."""
-        self.retired: list[TrunkState] = []
-        """Trunks that were removed while calls were up on them."""
+        self.retired: dict[str, TrunkState] = {}
+        """Trunks that were removed, by name: with calls that are up on them, or the last few."""
         self.set_all(trunks)
 
     # -- the mapping ---------------------------------------------------------------------
@@ -162,6 +165,10 @@ class Trunks(Mapping[str, Trunk]):
         except KeyError:
             known = ", ".join(self._states) or "none"
             raise UsageError(f"there is no trunk {name!r}; there are: {known}") from None
+
+    def find(self, name: str) -> TrunkState | None:
+        """The same; None for one there is not, or not any more."""
+        return self._states.get(name)
 
     @property
     def states(self) -> Sequence[TrunkState]:
@@ -214,17 +221,20 @@ class Trunks(Mapping[str, Trunk]):
         wanted = list(trunks)
         with self._lock:
             accounts = _accounts(wanted)
-            names = {trunk.name for trunk in wanted}
-            gone = [state for name, state in self._states.items() if name not in names]
-            self.retired = [one for one in (*self.retired, *gone) if one.limits.channels]
+            known = {**self.retired, **self._states}
             states = {}
             for trunk in wanted:
-                state = self._states.get(trunk.name)
+                # One that comes back has the calls it had, and its figures.
+                state = known.pop(trunk.name, None)
                 if state is None:
                     state = TrunkState(trunk, self._chance)
                 elif state.trunk != trunk:
                     state.change(trunk)
                 states[trunk.name] = state
+            few = set(list(known)[-RETIRED_KEPT:])
+            self.retired = {
+                name: state for name, state in known.items() if state.limits.channels or name in few
+            }
             self._states, self.accounts = states, accounts
             self._renew()
 

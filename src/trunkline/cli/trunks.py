@@ -147,6 +147,9 @@ def set_(name: str, /, *changes: str, common: Common | None = None) -> None:
 
 def _listing(found: Sequence[Shown]) -> Table:
     listing = table(*(heading for heading, _ in _COLUMNS))
+    listing.columns[-1].no_wrap, listing.columns[-1].overflow = True, "ellipsis"
+    listing.caption = "in and out are attempts; all but state and channels is of the last 24 hours"
+    listing.caption_justify = "left"
     for one in found:
         listing.add_row(*(shown(one) for _, shown in _COLUMNS))
     return listing
@@ -183,8 +186,17 @@ def _milliseconds(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f} ms"
 
 
+def _answers(one: Shown) -> str:
+    """Codes, the most frequent first; of calls out, and of calls in what they were refused with."""
+    most = sorted(one["codes"].items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{_answer(code)}: {count}" for code, count in most)
+
+
+def _answer(code: str) -> str:
+    return "none" if code == "0" else code
+
+
 def _facts(one: Shown) -> list[tuple[str, Text]]:
-    codes = ", ".join(f"{code}: {count}" for code, count in one["codes"].items())
     lines = [
         ("trunk", text(one["name"], "bold")),
         ("state", _state(one["state"])),
@@ -201,7 +213,7 @@ def _facts(one: Shown) -> list[tuple[str, Text]]:
         ("average duration", text(seconds(one["average_seconds"]))),
         ("post-dial delay", text(f"p50 {_milliseconds(one['post_dial_delay_p50_ms'])}, "
                                  f"p95 {_milliseconds(one['post_dial_delay_p95_ms'])}")),
-        ("answers by code", text(codes)),
+        ("answers by code", text(_answers(one))),
         ("numbers", text(", ".join(prefix for prefix in one["prefixes"] if prefix))),
         ("callers", text(", ".join(one["callers"]))),
         ("caller", text(one["caller"])),
@@ -225,4 +237,5 @@ _COLUMNS: Sequence[tuple[str, Callable[[Shown], str | Text]]] = (
     ("NER", lambda one: _share(one["network_effectiveness"])),
     ("ACD", lambda one: seconds(one["average_seconds"])),
     ("PDD", lambda one: _milliseconds(one["post_dial_delay_p50_ms"])),
+    ("answers", lambda one: text(_answers(one))),
 )

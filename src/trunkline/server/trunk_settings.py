@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -182,14 +183,13 @@ def changed(trunk: Trunk, changes: Mapping[str, object]) -> Trunk:
 
     Raises `UsageError` for a setting that is changed in the file only.
     """
+    if not changes:
+        raise UsageError(f"say what to change, as in channels=20: {', '.join(CHANGEABLE)}")
     limits: dict[str, float] = {}
     others: dict[str, Any] = {}
     for name, value in changes.items():
         if name not in CHANGEABLE:
-            raise UsageError(
-                f"{name} is changed in the file (then `trunkline reload`); "
-                f"at once: {', '.join(CHANGEABLE)}"
-            )
+            raise UsageError(_not_changeable(name))
         if name == "caller":
             others[name] = str(value)
             continue
@@ -199,6 +199,18 @@ def changed(trunk: Trunk, changes: Mapping[str, object]) -> Trunk:
             raise UsageError(f"{name} is a number, not {value!r}") from None
         if not 0 <= number <= 1e6:
             raise UsageError(f"{name} is 0 to a million, not {value!r}")
-        whole = number if name.startswith("calls_per") else int(number)
-        (others if name in ("priority", "weight") else limits)[name] = whole
+        if not name.startswith("calls_per"):
+            if not number.is_integer():
+                raise UsageError(f"{name} is a whole number, not {value!r}")
+            number = int(number)
+        (others if name in ("priority", "weight") else limits)[name] = number
     return replace(trunk, limits=replace(trunk.limits, **limits), **others)  # type: ignore[arg-type]
+
+
+def _not_changeable(name: str) -> str:
+    at_once = f"at once: {', '.join(CHANGEABLE)}"
+    if name in TrunkSettings.__struct_fields__:
+        return f"{name} is changed in the file (then `trunkline reload`); {at_once}"
+    close = get_close_matches(name, CHANGEABLE, 1)
+    hint = f"; did you mean {close[0]}?" if close else ";"
+    return f"there is no setting {name}{hint} {at_once}"
