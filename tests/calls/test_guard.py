@@ -60,6 +60,17 @@ def test_a_trunk_is_known_by_its_address_and_asked_nothing() -> None:
     assert world.channels() == 1
 
 
+@pytest.mark.parametrize("settings", [{}, {"allowed": ("203.0.113.0/24",)}])
+def test_the_address_of_a_websocket_may_be_a_proxys_and_proves_nothing(
+    settings: dict[str, object],
+) -> None:
+    world = World(carrier(accounts={"alice": "secret"}), **settings)
+    over = CARRIER._replace(transport="WS", flow=1)
+    assert world.gate.may_speak(over)
+    assert world.gate.admit(invite(), over, 0.0).challenger is not None
+    assert not World(carrier(), **settings).gate.may_speak(over)
+
+
 def test_strangers_are_not_listened_to_where_only_addresses_are_known() -> None:
     assert not World(carrier()).gate.may_speak(STRANGER)
     assert not World(allowed=("203.0.113.0/24",)).gate.may_speak(STRANGER)

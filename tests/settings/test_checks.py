@@ -143,6 +143,12 @@ def test_tls_settings_without_a_certificate_do_nothing_and_say_so() -> None:
     assert not found(sip__tls_certificate="/x/cert.pem", sip__tls_verify_clients=True)
 
 
+def test_websockets_need_accounts() -> None:
+    (problem,) = found(sip__websocket=True, sip__allowed_addresses=["192.0.2.0/24"])
+    assert "sip.accounts" in problem
+    assert not found(sip__websocket=True, sip__accounts={"alice": "secret"})
+
+
 @pytest.mark.parametrize("ports", [{"sip__port": 5061}, {"sip__tcp_port": 5061}])
 def test_tls_needs_a_port_of_its_own(ports: dict[str, int]) -> None:
     (problem,) = found(sip__tls_certificate="/x/cert.pem", **ports)

@@ -124,3 +124,5 @@ def test_the_default_port_follows_the_scheme() -> None:
     assert Uri.parse("sips:[::1]").hop == Hop("::1", 5061, "TLS")
     assert Uri.parse("sip:h;transport=TCP;maddr=192.0.2.2").hop == Hop("192.0.2.2", 5060, "TCP")
     assert Uri.parse("sip:h:1;transport=tls").hop == Hop("h", 1, "TLS")
+    assert Uri.parse("sip:192.0.2.1;transport=ws").hop == Hop("192.0.2.1", 80, "WS")
+    assert Uri.parse("sips:192.0.2.1;transport=WS").hop == Hop("192.0.2.1", 443, "WSS")

@@ -115,11 +115,12 @@ class TrunkGate:
 
     def admit(self, request: Request, source: Hop, now: float) -> Admission:
         """Which trunk a call comes over, what it has to prove, and whether there is room."""
-        trunk = self._trunks.addresses.find(source.host, source.port)
-        if trunk:
-            return self._admit_to(trunk, request, now)
-        if self._allowed.find(source.host) is not None:
-            return OPEN
+        if not source.is_web_socket:
+            trunk = self._trunks.addresses.find(source.host, source.port)
+            if trunk:
+                return self._admit_to(trunk, request, now)
+            if self._allowed.find(source.host) is not None:
+                return OPEN
         if self._settings.is_open and not self._accounts:
             return OPEN
         account = _claimed(request)
@@ -169,6 +170,8 @@ class TrunkGate:
     # -- who is who ------------------------------------------------------------------------
 
     def _is_known(self, source: Hop) -> bool:
+        if source.is_web_socket:
+            return False  # the address may be a proxy's
         if self._trunks.addresses.find(source.host, source.port):
             return True
         return self._allowed.find(source.host) is not None

@@ -82,6 +82,8 @@ async def _announce(node: Node, *, warm: bool) -> None:
     log.info("SIP: call sip:agent@%s:%d", settings.sip.host, ports.sip)
     if ports.sip_tls:
         log.info("SIP over TLS: port %d", ports.sip_tls)
+    if ports.sip_websocket:
+        log.info("SIP over WebSockets: port %d", ports.sip_websocket)
     if ports.streams:
         streams = settings.streams
         log.info("media streams: ws://%s:%d%s", streams.host, ports.streams, streams.path)

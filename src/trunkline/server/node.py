@@ -75,6 +75,8 @@ class Ports:
     """TCP, SIP."""
     sip_tls: int = 0
     """TCP, SIP over TLS."""
+    sip_websocket: int = 0
+    """TCP, SIP over WebSockets."""
 
 
 @dataclass(slots=True)
@@ -234,6 +236,7 @@ class Node:
         media = running.media
         if self._with_sip:
             running.sip = await media.run(self._open_sip, media)
+            await media.run_async(running.sip.open)
         if self._talk is not None:
             running.talk = TalkService(settings.http, media, self.board.receive, self._talk)
         self.board.connect(
@@ -269,6 +272,7 @@ class Node:
             talk.port if talk is not None else 0,
             sip_tcp=running.sip.ports.get("TCP", 0) if running.sip else 0,
             sip_tls=running.sip.ports.get("TLS", 0) if running.sip else 0,
+            sip_websocket=running.sip.ports.get("WS", 0) if running.sip else 0,
         )
 
     def _policy(self) -> OutboundPolicy:
@@ -400,6 +404,9 @@ def listening(sip: Sip) -> Listening:
         tls_key=sip.tls_key,
         tls_ca=sip.tls_ca,
         tls_verify_clients=sip.tls_verify_clients,
+        websocket=sip.websocket,
+        websocket_port=sip.websocket_port,
+        websocket_origins=sip.websocket_origins,
         limits=StreamLimits(
             connections=sip.max_connections,
             connections_per_address=sip.max_connections_per_address,

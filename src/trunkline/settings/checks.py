@@ -168,6 +168,13 @@ def _tls(settings: Settings) -> Iterator[str]:
         yield "sip.tls_verify_clients is set, but without sip.tls_certificate nobody can connect"
     if sip.tls_certificate and sip.tls_port and sip.tls_port == (sip.tcp_port or sip.port):
         yield f"sip.tls_port is {sip.tls_port}, which is TCP's: TLS needs a port of its own"
+    if sip.websocket and not (
+        sip.accounts or any(one.accounts for one in settings.trunks.values())
+    ):
+        yield (
+            "sip.websocket is set without sip.accounts (user = password): a WebSocket's address"
+            " may be a proxy's, so who opens one has to show a password"
+        )
 
 
 def _name_servers(settings: Settings) -> Iterator[str]:

@@ -85,8 +85,15 @@ class Sip(Struct, frozen=True, kw_only=True):
     tls_verify: bool = True
     """Call over TLS only who shows a certificate for the name that was called. Without it
     anybody in between can listen."""
+    websocket: bool = False
+    """Take SIP over WebSockets (RFC 7118), from who has one of the accounts; over TLS with
+    `tls_certificate`. Behind a proxy that ends TLS leave that to the proxy."""
+    websocket_port: Port = 5066
+    """The port for WebSockets; 0 lets the system choose."""
+    websocket_origins: tuple[str, ...] = ()
+    """Web sites whose pages may open one, as in ["https://phone.example.com"]."""
     max_connections: Annotated[int, Meta(ge=1, le=60_000)] = 4000
-    """Connections over TCP and TLS, in all."""
+    """Connections over TCP, TLS and WebSockets, in all."""
     max_connections_per_address: Annotated[int, Meta(ge=1, le=60_000)] = 1000
     """How many of them one address may open."""
     idle_seconds: Seconds = 900.0

@@ -18,7 +18,7 @@ from .dead_targets import DeadTargets
 from .dialog import Dialog
 from .errors import ParseError
 from .events import Event, Output, RegistrationEvent, Send, Terminated
-from .hop import Hop, Transport, is_address
+from .hop import Hop, Transport, is_address, transport_parameter
 from .message import Headers, Message, Request, Response, parse_message
 from .public_address import PublicAddresses, put_contact
 from .refusals import Refusals
@@ -98,8 +98,7 @@ class Settings:
 
     def contact(self, transport: Transport = "UDP") -> str:
         """Our Contact value for who reaches us over ``transport``."""
-        named = "" if transport == "UDP" else f";transport={transport.lower()}"
-        return f"<sip:{self.hostport(transport)}{named}>"
+        return f"<sip:{self.hostport(transport)}{transport_parameter(transport)}>"
 
 
 class Core:
@@ -203,8 +202,7 @@ class Core:
             hostport = f"[{seen[0]}]:{seen[1]}" if ":" in seen[0] else f"{seen[0]}:{seen[1]}"
         else:
             hostport = settings.hostport(transport, self._address(hop))
-        named = "" if transport == "UDP" else f";transport={transport.lower()}"
-        return f"<sip:{hostport}{named}>"
+        return f"<sip:{hostport}{transport_parameter(transport)}>"
 
     def _address(self, hop: Hop) -> str:
         return self.carrier.our_address(hop) if self.carrier is not None else ""

@@ -7,12 +7,14 @@ connections from one address are two hops.
 import re
 from typing import Literal, NamedTuple
 
-__all__ = ["Hop", "HopLike", "Transport", "default_port", "is_address"]
+__all__ = ["Hop", "HopLike", "Transport", "default_port", "is_address", "transport_parameter"]
 
-Transport = Literal["UDP", "TCP", "TLS"]
+Transport = Literal["UDP", "TCP", "TLS", "WS", "WSS"]
 """As a Via writes it."""
 
 _ADDRESS = re.compile(r"[0-9.]+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[^%]+)?")
+
+_DEFAULT_PORTS: dict[Transport, int] = {"TLS": 5061, "WS": 80, "WSS": 443}
 
 
 class Hop(NamedTuple):
@@ -41,6 +43,11 @@ class Hop(NamedTuple):
         return self.transport != "UDP"
 
     @property
+    def is_web_socket(self) -> bool:
+        """Whether it is a WebSocket (RFC 7118): those are opened to us, never by us."""
+        return self.transport in ("WS", "WSS")
+
+    @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
         return self.host, self.port
@@ -60,8 +67,16 @@ def as_hop(place: HopLike) -> Hop:
 
 
 def default_port(transport: Transport) -> int:
-    """RFC 3261 section 19.1.2."""
-    return 5061 if transport == "TLS" else 5060
+    """RFC 3261 section 19.1.2, RFC 7118 section 5."""
+    return _DEFAULT_PORTS.get(transport, 5060)
+
+
+def transport_parameter(transport: Transport) -> str:
+    """What a URI of ours says of the transport: nothing of UDP, ``;transport=tcp`` of TCP."""
+    if transport == "UDP":
+        return ""
+    # RFC 7118 section 5.5 has one value for both kinds of WebSocket.
+    return f";transport={'ws' if transport == 'WSS' else transport.lower()}"
 
 
 def is_address(host: str) -> bool:

@@ -89,6 +89,8 @@ class Outbound:
         destination = as_hop(invitation.destination or hop.hop)
         if not destination.host:
             raise UsageError(f"cannot call {invitation.target!r} without a destination")
+        if destination.is_web_socket and not destination.flow:
+            raise UsageError(f"cannot call {invitation.target!r}: WebSockets are opened to us only")
         tag = core.token()
         body = bytes(invitation.sdp) if invitation.sdp else b""
         headers = [

@@ -87,8 +87,11 @@ class Uri:
     def hop(self) -> Hop:
         """Where to send to; port 0 where a name's records have to say (RFC 3263 4.2)."""
         named = (self.parameter("transport") or "").lower()
-        if self.scheme == "sips" or named == "tls":
-            transport: Transport = "TLS"
+        transport: Transport
+        if named == "ws":  # for both; section 5.5 of RFC 7118 has no parameter for WSS
+            transport = "WSS" if self.scheme == "sips" else "WS"
+        elif self.scheme == "sips" or named == "tls":
+            transport = "TLS"
         else:
             transport = "TCP" if named == "tcp" else "UDP"
         host = self.parameter("maddr") or self.host

@@ -182,6 +182,10 @@ class SipEndpoint:
         """Live legs by id."""
         return self._legs
 
+    async def open(self) -> None:
+        """Take WebSockets too, where the options say so; see `SipCarrier.open`."""
+        await self._carrier.open()
+
     async def close(self) -> None:
         """Hang up what is left, give the BYEs a moment, close the sockets."""
         for leg in list(self._legs.values()):

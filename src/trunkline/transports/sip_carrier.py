@@ -23,6 +23,7 @@ from .sip_gate import is_literal
 from .sip_streams import Ears, SipStreams
 from .sip_tls import ServerTls, TlsProfile
 from .sip_udp import SipDatagrams, bound
+from .sip_websocket import SipWebSockets
 
 __all__ = ["Listening", "SipCarrier", "way_out"]
 
@@ -50,6 +51,11 @@ class Listening:
     tls_verify_clients: bool = False
     """Take connections over TLS only from who shows a certificate of an authority."""
     tls_ca: str = ""
+    websocket: bool = False
+    """Take WebSockets (RFC 7118), with the certificate over TLS."""
+    websocket_port: int = 0
+    websocket_origins: Sequence[str] = ()
+    """Web sites whose pages may open one."""
     limits: StreamLimits = field(default_factory=StreamLimits)
     name_servers: Sequence[tuple[str, int]] = ()
 
@@ -67,8 +73,10 @@ class SipCarrier:
         profiles: dict[str, TlsProfile],
         advertised: bool = False,
     ) -> None:
+        self._listening = listening
         self._loop = loop
         self._ears = ears
+        self._counters = counters
         host = listening.host
         udp, tcp = _sockets(listening)
         tls_socket = None
@@ -98,6 +106,8 @@ class SipCarrier:
             if sock is not None:
                 self.ports[transport] = sock.getsockname()[1]  # type: ignore[index]
                 self.streams.listen(sock, context)
+        self._tls = tls
+        self._web_sockets: SipWebSockets | None = None
         # Where somebody has said what our address is, it is not looked for.
         self._everywhere = host in EVERYWHERE and not advertised
         self._ways: dict[str, str] = {}
@@ -108,6 +118,24 @@ class SipCarrier:
             servers=listening.name_servers,
             clock=ears.now,
         )
+
+    async def open(self) -> None:
+        """Take WebSockets, where they are wanted; the rest is open from the beginning.
+
+        Raises `ConfigError` when their port cannot be had.
+        """
+        listening = self._listening
+        if listening.websocket:
+            self._web_sockets = SipWebSockets(
+                listening.host,
+                listening.websocket_port,
+                self.streams,
+                self._counters,
+                tls=self._tls,
+                origins=listening.websocket_origins,
+            )
+            port = await self._web_sockets.start()
+            self.ports["WS"] = self.ports["WSS"] = port
 
     def send(self, data: bytes, hop: Hop) -> None:
         """Send a message where its hop says."""
@@ -141,6 +169,9 @@ class SipCarrier:
 
     def locate(self, hop: Hop, key: str, then: Located) -> None:
         """Look a name up; see `Carrier.locate`."""
+        if hop.is_web_socket:  # whoever was there has gone, and nobody can be called so
+            then((), self._ears.now())
+            return
         waiting = False
 
         def found(targets: Sequence[Hop], now: float) -> None:
@@ -174,6 +205,8 @@ class SipCarrier:
         """Close everything."""
         self._resolver.close()
         await self.streams.close()
+        if self._web_sockets is not None:
+            await self._web_sockets.close()
         self._datagrams.close()
 
 

@@ -54,7 +54,9 @@ class AddressGate:
 
     def may_speak(self, source: Hop) -> bool:
         """Silence for strangers where only addresses are known; see `SipGate`."""
-        return not self._networks or self._challenger is not None or self._knows(source.host)
+        if not self._networks or self._challenger is not None:
+            return True
+        return not source.is_web_socket and self._knows(source.host)  # it may be a proxy's
 
     def ignores(self, request: Request, source: Hop, now: float) -> bool:
         """Nobody who may speak is; see `SipGate`."""
@@ -62,7 +64,8 @@ class AddressGate:
 
     def admit(self, request: Request, source: Hop, now: float) -> Admission:
         """A password from whoever is not known by address; see `SipGate`."""
-        return Admission(challenger=None if self._knows(source.host) else self._challenger)
+        known = not source.is_web_socket and self._knows(source.host)
+        return Admission(challenger=None if known else self._challenger)
 
     def on_digest(self, request: Request, source: Hop, verdict: Verdict, now: float) -> None:
         """Nothing is made of it here."""

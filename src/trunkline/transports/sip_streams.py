@@ -2,7 +2,7 @@
 
 There is one connection to each far end, transport and set of TLS settings (RFC 5923), opened
 when there is something to send and kept while it is of use. What came in on a connection is
-answered on it.
+answered on it. WebSockets are numbered and looked after among them, but opened elsewhere.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from trunkline.errors import UsageError
 from trunkline.sip.framing import Framed, FramingError
@@ -24,7 +24,7 @@ from .sip_connection import SipConnection, StreamLimits, describe_failure
 from .sip_tls import ServerTls, TlsProfile, client_context
 from .sip_udp import MAPPED
 
-__all__ = ["Ears", "SipStreams"]
+__all__ = ["Ears", "Flow", "SipStreams"]
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,29 @@ class Ears:
     """A name was looked up, and there may be something to send."""
 
 
+class Flow(Protocol):
+    """One connection of any kind, as all of them are looked after."""
+
+    hop: Hop
+    """The far end, with the number of the connection."""
+    outbound: bool
+    """Whether we opened it."""
+    asked: bool
+    """Whether requests of ours went on it, that may wait for an answer."""
+
+    def send(self, data: bytes) -> None:
+        """Send a message."""
+
+    def suspect(self, since: float) -> None:
+        """A request sent at ``since`` has no answer: ask whether anybody is there."""
+
+    def check(self, now: float, *, in_use: bool) -> None:
+        """Once a second: close it if it is stuck or of no use."""
+
+    def close(self, why: str) -> None:
+        """End it; the first time its owner is told."""
+
+
 class SipStreams:
     """All connections of an endpoint. Media thread only."""
 
@@ -80,7 +103,7 @@ class SipStreams:
         self._local = (local_host, 0) if local_host else None
         self._servers: list[socket.socket] = []
         self._flows = itertools.count(1)
-        self._by_flow: dict[int, SipConnection] = {}
+        self._by_flow: dict[int, Flow] = {}
         self._by_key: dict[_Key, SipConnection] = {}
         self._from: Counter[str] = Counter()
         self._contexts: dict[TlsProfile, ssl.SSLContext] = {}
@@ -129,18 +152,28 @@ class SipStreams:
         self._loop.call_later(CHECK_SECONDS, resume)
 
     def _accept(self, sock: socket.socket, host: str, port: int, tls: ServerTls | None) -> None:
-        hop = Hop(host, port, "TLS" if tls else "TCP", next(self._flows))
-        refusal = self._refusal(hop)
+        hop = Hop(host, port, "TLS" if tls else "TCP", self.next_flow())
+        refusal = self.refusal(hop)
         if refusal:
             self._counters[refusal] += 1
             sock.close()
             return
         sock.setblocking(False)
-        connection = self._add(SipConnection(self, hop, outbound=False))
-        self._from[host] += 1
+        connection = SipConnection(self, hop, outbound=False)
+        self.add_inbound(connection)
         self._start(self._greet(connection, sock, tls))
 
-    def _refusal(self, hop: Hop) -> str:
+    def next_flow(self) -> int:
+        """The number of a connection that is about to be."""
+        return next(self._flows)
+
+    def add_inbound(self, flow: Flow) -> None:
+        """Look after a connection that was opened to us."""
+        self._add(flow)
+        self._from[flow.hop.host] += 1
+
+    def refusal(self, hop: Hop) -> str:
+        """Why a connection from there is not taken; empty: it is."""
         if not self._ears.may_connect(hop):
             return "not allowed"
         if len(self._by_flow) >= self.limits.connections:
@@ -166,23 +199,24 @@ class SipStreams:
 
     def send(self, data: bytes, hop: Hop) -> bool:
         """Send on the hop's flow, or on a connection to its host; False: the flow is gone."""
-        if hop.flow:
-            connection = self._by_flow.get(hop.flow)
-            if connection is None:
-                return False
+        flow: Flow | None
+        if hop.flow or hop.is_web_socket:
+            flow = self._by_flow.get(hop.flow)
         else:
-            connection = self._by_key.get(_key(hop)) or self._open(hop)
-        connection.send(data)
+            flow = self._by_key.get(_key(hop)) or self._open(hop)
+        if flow is None:
+            return False
+        flow.send(data)
         return True
 
     def suspect(self, hop: Hop, since: float) -> None:
         """A request that went there at ``since`` has no answer."""
-        connection = self._by_flow.get(hop.flow) if hop.flow else self._by_key.get(_key(hop))
-        if connection is not None:
-            connection.suspect(since)
+        flow = self._by_flow.get(hop.flow) if hop.flow else self._by_key.get(_key(hop))
+        if flow is not None:
+            flow.suspect(since)
 
     def _open(self, hop: Hop) -> SipConnection:
-        connection = SipConnection(self, hop._replace(flow=next(self._flows)), outbound=True)
+        connection = SipConnection(self, hop._replace(flow=self.next_flow()), outbound=True)
         self._add(connection)
         self._by_key[_key(hop)] = connection
         if hop.name and len(self._names) < self.limits.connections:
@@ -248,7 +282,12 @@ class SipStreams:
         self._counters["framing"] += 1
         self._ears.unframed(error.head, connection.hop, now)
 
-    def ended(self, connection: SipConnection, why: str) -> None:
+    def came_on(self, flow: Flow, data: bytes) -> None:
+        """One message came in, whole."""
+        self._ears.received(data, flow.hop, self._ears.now())
+        self._ears.read()
+
+    def ended(self, connection: Flow, why: str) -> None:
         """A connection is gone, or could not be made."""
         hop = connection.hop
         del self._by_flow[hop.flow]
@@ -276,11 +315,10 @@ class SipStreams:
 
     # -- life --------------------------------------------------------------------------------
 
-    def _add(self, connection: SipConnection) -> SipConnection:
-        self._by_flow[connection.hop.flow] = connection
+    def _add(self, flow: Flow) -> None:
+        self._by_flow[flow.hop.flow] = flow
         if self._check_timer is None:
             self._check_timer = self._loop.call_later(CHECK_SECONDS, self._check)
-        return connection
 
     def _check(self) -> None:
         """Once a second, while there are any."""

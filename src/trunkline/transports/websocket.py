@@ -13,7 +13,7 @@ import logging
 import socket
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
@@ -84,6 +84,7 @@ class Closed:
 class Connection(WSListener):
     """One WebSocket; subclasses say what its messages mean.
 
+    ``subprotocol`` is what the handshake agrees to (RFC 6455 section 1.9); empty is none.
     All methods belong to the media thread. Subclasses override `opened`,
     `text`, `binary`, `closed` and `checked`; what these raise is a bug of ours:
     it is logged, and closes this connection only (1011).
@@ -107,6 +108,8 @@ class Connection(WSListener):
         "transport",
         "watch",
     )
+
+    subprotocol: ClassVar[str] = ""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits

@@ -170,7 +170,11 @@ class WebSocketServer:
         if isinstance(outcome, Connection):
             self.accepted += 1
             outcome.watch = self._watch
-            return outcome
+            if not outcome.subprotocol:
+                return outcome
+            agreed = {"Sec-WebSocket-Protocol": outcome.subprotocol}
+            response = WSUpgradeResponse.create_101_response(agreed)
+            return WSUpgradeResponseWithListener(response, outcome)
         if outcome.status >= 400:
             self.refused += 1
             log.debug("refused %r: %d %r", request.path[:200], outcome.status, outcome.body)
