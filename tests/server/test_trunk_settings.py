@@ -152,3 +152,29 @@ def test_countries_are_read_from_a_file(tmp_path: Path) -> None:
     settings = read(tmp_path, f'[protection]\ncountries = "{tmp_path}/none.csv"\n')
     with pytest.raises(ConfigError, match="cannot read"):
         trunk_settings.fraud(settings.protection)
+
+
+def test_what_cannot_be_is_found_without_a_node(tmp_path: Path) -> None:
+    written = """
+[routing]
+rates = "nowhere.csv"
+rules = [{ prefix = "+49", trunks = ["carrier", "backup"] }]
+
+[trunks.carrier]
+gateways = [{ server = "203.0.113.9" }]
+
+[trunks.other]
+accounts = { pbx = "secret" }
+
+[trunks.same]
+accounts = { pbx = "secret" }
+"""
+    found = list(trunk_settings.problems(read(tmp_path, written)))
+    for what in ("trunks.carrier: a gateway", "nowhere.csv", "no trunk backup", "account pbx"):
+        assert any(what in one for one in found), what
+    assert len(found) == 4
+    assert not list(trunk_settings.problems(read(tmp_path, CARRIER)))
+    rules_of_code = '[routing]\nrules = [{ prefix = "+49", trunks = ["made-in-python"] }]\n'
+    assert not list(trunk_settings.problems(read(tmp_path, rules_of_code)))
+    other = '[trunks.a]\naddresses = ["192.0.2.1"]\ncodecs = ["opus"]\n'
+    assert any("media.codecs has pcmu" in one for one in problems(read(tmp_path, other)))

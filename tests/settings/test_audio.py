@@ -182,8 +182,8 @@ def test_a_trunk_is_a_table_by_its_address_or_account(tmp_path: Path) -> None:
     [
         ('agent_echo = "loud"', "audio.agent_echo is 'loud' but must be one of \"kalman\", "),
         ('trunks = "x"', "audio.trunks is 'x' but must be a table, each value a table of echo"),
-        ("trunks.x = 3", "but must be a table, each value a table of echo, noise, strength"),
-        ('trunks.x.ecko = "off"', 'no key audio.trunks."x".ecko; there are echo, noise'),
+        ("trunks.x = 3", "audio.trunks.\"x\" is '3' but must be a table of echo, noise, strength"),
+        ('trunks.x.ecko = "off"', 'no key audio.trunks."x".ecko; did you mean echo?'),
         (
             'trunks.x.echo = "loud"',
             'audio.trunks."x".echo is \'loud\' but must be one of "kalman"',

@@ -39,7 +39,9 @@ class Gateway:
         try:
             uri = Uri.parse(self.server)
         except ParseError as error:
-            raise UsageError(f"a gateway is a SIP URI, not {self.server!r}: {error}") from None
+            raise UsageError(
+                f'a gateway is a SIP URI as in "sip:203.0.113.9", not {self.server!r}: {error}'
+            ) from None
         if uri.scheme == "tel" or uri.user is not None:
             raise UsageError(f"a gateway is a SIP URI without a user, not {self.server!r}")
         if self.weight < 0:
@@ -138,13 +140,13 @@ class Trunk:
         for written in self.addresses:
             source_of(written)
         if self.register and not (self.username and (self.registrar or self.gateways)):
-            raise UsageError(f"trunk {self.name}: to register takes a username and a registrar")
+            raise UsageError("register takes a username, and a registrar or a gateway")
         if self.callers and self.caller and not self.may_show(self.caller):
-            raise UsageError(f"trunk {self.name}: its own caller {self.caller} is not allowed")
+            raise UsageError(f"caller {self.caller} is not one of its callers")
         wrong = self.failover_codes & NEVER_FAILURES
         if wrong:
             codes = ", ".join(map(str, sorted(wrong)))
-            raise UsageError(f"trunk {self.name}: {codes} is never a reason to try elsewhere")
+            raise UsageError(f"{codes} is never a reason to try elsewhere")
 
     def carries(self, number: str) -> bool:
         """Whether a number in E.164 is one of its."""

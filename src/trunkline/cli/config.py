@@ -7,7 +7,7 @@ from pathlib import Path
 from cyclopts import App
 
 from trunkline.errors import ConfigError
-from trunkline.settings import load, problems
+from trunkline.settings import Settings, load, problems
 from trunkline.settings.load import PREFIX
 from trunkline.settings.sample import Shown
 from trunkline.settings.sample import sample as sample_text
@@ -44,7 +44,8 @@ def check(file: Path, /) -> int:
     # The environment is for its secrets ("env:NAME"); settings in it are another matter.
     environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     try:
-        found = list(problems(load([file], environ=environ).settings))
+        settings = load([file], environ=environ).settings
+        found = [*problems(settings), *_of_trunks(settings)]
     except ConfigError as error:
         found = [str(error)]
     for problem in found:
@@ -52,6 +53,13 @@ def check(file: Path, /) -> int:
     if not found:
         print(f"{file} is fine")
     return 1 if found else 0
+
+
+def _of_trunks(settings: Settings) -> list[str]:
+    # Here and not above: other commands need none of numpy.
+    from trunkline.server import trunk_settings
+
+    return list(trunk_settings.problems(settings))
 
 
 @app.command

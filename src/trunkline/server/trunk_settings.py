@@ -1,7 +1,7 @@
 """What the settings say of trunks, routing and protection, as ``calls`` takes it."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +17,7 @@ from trunkline.calls.health import HealthSettings
 from trunkline.calls.limits import LimitSettings
 from trunkline.calls.numbers import NumberPlan, NumberRule
 from trunkline.calls.routing import RateTable, RoutingRule, read_rates
+from trunkline.calls.trunk_states import Trunks
 from trunkline.calls.trunks import Caps, Gateway, Trunk
 from trunkline.errors import ConfigError, UsageError
 from trunkline.settings import (
@@ -24,12 +25,15 @@ from trunkline.settings import (
     NumberRuleSettings,
     Protection,
     Routing,
+    RoutingRuleSettings,
     Settings,
     TrunkSettings,
     is_loopback,
 )
 
-__all__ = ["beside_records", "changed", "fraud", "gate", "rates", "rules", "trunk", "trunks"]
+__all__ = [
+    "beside_records", "changed", "fraud", "gate", "problems", "rates", "rules", "trunk", "trunks",
+]  # fmt: skip
 
 
 def trunks(settings: Settings) -> list[Trunk]:
@@ -45,6 +49,34 @@ def trunks(settings: Settings) -> list[Trunk]:
         except UsageError as error:
             raise ConfigError(f"trunks.{name}: {error}") from None
     return made
+
+
+def problems(settings: Settings) -> Iterator[str]:
+    """What in a file cannot be as it is written, each with its place."""
+    made = []
+    for name, written in settings.trunks.items():
+        try:
+            made.append(trunk(name, written))
+        except UsageError as error:
+            yield f"trunks.{name}: {error}"
+    routing = settings.routing
+    # Where a file has no trunks, the rules may be for those of the code.
+    known = set(settings.trunks) or {name for one in routing.rules for name in _named(one)}
+    for check in (
+        lambda: Trunks(made),
+        lambda: rates(routing),
+        lambda: rules(routing, known),
+        lambda: fraud(settings.protection),
+    ):
+        try:
+            check()
+        except UsageError as error:
+            yield str(error)
+
+
+def _named(rule: RoutingRuleSettings) -> set[str]:
+    """The trunks that a rule names."""
+    return {*rule.trunks, *rule.split}
 
 
 def trunk(name: str, written: TrunkSettings) -> Trunk:

@@ -124,8 +124,12 @@ def _audio(settings: Settings) -> Iterator[str]:
 
 def _trunks(settings: Settings) -> Iterator[str]:
     accounts = {*settings.sip.accounts, settings.outbound.username} - {""}
-    for trunk in settings.trunks.values():
+    for name, trunk in settings.trunks.items():
         accounts |= {*trunk.accounts, trunk.username} - {""}
+        for codec in trunk.codecs:
+            if codec.lower() not in settings.media.codecs:
+                known = ", ".join(settings.media.codecs)
+                yield f"trunks.{name}.codecs names {codec}; media.codecs has {known}"
     for name in settings.audio.trunks:
         numeric = "/" in name or not name.strip("0123456789.")
         if name in settings.trunks or name in accounts or ("." in name and not numeric):

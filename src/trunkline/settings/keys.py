@@ -109,7 +109,9 @@ def accepts(kind: Any) -> str:
     origin = get_origin(kind)
     if origin is Annotated:
         base, *rest = get_args(kind)
-        return accepts(base) + "".join(_range(meta) for meta in rest if isinstance(meta, Meta))
+        metas = [meta for meta in rest if isinstance(meta, Meta)]
+        said = next((meta.description for meta in metas if meta.description), None)
+        return said or accepts(base) + "".join(map(_range, metas))
     if _is_section(kind):
         return f"a table of {', '.join(item.name for item in fields(kind))}"
     if origin is Literal:

@@ -6,11 +6,10 @@ where it stands and what is accepted. Secrets appear in no message.
 """
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +17,7 @@ from msgspec.structs import fields
 
 from trunkline.errors import ConfigError
 
+from .inside import inside
 from .keys import Key, accepts, closest, keys, sections
 from .secret import Secret
 from .tree import CHAIN_NAMES, Audio, Settings
@@ -208,51 +208,10 @@ def _parse(text: str, key: Key) -> object:
 
 
 def _refused(item: _Given) -> ConfigError:
-    inner = next(_inside(item), None)
-    if inner is not None:
+    if not item.key.secret and (inner := inside(item.value, item.key.type, item.key.path)):
         return ConfigError(f"{item.origin}: {inner}")
     shown = "" if item.key.secret else f" is {str(item.value)[:60]!r} but"
     return ConfigError(f"{_place(item)}{shown} must be {accepts(item.key.type)}")
-
-
-def _inside(item: _Given) -> Iterator[str]:
-    """What is wrong in a table of tables, with its place."""
-    arguments = get_args(item.key.type)
-    owner = arguments[-1] if arguments else None
-    if not (isinstance(owner, type) and issubclass(owner, Struct)):
-        return
-    known = {one.name: one.type for one in fields(owner)}
-    tables = item.value if isinstance(item.value, Mapping) else {}
-    for name, table in tables.items():
-        path = f'{item.key.path}."{name}"'
-        for key, value in table.items() if isinstance(table, Mapping) else ():
-            if key not in known:
-                yield f"there is no key {path}.{key}; there are {', '.join(known)}"
-                continue
-            try:
-                msgspec.convert(value, known[key], dec_hook=_any_text)
-            except msgspec.ValidationError:
-                accepted = " or ".join(accepts(one) for one in _either(known[key]))
-                shown = "" if _is_secret(known[key]) else f" is {str(value)[:60]!r} but"
-                yield f"{path}.{key}{shown} must be {accepted}"
-
-
-def _any_text(kind: type, value: object) -> object:
-    """A secret or a path, as far as its being text goes."""
-    if not isinstance(value, str):
-        raise ValueError("not text")
-    return Secret(value) if kind is Secret else Path(value)
-
-
-def _is_secret(kind: Any) -> bool:
-    return kind is Secret or Secret in get_args(kind)
-
-
-def _either(kind: Any) -> tuple[Any, ...]:
-    """The types that a setting may have, None aside."""
-    if get_origin(kind) not in (Union, UnionType):
-        return (kind,)
-    return tuple(one for one in get_args(kind) if one is not type(None))
 
 
 def _place(item: _Given) -> str:

@@ -25,6 +25,9 @@ Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 PerSecond = Annotated[float, Meta(ge=0, le=100_000)]
 Money = Annotated[float, Meta(ge=0, le=1e9)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+CountryCode = Annotated[
+    str, Meta(pattern=r"^[0-9]{0,3}$", description='up to three digits without a plus, as in "49"')
+]
 
 
 class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,7 +113,7 @@ class TrunkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     prefixes: tuple[str, ...] = ("",)
     priority: Annotated[int, Meta(ge=0, le=65535)] = 1
     weight: Annotated[int, Meta(ge=0, le=65535)] = 1
-    country_code: Annotated[str, Meta(pattern=r"^[0-9]{0,3}$")] = ""
+    country_code: CountryCode = ""
     international_prefix: str = "00"
     national_prefix: str = "0"
     numbers_in: tuple[NumberRuleSettings, ...] = (NumberRuleSettings(form="e164"),)
