@@ -18,12 +18,16 @@ from types import FunctionType
 from typing import Any
 
 from cyclopts import Parameter
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import FieldInfo, fields
 
+from trunkline import settings
 from trunkline.agent.turns import State, diagram
 from trunkline.calls.states import TRANSITIONS as CALL_TRANSITIONS
 from trunkline.calls.states import CallState
 from trunkline.cli.main import COMMANDS
-from trunkline.settings.sample import sample
+from trunkline.settings.keys import accepts
+from trunkline.settings.sample import documentation, sample, toml_value
 from trunkline.sip import session, transaction
 
 FOLDER = Path(__file__).parent
@@ -297,11 +301,51 @@ def configuration() -> str:
     return f"```toml\n{sample()}```"
 
 
+TRUNK_TABLES: Mapping[str, type[Struct]] = {
+    "`[trunks.NAME]`": settings.TrunkSettings,
+    "`gateways = [{ ... }]`": settings.GatewaySettings,
+    "`limits = { ... }`": settings.LimitSettings,
+    "`caps = { ... }`, and those of `[protection.keys]`": settings.KeyCaps,
+    "`health = { ... }`": settings.HealthSettings,
+    "`numbers_in`, `numbers_out = [{ ... }]`": settings.NumberRuleSettings,
+    "`[routing] rules = [{ ... }]`": settings.RoutingRuleSettings,
+}
+
+
+def trunk_tables() -> str:
+    """The keys of what the sample leaves to tables of one's own."""
+    return "\n\n".join(
+        f"### {heading}\n\n{_keys_of(owner)}" for heading, owner in TRUNK_TABLES.items()
+    )
+
+
+def _keys_of(owner: type[Struct]) -> str:
+    about = documentation(owner)
+    rows = [
+        (f"`{one.name}`", _default(one), f"{about[one.name]} Accepts {accepts(one.type)}.")
+        for one in fields(owner)
+    ]
+    return table(("key", "default", "what it is"), [tuple(map(_in_a_cell, row)) for row in rows])
+
+
+def _default(item: FieldInfo) -> str:
+    if item.required:
+        return "(needed)"
+    made = item.default_factory is not NODEFAULT
+    value = item.default_factory() if made else item.default
+    return "" if isinstance(value, Struct) else f"`{toml_value(value)}`"
+
+
+def _in_a_cell(text: str) -> str:
+    return text.replace("|", "\\|").replace(" *", " \\*")
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "top": top,
     "packages": packages,
     "configuration": configuration,
+    "trunk tables": trunk_tables,
     "turns": turns,
     "turn states": turn_states,
     "call states": call_states,

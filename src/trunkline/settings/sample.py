@@ -16,7 +16,7 @@ from .keys import Key, accepts, keys, sections
 from .load import Loaded
 from .secret import MASK, Secret
 
-__all__ = ["Shown", "sample", "show", "toml_value"]
+__all__ = ["Shown", "documentation", "sample", "show", "toml_value"]
 
 _WIDTH = 96
 _PLAIN = {"text", "a path", "true or false"}  # the value shown says as much
@@ -113,7 +113,7 @@ def _table(key: Key) -> str:
 
 
 def _about(key: Key) -> str:
-    text = _documentation(key.owner)[key.name]
+    text = documentation(key.owner)[key.name]
     accepted = accepts(key.type)
     return _comment(text if accepted in _PLAIN else f"{text}\nAccepts {accepted}.")
 
@@ -128,7 +128,7 @@ def _comment(text: str) -> str:
 
 
 @cache
-def _documentation(owner: type[Struct]) -> Mapping[str, str]:
+def documentation(owner: type[Struct]) -> Mapping[str, str]:
     """The docstring under each field of a section, on one line; read from the source."""
     module = ast.parse(inspect.getsource(sys.modules[owner.__module__]))
     bodies = {node.name: node.body for node in module.body if isinstance(node, ast.ClassDef)}

@@ -533,5 +533,5 @@ class Settings(Struct, frozen=True, kw_only=True):
     control: Control = Control()
     log: Log = Log()
     trunks: Mapping[str, TrunkSettings] = field(default_factory=dict)
-    """The ways to the telephone network, each a table of its own: [trunks.carrier]. The guide
+    """The ways to the telephone network, each a table of its own: [trunks.carrier]. The reference
     has all of its keys."""

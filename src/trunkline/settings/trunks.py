@@ -62,20 +62,30 @@ class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What a trunk may carry; 0 is no limit."""
 
     channels: Count = 0
+    """Calls at once, both directions together."""
     channels_in: Count = 0
+    """Calls in at once."""
     channels_out: Count = 0
+    """Calls out at once."""
     calls_per_second: PerSecond = 0.0
+    """Calls that begin in any second, both directions together; 0.2 is one in five seconds."""
     calls_per_second_in: PerSecond = 0.0
+    """Calls in that begin in any second."""
     calls_per_second_out: PerSecond = 0.0
+    """Calls out that begin in any second; each gateway tried is one."""
 
 
 class HealthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a trunk's gateways are asked whether they are there."""
 
     options_seconds: Seconds = 30.0
+    """How often each gateway is asked, give or take a tenth; 0 asks nothing."""
     timeout_seconds: Annotated[float, Meta(gt=0, le=32)] = 3.0
+    """How long an answer may take."""
     misses: Annotated[int, Meta(ge=1, le=100)] = 3
+    """So many in a row without an answer, or with 408 or 5xx, take a gateway down ..."""
     hits: Annotated[int, Meta(ge=1, le=100)] = 2
+    """... and so many answers in a row bring it back."""
 
 
 class KeyCaps(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,50 +110,91 @@ class TrunkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """One way to the telephone network."""
 
     gateways: tuple[GatewaySettings, ...] = ()
+    """Where calls out go; none: the trunk only takes calls."""
     addresses: tuple[str, ...] = ()
+    """Who may call in over it: addresses, networks, each with a port if you like. Left out, it is
+    its gateways."""
     accounts: Mapping[str, Secret] = field(default_factory=dict)
+    """Who may call in over it with a password: { user = "env:PASSWORD" }."""
     username: str = ""
+    """Who we are to it."""
     password: Secret = Secret()
+    """Answers its challenges."""
     register: bool = False
+    """Register with it."""
     registrar: str = ""
+    """Where to register; empty is the first gateway."""
     expires_seconds: Annotated[int, Meta(ge=10, le=86_400)] = 600
+    """For how long we ask to be registered."""
     limits: LimitSettings = LimitSettings()
+    """What it may carry."""
     caps: KeyCaps = KeyCaps()
+    """What calls out over it may use up."""
     health: HealthSettings = HealthSettings()
+    """How its gateways are asked whether they are there."""
     prefixes: tuple[str, ...] = ("",)
+    """Beginnings of the numbers that it carries, in E.164; "" is all."""
     priority: Annotated[int, Meta(ge=0, le=65535)] = 1
+    """Trunks with lower ones are tried first, where no rule says otherwise."""
     weight: Annotated[int, Meta(ge=0, le=65535)] = 1
+    """Its share of the calls among those of the same priority and price."""
     country_code: CountryCode = ""
+    """Of the country where it ends, for numbers without one."""
     international_prefix: str = "00"
+    """What is dialled there before a country code."""
     national_prefix: str = "0"
+    """What is dialled there before an area code."""
     numbers_in: tuple[NumberRuleSettings, ...] = (NumberRuleSettings(form="e164"),)
+    """From how it writes numbers to E.164, called and calling ones."""
     numbers_out: tuple[NumberRuleSettings, ...] = ()
+    """From E.164 to how it wants them."""
     uri: Literal["sip", "phone", "tel"] = "sip"
+    """How a called number is written: sip:N@host, that with ;user=phone, or tel:N."""
     callers: tuple[str, ...] = ()
+    """Calling numbers that may be shown, in E.164, with * and ?; empty is any."""
     caller: str = ""
+    """The number of calls that name none, or one that may not be shown."""
     domain: str = ""
+    """The host in From and in the identity; empty is ours, and the gateway's."""
     identity: Literal["none", "pai", "ppi"] = "none"
+    """Put the calling number into P-Asserted-Identity or P-Preferred-Identity as well."""
     codecs: tuple[str, ...] = ()
+    """In the order they are offered; empty is media.codecs."""
     srtp: Literal["off", "optional", "required"] = "off"
+    """Whether audio is encrypted; see the guide on secure trunks."""
     tls_verify: bool = True
+    """Whether its servers have to prove over TLS who they are."""
     tls_ca: str = ""
+    """The file of the authorities that are trusted for that; empty is the system's."""
     tls_certificate: str = ""
+    """The file of the certificate that we show it."""
     tls_key: str = ""
+    """The file of its key; empty is the certificate's file."""
     tls_server_name: str = ""
+    """Whose certificate is expected, where it is not the host that is called."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    """Further SIP headers of every call out: { X-Account = "7" }."""
     no_response_seconds: Annotated[float, Meta(ge=0, le=32)] = 3.0
+    """A gateway that has sent nothing at all for so long is given up; 0 waits 32 s."""
     no_answer_seconds: Seconds = 0.0
+    """A call nobody answers is given up after this; 0 is what dial() says."""
     failover_codes: tuple[Annotated[int, Meta(ge=300, le=699)], ...] = ()
+    """Answers that are a reason to try the next gateway, beside 408 and 5xx."""
     final_codes: tuple[Annotated[int, Meta(ge=300, le=699)], ...] = ()
+    """Answers among 408 and 5xx that are none."""
 
 
 class RoutingRuleSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which trunks carry some numbers."""
 
     prefix: str = ""
+    """Of the number in E.164; the longest prefix counts."""
     trunks: tuple[str, ...] = ()
+    """Tried in this order."""
     split: Mapping[str, Annotated[float, Meta(ge=0)]] = field(default_factory=dict)
+    """Shares of the calls: { a = 70, b = 30 }; who is not drawn comes after."""
     hours: str = ""
+    """When it holds, in local time: "mon-fri 08:00-18:00"."""
 
 
 class Routing(Struct, frozen=True, kw_only=True):
