@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test: those that need nothing but themselves side by side, then, one after
-# the other, those that meet real programs, a browser or the clock. Arguments go to pytest.
+# Runs every test: those that need nothing but themselves, then those that meet real
+# programs, a browser or the clock, of which two files at a time. Arguments go to pytest.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 pytest=${BIN:-.venv/bin}/pytest
@@ -9,7 +9,7 @@ alone='interop or browser or slow'
 began=$SECONDS
 "$pytest" -q -n "${TEST_PROCESSES:-auto}" -m "not ($alone)" "$@"
 first=$?
-"$pytest" -q -m "$alone" "$@"
+"$pytest" -q -n "${TEST_PROGRAMS:-2}" --dist loadfile -m "$alone" "$@"
 second=$?
 echo "unit tests: $( ((first)) && echo failed || echo passed );" \
   "programs, browser and demo: $( ((second)) && echo failed || echo passed );" \

@@ -37,7 +37,11 @@ from trunkline.transports.sip import SipEndpoint
 T = TypeVar("T")
 
 # A range of its own for every node of every test process: 1,000 ports are 500 calls.
-_RANGES = itertools.cycle(range(20_000 + os.getpid() % 7 * 137 * 2, 59_000, 1_000))
+# Processes that run side by side have the same parent, and every other range.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_FIRST = 20_000 + os.getppid() % 7 * 137 * 2 + _WORKER * 1_000
+_RANGES = itertools.cycle(range(_FIRST, 59_000, 1_000 * _WORKERS))
 
 
 def until(condition: Callable[[], T], seconds: float = 5.0, what: str = "") -> T:

@@ -120,7 +120,7 @@ class TrunkDialler:
             return wanted.target
         if wanted.trunk:
             return self._trunks.state(wanted.trunk).trunk.plan.e164(wanted.target)
-        plans = [trunk.plan for trunk in self._trunks.values()]
+        plans = [state.trunk.plan for state in self._trunks.states]
         # Without a plus a number means what it means where most of the trunks are.
         counted = {plan: plans.count(plan) for plan in plans}
         best = max(counted, key=lambda plan: counted[plan], default=None)
