@@ -23,9 +23,13 @@ from trunkline.transports.leg import (
     Leg,
     LegEvent,
     LegObserver,
+    LegReplaced,
     Party,
     Ringing,
+    TransferAsked,
 )
+
+from .fakes import FakeLeg, FakeMedia, FakeRequest
 
 NOTHING = DialOptions()
 
@@ -309,13 +313,31 @@ def test_what_is_done_to_it_is_done_to_the_winner() -> None:
     world.leg.resume()
     world.leg.send_dtmf("12", 80)
     assert b.did == [("hold", True), ("resume",), ("dtmf", "12", 80)]
-    assert world.leg.statistics() == {"received": 7.0, "attempts": 2.0}
+    assert world.leg.statistics() == {"received": 7.0}
     assert world.leg.takes_keys
     assert world.leg.transport == "sip"
     for nothing in (world.leg.ring, world.leg.early_media, world.leg.answer):
         nothing()
     world.leg.reject(486)
     assert len(b.did) == 3
+
+
+def test_what_attempts_ask_is_passed_on_or_declined() -> None:
+    world = World(2)
+    a, b = world.attempts
+    other, request = FakeLeg(FakeMedia()), FakeRequest()
+    other.observer = lambda *_: None
+    pickup = LegReplaced(other, lambda _: None)  # type: ignore[arg-type]
+    a.tell(pickup)
+    assert world.said == [pickup], "who rings may be picked up"
+    a.tell(TransferAsked(request))  # type: ignore[arg-type]
+    assert request.said == [("refused", 481)], "who has not answered has no call to transfer"
+    a.ends_when_hung_up = False
+    b.tell(Answered())
+    a.tell(pickup)
+    assert other.did == [("reject", 481)]
+    b.tell(TransferAsked(request))  # type: ignore[arg-type]
+    assert world.said[-1] == TransferAsked(request)  # type: ignore[arg-type]
 
 
 @settings(deadline=None, max_examples=200)

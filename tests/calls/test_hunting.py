@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from trunkline.calls.compound import each_leg, taken
 from trunkline.calls.errors import TrunkBusyError
 from trunkline.calls.hunting import Hunt
 from trunkline.errors import UsageError
@@ -17,10 +18,12 @@ from trunkline.transports.leg import (
     Leg,
     LegEvent,
     LegObserver,
+    LegReplaced,
     Ringing,
+    TransferAsked,
 )
 
-from .fakes import FakeLeg, FakeMedia, HoldingLeg
+from .fakes import FakeLeg, FakeMedia, FakeRequest, HoldingLeg
 
 
 class Way:
@@ -184,14 +187,36 @@ def test_what_is_asked_of_it_is_done_by_the_attempt() -> None:
     assert leg.did == [("hold", False), ("resume",), ("dtmf", "5")]
     assert [type(event) for event in caller.events] == [HoldChanged] * 2
     assert hunt.statistics() == {"received": 1.0} and hunt.lane is None
-    assert hunt.ends_at_once is True, "what only this leg has is reached too"
+    assert hunt.media_facts() is None and hunt.jitter_statistics() is None
     for nothing in (hunt.ring, hunt.early_media, hunt.answer):
         nothing()
     hunt.reject(486)
-    with pytest.raises(AttributeError):
-        _ = hunt.nonsense
 
 
 def test_a_leg_that_cannot_hold_says_so() -> None:
     with pytest.raises(UsageError):
         Caller(Way()).hunt.hold()
+
+
+def test_every_attempt_is_told_to_who_follows_them() -> None:
+    ways = [Way(), Way()]
+    caller = Caller(*ways)
+    seen: list[Leg] = []
+    each_leg(caller.hunt, seen.append)
+    ways[0].leg.tell(failed())
+    assert seen == [ways[0].leg, ways[1].leg] and taken(caller.hunt) is ways[1].leg
+
+
+def test_nobody_waits_for_an_abandoned_attempts_transfer() -> None:
+    first, second = Way(), Way()
+    caller = Caller(first, second)
+    first.leg.tell(failed())
+    request = FakeRequest()
+    first.leg.tell(TransferAsked(request))  # type: ignore[arg-type]
+    other = FakeLeg(FakeMedia())
+    other.observer = lambda *_: None
+    first.leg.tell(LegReplaced(other, lambda _: None))  # type: ignore[arg-type]
+    assert request.said == [("refused", 481)] and other.did == [("reject", 481)]
+    assert caller.events == []
+    second.leg.tell(TransferAsked(request))  # type: ignore[arg-type]
+    assert caller.events == [TransferAsked(request)]  # type: ignore[arg-type]

@@ -160,6 +160,8 @@ class Call(TransferringCall):
         """How it was over time, once it has ended."""
         self.sip_call_ids: list[str] = []
         """Of its legs, in the order they came."""
+        self.monitor: Callable[[Call, Leg], QualityWatch | None] | None = None
+        """Keeps a leg's messages for the record, and makes who looks at its quality."""
         self.watch: QualityWatch | None = None
         """Who looks, where the node has anybody look. Media thread only."""
         self.recorder: Callable[[Call, RecordingOptions | None], Recording] | None = None
@@ -196,11 +198,7 @@ class Call(TransferringCall):
             self.open(leg.lane)
             self._follow_audio()
             self._follow_tones(leg.lane)
-            if self.watch is not None:
-                lanes = self.media.engine.quality
-                self.watch.open(leg.lane, None if lanes is None else lanes.bank, now)
-                if isinstance(event, Answered):
-                    self.watch.answered(now)
+            self._watch_lane(leg.lane, isinstance(event, Answered), now)
         elif isinstance(event, Digit):
             self.digit(event.digit, now)
         for watcher in tuple(self._watchers):
@@ -215,13 +213,34 @@ class Call(TransferringCall):
             self.settle(leg)
         if isinstance(event, Ended):
             self.attempts = self.attempts_made()
-            statistics = dict(leg.statistics())
+            statistics = self._figures(leg.statistics())
             if self.watch is not None:
-                statistics |= self.watch.summary()
                 self.post(self._keep_series, self.watch.series())
             self.close(now)
         self.post(self._happened, event, now, statistics)
         self.media.to_app.flush()
+
+    def be_watched(self) -> None:
+        """Have the leg's messages kept and its quality looked at, as the node does."""
+        if self.monitor is not None:
+            self.watch = self.monitor(self, self._leg)
+
+    def followed(self, following: NextLeg) -> None:
+        """A leg is being set up that is to take the place of ours."""
+        if self.monitor is not None:
+            following.watch = self.monitor(self, following.leg)
+
+    def _watch_lane(self, lane: Lane, answered: bool, now: float) -> None:
+        if self.watch is None:
+            return
+        lanes = self.media.engine.quality
+        self.watch.open(lane, None if lanes is None else lanes.bank, now)
+        if answered:
+            self.watch.answered(now)
+
+    def _figures(self, statistics: Mapping[str, float]) -> dict[str, float]:
+        """A leg's, and what was found of its quality."""
+        return {**statistics, **(self.watch.summary() if self.watch is not None else {})}
 
     def _follow_tones(self, lane: Lane) -> None:
         """Listen for keys as tones, where that is wanted and the far end has no other."""
@@ -272,8 +291,8 @@ class Call(TransferringCall):
                     waiter.set_result(event)
         elif isinstance(event, Answered):
             self.answered_at = datetime.now(UTC)
-            if self._hunt is None and self.direction == "outbound":  # of several, who answered
-                self.callee = self._leg.party.callee
+            if self.direction == "outbound":  # of several, who answered
+                self.callee = (self._compound or self._leg).party.callee
             self._answered.set()
         elif isinstance(event, Digit):
             if self._digits.full():
@@ -452,7 +471,15 @@ class Call(TransferringCall):
 
     def adopted(self, following: NextLeg, statistics: Mapping[str, float], now: float) -> None:
         """The call has another leg; on the media thread."""
-        leg = self._leg
+        leg, before = self._leg, self.watch
+        if before is not None:
+            before.close()
+            statistics = self._figures(statistics)
+        self.watch = following.watch
+        if self.watch is not None and before is not None:
+            self.watch.succeed(before)
+        if leg.lane is not None:
+            self._watch_lane(leg.lane, True, now)
         self._audio.follow(leg.transport, leg.party)
         self._follow_audio()
         self.post(self._goes_on, following, dict(statistics), now)

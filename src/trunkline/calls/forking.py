@@ -21,16 +21,18 @@ from trunkline.media.lane import Lane
 from trunkline.transports.leg import (
     Answered,
     DialOptions,
-    Direction,
     EarlyMedia,
     Ended,
     HoldableLeg,
     Leg,
     LegEvent,
     LegObserver,
+    LegReplaced,
     Party,
     Ringing,
 )
+
+from .compound import CompoundLeg, decline
 
 __all__ = ["ELSEWHERE", "Fork", "ForkedLeg"]
 
@@ -87,10 +89,8 @@ class Fork:
         return ", ".join(self.targets)
 
 
-class ForkedLeg:
+class ForkedLeg(CompoundLeg):
     """One call to several destinations. Implements `Leg` and `HoldableLeg`; media thread only."""
-
-    direction: Direction = "outbound"
 
     def __init__(
         self,
@@ -109,6 +109,7 @@ class ForkedLeg:
         """
         if not fork.targets:
             raise UsageError("there is nobody to call")
+        super().__init__()
         self.id = f"fork-{next(_numbers)}"
         self._fork = fork
         self._outgoing = outgoing
@@ -117,8 +118,7 @@ class ForkedLeg:
         self._observer = observer
         self._waiting = list(fork.targets)
         self._timer: _Timer | None = None
-        self.attempts: list[Leg] = []
-        """The legs that were begun, in order; their ids are in the logs."""
+        self._begun: list[Leg] = []
         self._live: list[Leg] = []
         self._winner: Leg | None = None
         self._early: Leg | None = None
@@ -143,8 +143,9 @@ class ForkedLeg:
             target, caller=caller, headers=headers, observer=self._told, options=options
         )
         log.info("leg %s: attempt %s to %s", self.id, leg.id, target)
-        self.attempts.append(leg)
+        self._begun.append(leg)
         self._live.append(leg)
+        self._has_begun(leg)
 
     def _try_next(self) -> None:
         """Begin one more; one that cannot be begun is one that failed."""
@@ -188,6 +189,7 @@ class ForkedLeg:
         elif self._decided:
             if isinstance(event, Answered):  # it crossed our CANCEL, or another's answer
                 leg.hangup(ELSEWHERE)
+            decline(event)
         elif isinstance(event, Answered):
             self._win(leg, now)
         elif isinstance(event, EarlyMedia) and self._fork.early_media == "first":
@@ -198,8 +200,10 @@ class ForkedLeg:
             if not self._rang and self._early is None:
                 self._rang = True
                 self._observer(self, Ringing(180), now)
-        elif leg is self._early:
+        elif leg is self._early or isinstance(event, LegReplaced):
             self._observer(self, event, now)
+        else:
+            decline(event)
 
     def _win(self, leg: Leg, now: float) -> None:
         self._winner = leg
@@ -252,42 +256,25 @@ class ForkedLeg:
     # -- Leg -----------------------------------------------------------------------------
 
     @property
-    def _current(self) -> Leg:
+    def current(self) -> Leg:
         """Who it is, as far as is known."""
-        return self._winner or self._early or self.attempts[0]
+        return self._winner or self._early or self._begun[0]
 
     @property
-    def transport(self) -> str:
-        """What the winner is on."""
-        return self._current.transport
+    def begun(self) -> Sequence[Leg]:
+        """Every attempt so far, in order; their ids are in the logs."""
+        return self._begun
 
     @property
     def party(self) -> Party:
         """Who calls whom: the winner, once there is one."""
-        return self._current.party
+        return self.current.party
 
     @property
     def lane(self) -> Lane | None:
         """The winner's, before the answer that of whose early media is heard."""
         leg = self._winner or self._early
         return leg.lane if leg is not None else None
-
-    @property
-    def takes_keys(self) -> bool:
-        """What the winner does."""
-        return self._current.takes_keys
-
-    def ring(self) -> None:
-        """Nothing to do: it is a call out."""
-
-    def early_media(self) -> None:
-        """Nothing to do."""
-
-    def answer(self) -> None:
-        """Nothing to do."""
-
-    def reject(self, code: int, reason: str = "") -> None:
-        """Nothing to do."""
 
     def hangup(self, reason: str = "hangup") -> None:
         """End whatever there is; legal more than once."""
@@ -305,22 +292,14 @@ class ForkedLeg:
             raise UsageError("no digits before the call has audio")
         leg.send_dtmf(digits, duration_ms)
 
-    def hold(self, *, silent: bool = False) -> None:
-        """Hold the winner; raises `UsageError` before the answer."""
-        self._holdable().hold(silent=silent)
-
-    def resume(self) -> None:
-        """Take the winner off hold; raises `UsageError` before the answer."""
-        self._holdable().resume()
-
     def _holdable(self) -> HoldableLeg:
         if not isinstance(self._winner, HoldableLeg):
             raise UsageError("only a call that is answered can be held or resumed")
         return self._winner
 
     def statistics(self) -> Mapping[str, float]:
-        """The winner's, or those of whom was called first; and how many were called."""
-        return {**self._current.statistics(), "attempts": float(len(self.attempts))}
+        """The winner's, or those of whom was called first."""
+        return self.current.statistics()
 
 
 def _preference(end: Ended) -> tuple[int, int]:

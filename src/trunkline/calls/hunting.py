@@ -10,7 +10,7 @@ without audio is no such word.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -18,16 +18,16 @@ from trunkline.errors import TrunklineError, UsageError
 from trunkline.media.lane import Lane
 from trunkline.transports.leg import (
     Answered,
-    Direction,
     EarlyMedia,
     Ended,
-    HoldableLeg,
     Leg,
     LegEvent,
     LegObserver,
     Party,
     Ringing,
 )
+
+from .compound import CompoundLeg, decline
 
 __all__ = ["Hunt", "Way"]
 
@@ -53,24 +53,21 @@ class Way(Protocol):
         """What became of it, for the detail record."""
 
 
-class Hunt:
+class Hunt(CompoundLeg):
     """A leg made of attempts. Implements `Leg` and `HoldableLeg`; media thread only.
 
     Raises what its last way raises where none can be begun.
     """
 
-    direction: Direction = "outbound"
-
     def __init__(self, ways: Iterable[Way], observer: LegObserver, caller: str, callee: str):
+        super().__init__()
         self._ways: Iterator[Way] = iter(ways)
         self._observer = observer
         self._caller, self._callee = caller, callee
-        self._begun: list[Way] = []
+        self._begun: list[tuple[Way, Leg]] = []
         self._rang = self._early = self._answered = self._over = False
         self._hung_up: str | None = None
         self._way: Way
-        self.current: Leg
-        """The attempt that is being made, or was taken."""
         if not self._next():
             raise UsageError(f"no trunk carries {callee}")
         self.id = self.current.id
@@ -88,9 +85,10 @@ class Hunt:
                 log.info("%s is not called over %s: %s", self._callee, way.trunk, error)
                 failure = error
                 continue
-            self._way, self.current = way, leg
-            self._begun.append(way)
+            self._way = way
+            self._begun.append((way, leg))
             self._rang = False
+            self._has_begun(leg)
             observe[0] = lambda *event, way=way: self._happened(way, *event)
             for event in events:
                 self._happened(way, *event)
@@ -102,6 +100,7 @@ class Hunt:
     def _happened(self, way: Way, leg: Leg, event: LegEvent, now: float) -> None:
         way.told(leg, event, now)
         if way is not self._way or self._over:
+            decline(event)
             return
         if isinstance(event, Ended):
             self._ended(event, now)
@@ -126,16 +125,15 @@ class Hunt:
 
     # -- Leg ----------------------------------------------------------------------------
 
-    def __getattr__(self, name: str) -> Any:
-        """What only some legs can do, the one that was taken may."""
-        if name == "current":  # not begun yet
-            raise AttributeError(name)
-        return getattr(self.current, name)
+    @property
+    def current(self) -> Leg:
+        """The attempt that is being made, or was taken."""
+        return self._begun[-1][1]
 
     @property
-    def transport(self) -> str:
-        """A word: sip."""
-        return self.current.transport
+    def begun(self) -> Sequence[Leg]:
+        """Every attempt so far, in order."""
+        return [leg for _, leg in self._begun]
 
     @property
     def party(self) -> Party:
@@ -152,30 +150,13 @@ class Hunt:
     @property
     def attempts(self) -> list[Mapping[str, Any]]:
         """What became of each attempt, in order."""
-        return [way.attempt() for way in self._begun]
-
-    def ring(self) -> None:
-        """Nothing: this leg is outbound."""
-
-    def early_media(self) -> None:
-        """Nothing: this leg is outbound."""
-
-    def answer(self) -> None:
-        """Nothing: this leg is outbound."""
-
-    def reject(self, code: int, reason: str = "") -> None:
-        """Nothing: this leg is outbound."""
+        return [way.attempt() for way, _ in self._begun]
 
     def hangup(self, reason: str = "hangup") -> None:
         """End the attempt, and try no other; legal more than once."""
         if self._hung_up is None:
             self._hung_up = reason
         self.current.hangup(reason)
-
-    @property
-    def takes_keys(self) -> bool:
-        """See `Leg`."""
-        return self.current.takes_keys
 
     def send_dtmf(self, digits: str, duration_ms: int = 100) -> None:
         """Press keys towards the far end."""
@@ -184,16 +165,3 @@ class Hunt:
     def statistics(self) -> Mapping[str, float]:
         """The attempt's."""
         return self.current.statistics()
-
-    def hold(self, *, silent: bool = False) -> None:
-        """See `HoldableLeg`."""
-        self._holdable().hold(silent=silent)
-
-    def resume(self) -> None:
-        """See `HoldableLeg`."""
-        self._holdable().resume()
-
-    def _holdable(self) -> HoldableLeg:
-        if not isinstance(self.current, HoldableLeg):
-            raise UsageError(f"a call over {self.transport} cannot be held")
-        return self.current

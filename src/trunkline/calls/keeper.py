@@ -310,7 +310,12 @@ class Keeper:
         if turns.note(event) and records is not None:
             records.update(call.id, turns=tuple(turns.turns))
         if isinstance(event, CallAnswered) and records is not None:
-            records.update(call.id, answered_at=_wall_time(call, event.at))
+            records.update(
+                call.id,
+                answered_at=_wall_time(call, event.at),
+                # Of several attempts, the one that was answered.
+                sip_call_id=_sip_call_id(call.party.headers),
+            )
         elif isinstance(event, CallBridged) and records is not None:
             records.update(call.id, bridged_with=event.other_id)
         elif isinstance(event, CallEnded):

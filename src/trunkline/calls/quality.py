@@ -116,13 +116,21 @@ class QualityWatch:
     # -- what the call says --------------------------------------------------------------
 
     def open(self, lane: Lane, bank: QualityBank | None, now: float) -> None:
-        """The leg has media; legal more than once."""
-        if self._lane is not None or bank is None or lane.quality_row < 0:
+        """The leg has media; legal more than once. Other media than before begins anew."""
+        if self._lane is lane or bank is None or lane.quality_row < 0:
             return
+        self.close()
         self._lane, self._bank = lane, bank
-        self._sampled_at = now
+        self._sampled_at = self._alive_at = now
+        self._received = 0
+        self._expecting_since = None
+        self._before, self._sending, self._whole = _Before(), _Sending(), Whole()
         lane.on_second = self.second
         lane.on_close = self.close
+
+    def succeed(self, before: "QualityWatch") -> None:
+        """It is of the leg that took another's place: the call's time series goes on."""
+        self._series = before._series
 
     def answered(self, now: float) -> None:
         """From now on both sides are to be heard."""

@@ -12,6 +12,7 @@ from trunkline.transports.sip import SipEndpoint
 from trunkline.transports.sip_leg import SipLeg
 
 from .call import Call
+from .compound import each_leg, taken
 from .ladder import Ladder, ladder_of
 from .quality import SAMPLE_SECONDS, QualityWatch
 from .quality_alarms import QualityLimits
@@ -45,14 +46,9 @@ class QualityMonitor:
         """Tells a collector; None: nobody does."""
 
     def watch(self, call: Call, leg: Leg) -> QualityWatch | None:
-        """A new call with its first leg."""
-        sip_call_id = leg.session.call_id if isinstance(leg, SipLeg) else ""
-        if self.ladder is not None and sip_call_id:
-            self.ladder.claim(sip_call_id)
-            call.sip_call_ids.append(sip_call_id)
+        """A call has a leg, its first or one to follow; all attempts of one that makes several."""
+        each_leg(leg, partial(self._follow, call))
         hep = self.hep
-        if hep is not None and isinstance(leg, SipLeg):
-            leg.watch_reports(partial(_tell_rtcp, hep, sip_call_id))
         if self._limits is None:
             return None
 
@@ -61,7 +57,7 @@ class QualityMonitor:
             if hep is not None and facts is not None:
                 near, far = facts.addresses
                 figures = _figures(call, snapshot, facts)
-                hep.quality(figures, near, far, sip_call_id, snapshot.at)
+                hep.quality(figures, near, far, _sip_call_id(taken(leg)), snapshot.at)
 
         return QualityWatch(
             leg,
@@ -71,6 +67,14 @@ class QualityMonitor:
             show=show,
             sample_seconds=self._sample_seconds,
         )
+
+    def _follow(self, call: Call, leg: Leg) -> None:
+        sip_call_id = _sip_call_id(leg)
+        if self.ladder is not None and sip_call_id:
+            self.ladder.claim(sip_call_id)
+            call.sip_call_ids.append(sip_call_id)
+        if self.hep is not None and isinstance(leg, SipLeg):
+            leg.watch_reports(partial(_tell_rtcp, self.hep, sip_call_id))
 
     def ladder_of(self, call: Call) -> dict[str, Any]:
         """The messages of a call that is over; empty where they are not kept.
@@ -112,6 +116,10 @@ class QualityMonitor:
         taken = [self.ladder.take(each) for each in call.sip_call_ids]
         messages = sorted(one for found, _ in taken for one in found)
         return ladder_of(messages, sum(dropped for _, dropped in taken), call.started_monotonic)
+
+
+def _sip_call_id(leg: Leg) -> str:
+    return leg.session.call_id if isinstance(leg, SipLeg) else ""
 
 
 def _tell_rtcp(

@@ -25,8 +25,9 @@ from trunkline.transports.leg import (
 )
 from trunkline.transports.media_thread import MediaThread
 
-from .hunting import Hunt
+from .compound import CompoundLeg, attempts_of, decline, taken
 from .line import CallLine
+from .quality import QualityWatch
 
 __all__ = ["CallLegs", "NextLeg"]
 
@@ -51,6 +52,8 @@ class NextLeg:
     """Who asked for it wants to be told; None where an INVITE replaces the leg."""
     told: Callable[[int, str], None] = lambda code, reason: None
     """Told how it stands, by SIP status."""
+    watch: QualityWatch | None = None
+    """Who is to look at its quality."""
 
     def report(self, code: int, reason: str = "") -> None:
         """Tell whoever wants to know."""
@@ -65,7 +68,8 @@ class CallLegs(CallLine):
     def __init__(self, id: str, rate_hz: int, media: MediaThread, leg: Leg) -> None:
         super().__init__(id, rate_hz, media)
         self._leg = leg
-        self._hunt: Leg | None = None
+        self._compound: Leg | None = None
+        self._legs = [leg]
         self._next: NextLeg | None = None
         self._late_end: tuple[Leg, Ended, float] | None = None
         self._retiring: Leg | None = None
@@ -76,14 +80,13 @@ class CallLegs(CallLine):
         return self._leg.party
 
     def settle(self, leg: Leg) -> None:
-        """Have the attempt that was taken, of a leg that tried several ways."""
-        if isinstance(leg, Hunt) and leg is self._leg:
-            self._leg, self._hunt = leg.current, leg
+        """Have the attempt that was taken, of a leg made of several."""
+        if isinstance(leg, CompoundLeg) and leg is self._leg:
+            self._leg, self._compound = taken(leg), leg
 
     def attempts_made(self) -> Sequence[Mapping[str, Any]]:
         """What became of each way that was tried, of a call over trunks."""
-        hunt = self._hunt or self._leg
-        return hunt.attempts if isinstance(hunt, Hunt) else ()
+        return [one for leg in self._legs for one in attempts_of(leg)]
 
     @property
     def ours(self) -> str:
@@ -109,6 +112,10 @@ class CallLegs(CallLine):
         """The far end asks for a transfer."""
         raise NotImplementedError
 
+    def followed(self, following: NextLeg) -> None:
+        """A leg is being set up that is to take the place of ours."""
+        raise NotImplementedError
+
     def adopted(self, following: NextLeg, statistics: Mapping[str, float], now: float) -> None:
         """The call has another leg; ``statistics`` are those of the one before."""
         raise NotImplementedError
@@ -118,7 +125,7 @@ class CallLegs(CallLine):
     def leg_event(self, leg: Leg, event: LegEvent, now: float) -> None:
         """The observer of every leg of the call."""
         following = self._next
-        if leg is self._hunt:  # it speaks for the attempt that was taken
+        if leg is self._compound:  # it speaks for the attempt that was taken
             leg = self._leg
         if leg is self._leg:
             if isinstance(event, TransferAsked):
@@ -134,14 +141,15 @@ class CallLegs(CallLine):
                     self._retire(event.reason)
         elif following is not None and leg is following.leg:
             self._next_event(following, event, now)
-        # Else it is one the call has left: how that ends is nobody's concern.
+        else:  # one the call has left: how that ends is nobody's concern
+            decline(event)
 
     def _offered(self, event: LegReplaced) -> None:
         """An INVITE wants to take our leg's place (RFC 3891)."""
         if self._next is not None:
             event.leg.reject(486)
             return
-        self._next = NextLeg(event.leg, event.leg.party.caller)
+        self.follow(NextLeg(event.leg, event.leg.party.caller))
         event.observe(self.leg_event)
         event.leg.answer()
 
@@ -149,6 +157,8 @@ class CallLegs(CallLine):
         """Have a leg that is being set up take the place of ours when it is answered."""
         assert self._next is None
         self._next = following
+        self._legs.append(following.leg)
+        self.followed(following)
 
     @property
     def is_closed(self) -> bool:
@@ -169,11 +179,14 @@ class CallLegs(CallLine):
             self._deliver_late_end()
         elif isinstance(event, Ringing | EarlyMedia):
             following.report(event.code)
+        else:
+            decline(event)
 
     def _adopt(self, following: NextLeg, now: float) -> None:
         """Go on with another leg, from this tick on."""
         old, self._leg, self._next = self._leg, following.leg, None
-        self._hunt = None
+        self._compound = None
+        self.settle(self._leg)
         late, self._late_end = self._late_end, None
         statistics = dict(old.statistics())
         if self._leg.lane is not None:

@@ -473,8 +473,8 @@ class Switchboard:
         call.board = self
         call.check_target, call.follower = self._policy.check, self._follow_transfer
         call.joiner = self._join
-        if self._quality is not None:
-            call.watch = self._quality(call, leg)
+        call.monitor = self._quality
+        call.be_watched()
         return call
 
     async def _join(self, a: TransferringCall, b: TransferringCall) -> CallEnded | None:
