@@ -5,13 +5,16 @@ import random
 import pytest
 
 from trunkline.sip.core import Settings
+from trunkline.sip.events import Invited
 from trunkline.sip.headers import Via
 from trunkline.sip.hop import Hop
 from trunkline.sip.message import Request, parse_message
 from trunkline.sip.outbound import Invitation
 from trunkline.sip.public_address import MOST, PublicAddresses, put_contact
-from trunkline.sip.testing import OFFER
+from trunkline.sip.testing import ANSWER, HOLD, OFFER
 from trunkline.sip.user_agent import UserAgent
+
+from .phone import OURS, THEIRS, Phone
 
 TRUNK = Hop("203.0.113.5", 5060)
 
@@ -115,6 +118,7 @@ def test_a_stray_response_teaches_nothing() -> None:
             '<sip:line7@198.51.100.7:40123;ob>;expires=60;+sip.instance="<urn:x>"',
         ),
         ("<sip:line7@10.0.0.2>", "<sip:h:5061;transport=tls>", "<sip:line7@h:5061;transport=tls>"),
+        ("<sips:line7@10.0.0.2>", "<sip:h:5061;transport=tls>", "<sips:line7@h:5061>"),
         ("*", "<sip:h:1>", "*"),
     ],
 )
@@ -123,3 +127,50 @@ def test_a_contact_keeps_its_user_and_parameters(written: str, ours: str, become
     assert request.get("contact") == written
     put_contact(request, ours)
     assert request.get("contact") == becomes
+
+
+@pytest.mark.parametrize(
+    ("options", "ours"),
+    [
+        ({"contact_user": "line7"}, f"<sip:line7@{OURS}:5060>"),
+        ({"contact_user": "a b"}, f"<sip:a%20b@{OURS}:5060>"),
+        ({"target": f"sips:phone@{THEIRS}"}, f"<sips:{OURS}:5061>"),
+        ({"route": (f"<sips:{THEIRS};lr>",)}, f"<sips:{OURS}:5061>"),
+    ],
+)
+def test_all_of_a_call_names_us_the_same_way(options: dict[str, object], ours: str) -> None:
+    phone = Phone(ports={"TLS": 5061})
+    session, invite = phone.dial(**options)
+    assert invite.get("contact") == ours
+    phone.answer(invite, 200, body=ANSWER)
+    phone.agent.reinvite(session, HOLD, phone.now)
+    (again,) = phone.take()
+    assert again.get("contact") == ours
+    phone.answer(again, 200, body=ANSWER)
+    phone.take()
+    phone.ask(invite, "INVITE", 1, body=OFFER)
+    phone.agent.answer_reinvite(session, ANSWER, phone.now)
+    assert [one.get("contact") for one in phone.take()] == [ours]
+
+
+@pytest.mark.parametrize(
+    ("uri", "contact", "via", "secure"),
+    [
+        ("sips:us@10.0.0.1", "sip:phone@10.0.0.9", "", True),
+        ("sip:us@10.0.0.1", "sip:phone@10.0.0.9", "<sips:10.0.0.5;lr>", True),
+        ("sip:us@10.0.0.1", "sips:phone@10.0.0.9", "", True),
+        ("sip:us@10.0.0.1", "sips:phone@10.0.0.9", "<sip:10.0.0.5;lr>", False),
+        ("sip:us@10.0.0.1", "sip:phone@10.0.0.9", "", False),
+    ],
+)
+def test_who_calls_by_sips_gets_a_contact_that_is_sips(
+    uri: str, contact: str, via: str, secure: bool
+) -> None:
+    """RFC 3261 section 12.1.1."""
+    phone = Phone()
+    fields = {**dict(Phone().dial()[1].headers), "Contact": f"<{contact}>"}
+    routes = [("Record-Route", via)] if via else []
+    phone.give(Request("INVITE", uri, [*fields.items(), *routes], OFFER))
+    phone.agent.accept(phone.last(Invited).session, ANSWER, phone.now)  # type: ignore[union-attr]
+    (answer,) = phone.take()
+    assert str(answer.get("contact")).startswith("<sips:") is secure

@@ -63,6 +63,13 @@ def test_none_is_followed_unless_it_is_allowed_to() -> None:
     phone.assert_quiet()
 
 
+def test_a_secure_call_is_not_sent_on_to_where_it_can_be_listened_to() -> None:
+    phone, invite = dialled(target=f"sips:phone@{THEIRS}")
+    assert said(moved(phone, invite, "<sip:other@10.0.0.7>")) == ["ACK"]
+    phone, invite = dialled(target=f"sips:phone@{THEIRS}")
+    assert next_invite(moved(phone, invite, "<sips:other@10.0.0.7>")).uri == "sips:other@10.0.0.7"
+
+
 def test_every_target_has_to_be_allowed() -> None:
     asked: list[str] = []
 

@@ -18,9 +18,9 @@ from .dead_targets import DeadTargets
 from .dialog import Dialog
 from .errors import ParseError
 from .events import Event, Output, RegistrationEvent, Send, Terminated
-from .hop import Hop, Transport, is_address, transport_parameter
+from .hop import Hop, Transport, is_address
 from .message import Headers, Message, Request, Response, parse_message
-from .public_address import PublicAddresses, put_contact
+from .public_address import ContactForm, PublicAddresses, put_contact
 from .refusals import Refusals
 from .session import Cause, Session
 from .timers import TimerQueue
@@ -56,6 +56,9 @@ class Randomness(Protocol):
 
     def random(self) -> float:
         """At least 0, below 1."""
+
+
+PLAIN = ContactForm()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +97,15 @@ class Settings:
         """Host and port as they are written in a message that goes over ``transport``."""
         host = host or self.host
         host = f"[{host}]" if ":" in host else host
-        return f"{host}:{self.ports.get(transport, self.port)}"
+        return f"{host}:{self.port_of(transport)}"
 
-    def contact(self, transport: Transport = "UDP") -> str:
+    def port_of(self, transport: Transport) -> int:
+        """Where we are reached over ``transport``."""
+        return self.ports.get(transport, self.port)
+
+    def contact(self, transport: Transport = "UDP", form: ContactForm = PLAIN) -> str:
         """Our Contact value for who reaches us over ``transport``."""
-        return f"<sip:{self.hostport(transport)}{transport_parameter(transport)}>"
+        return form.value(self.host, self.port_of(transport), transport)
 
 
 class Core:
@@ -193,16 +200,16 @@ class Core:
         sent_by = self.settings.hostport(hop.transport, self._address(hop))
         return "Via", f"SIP/2.0/{hop.transport} {sent_by};branch=z9hG4bK{self.token()};rport"
 
-    def contact(self, place: Hop | Transport) -> str:
+    def contact(self, place: Hop | Transport, form: ContactForm = PLAIN) -> str:
         """Our Contact value for whoever is there."""
         hop = _somewhere(place)
-        settings, transport = self.settings, hop.transport
+        if form.secure and hop.transport in ("UDP", "TCP"):  # that is what brought the request
+            hop = hop._replace(transport="TLS")
         seen = self.public.get(hop) if self.public else None
-        if seen is not None:
-            hostport = f"[{seen[0]}]:{seen[1]}" if ":" in seen[0] else f"{seen[0]}:{seen[1]}"
-        else:
-            hostport = settings.hostport(transport, self._address(hop))
-        return f"<sip:{hostport}{transport_parameter(transport)}>"
+        if seen is None:
+            host = self._address(hop) or self.settings.host
+            seen = host, self.settings.port_of(hop.transport)
+        return form.value(*seen, hop.transport)
 
     def _address(self, hop: Hop) -> str:
         return self.carrier.our_address(hop) if self.carrier is not None else ""
@@ -399,18 +406,24 @@ class Core:
         """The Allow value."""
         return ", ".join(self.methods)
 
-    def server_headers(self, place: Hop | Transport) -> list[tuple[str, str]]:
+    def server_headers(
+        self, place: Hop | Transport, form: ContactForm = PLAIN
+    ) -> list[tuple[str, str]]:
         """Of a response, to there, that makes or changes a dialog."""
-        return [*self.dialog_headers(place), *self._agent["Server"]]
+        return [*self.dialog_headers(place, form), *self._agent["Server"]]
 
-    def client_headers(self, place: Hop | Transport) -> list[tuple[str, str]]:
+    def client_headers(
+        self, place: Hop | Transport, form: ContactForm = PLAIN
+    ) -> list[tuple[str, str]]:
         """Of a request, to there, that makes or changes a dialog."""
-        return [*self.dialog_headers(place), *self._agent["User-Agent"]]
+        return [*self.dialog_headers(place, form), *self._agent["User-Agent"]]
 
-    def dialog_headers(self, place: Hop | Transport) -> list[tuple[str, str]]:
+    def dialog_headers(
+        self, place: Hop | Transport, form: ContactForm = PLAIN
+    ) -> list[tuple[str, str]]:
         """Contact and what we can do, for who is there."""
         return [
-            ("Contact", self.contact(place)),
+            ("Contact", self.contact(place, form)),
             ("Allow", self.allow),
             ("Supported", ", ".join(self.supported)),
         ]

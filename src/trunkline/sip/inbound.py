@@ -12,6 +12,7 @@ from .errors import ParseError, StateError
 from .events import Cancelled, Invited
 from .hop import Hop
 from .message import Headers, Request, Response
+from .public_address import ContactForm
 from .reliable import OPTION, Reliable, is_supported
 from .session import Cause, Internals, Session, SessionState
 from .session_timer import SessionTimer
@@ -66,6 +67,7 @@ class Inbound:
         internals = Internals(
             tag, dialog=dialog, source=source, username=username, trunk=admission.trunk
         )
+        internals.contact = ContactForm(secure=_is_secure(request, dialog))
         internals.profile = source.profile
         internals.replaces = replaces
         internals.server_invite = transaction  # type: ignore[assignment]
@@ -125,7 +127,8 @@ class Inbound:
     def _response(self, session: Session, code: int, body: bytes) -> Response:
         transaction = session._internals.server_invite
         assert transaction is not None
-        headers = self._core.server_headers(transaction.destination)
+        ours = session._internals.contact
+        headers = self._core.server_headers(transaction.destination, ours)
         if body:
             headers.append(("Content-Type", SDP_TYPE))
         tag = session._internals.local_tag
@@ -218,3 +221,9 @@ class Inbound:
         internals.cause = request.get("reason") or ""
         self._core.emit(Cancelled(session, internals.cause))
         self._core.terminate(session, now, "cancelled", "them", 487)
+
+
+def _is_secure(request: Request, dialog: Dialog) -> bool:
+    """Whether our Contact has to be a sips URI (RFC 3261 section 12.1.1)."""
+    nearest = dialog.route_set[0] if dialog.route_set else dialog.remote_target
+    return request.uri[:5].lower() == "sips:" or nearest.lower().startswith(("sips:", "<sips:"))

@@ -20,6 +20,7 @@ from .hop import Hop, HopLike, as_hop
 from .in_dialog import seconds_of
 from .message import Message, Request, Response
 from .prack import Prack
+from .public_address import ContactForm
 from .reason import reason_field
 from .redirect import Redirection
 from .reliable import OPTION
@@ -55,6 +56,8 @@ class Invitation:
     """Where to send it; None: the first route's or the target's host."""
     trunk: str = ""
     """What the session says it goes out on."""
+    contact_user: str = ""
+    """The user of our Contact: what a registrar knows us by."""
     route: Sequence[str] = ()
     """Route values to preload: an outbound proxy, ``<sip:proxy.example;lr>``."""
     no_response_seconds: float | None = None
@@ -91,6 +94,7 @@ class Outbound:
             raise UsageError(f"cannot call {invitation.target!r} without a destination")
         if destination.is_web_socket and not destination.flow:
             raise UsageError(f"cannot call {invitation.target!r}: WebSockets are opened to us only")
+        form = ContactForm(invitation.contact_user, "sips" in (target.scheme, hop.scheme))
         tag = core.token()
         body = bytes(invitation.sdp) if invitation.sdp else b""
         headers = [
@@ -100,7 +104,7 @@ class Outbound:
             ("To", f"<{target}>"),
             ("Call-ID", core.token(32)),
             ("CSeq", "1 INVITE"),
-            *core.client_headers(destination),
+            *core.client_headers(destination, form),
             *checked_headers(invitation.headers),
         ]
         if body:
@@ -109,7 +113,7 @@ class Outbound:
             headers.append(("Require", OPTION))
         request = Request("INVITE", str(target), headers, body)
         bytes(request)  # a line break in it raises now, before anything is begun
-        internals = Internals(tag, local_body=body, trunk=invitation.trunk)
+        internals = Internals(tag, local_body=body, trunk=invitation.trunk, contact=form)
         internals.profile = destination.profile
         internals.no_response_seconds = invitation.no_response_seconds
         if invitation.credentials:

@@ -1,23 +1,44 @@
-"""What we look like from outside, as answers say (RFC 3581, ``received`` and ``rport``).
+"""Our Contact: the address in it, the user, the scheme.
 
-A node behind a NAT writes its own address into Via; the far end answers with the one it saw.
-That is what goes into Contact for this far end from then on, so that it can call back through
-the binding the NAT made. Over TCP and TLS only the address is taken: the port it saw is that
-of one connection.
+The address is what we look like from outside, as answers say (RFC 3581, ``received`` and
+``rport``). A node behind a NAT writes its own address into Via; the far end answers with the
+one it saw. That is what goes into Contact for this far end from then on, so that it can call
+back through the binding the NAT made. Over TCP and TLS only the address is taken: the port it
+saw is that of one connection.
 """
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from .headers import NameAddress, Via, canonical_name
-from .hop import Hop
+from .hop import Hop, Transport, transport_parameter
 from .message import Request
+from .uri import Uri
 
-__all__ = ["PublicAddresses", "put_contact"]
+__all__ = ["ContactForm", "PublicAddresses", "put_contact"]
 
 MOST = 4096
 """Far ends it is known for; more would be an attack."""
 _LITERAL = re.compile(r"[0-9.]{7,15}|[0-9A-Fa-f:.]{2,45}")
+
+
+@dataclass(frozen=True, slots=True)
+class ContactForm:
+    """How our Contact is written in one session."""
+
+    user: str = ""
+    """What a registrar knows us by."""
+    secure: bool = False
+    """``sips``: the call was asked for so (RFC 3261 sections 8.1.1.8 and 12.1.1)."""
+
+    def value(self, host: str, port: int | None, transport: Transport) -> str:
+        """The field's value for who reaches us there."""
+        if not self.user and not self.secure:  # nearly always; a quarter of the time
+            host = f"[{host}]" if ":" in host else host
+            return f"<sip:{host}:{port}{transport_parameter(transport)}>"
+        named = "" if self.secure and transport == "TLS" else transport_parameter(transport)
+        scheme = "sips" if self.secure else "sip"
+        return f"<{Uri(scheme, self.user or None, host, port)}{named}>"
 
 
 class PublicAddresses:
@@ -53,18 +74,16 @@ class PublicAddresses:
 def put_contact(request: Request, ours: str) -> None:
     """Have the request's Contact be where the host, port and transport of ``ours`` say.
 
-    Its user and its parameters stay.
+    Its scheme, its user and its parameters stay.
     """
     for position, (name, value) in enumerate(request.headers):
         if canonical_name(name) != "contact" or value in (ours, "*"):
             continue
         old, there = NameAddress.parse(value), NameAddress.parse(ours).parsed_uri
         others = tuple(one for one in old.parsed_uri.parameters if one[0] != "transport")
-        uri = replace(
-            old.parsed_uri,
-            host=there.host,
-            port=there.port,
-            parameters=(*there.parameters, *others),
-        )
+        # A sips URI means TLS by itself (RFC 3261 section 26.2.2).
+        secure = old.parsed_uri.scheme == "sips" and there.parameter("transport") == "tls"
+        over = () if secure else there.parameters
+        uri = replace(old.parsed_uri, host=there.host, port=there.port, parameters=(*over, *others))
         request.headers[position] = (name, str(replace(old, uri=str(uri))))
         request.forget_index()

@@ -45,6 +45,8 @@ class Redirection:
             proxied = response.code == 305
             request_uri = uri if proxied else str(replace(target, headers=()))
             seen = request_uri in self.called and not proxied
+            if uri.startswith("sips:") and target.scheme != "sips":
+                continue  # never to a way that can be listened to
             if not seen and self.allowed(str(target) if proxied else request_uri):
                 found.append((request_uri, target.hop))
         self.targets = [*found, *self.targets][:MAX_TARGETS]

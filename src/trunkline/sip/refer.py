@@ -68,7 +68,7 @@ class Referring:
         assert internals.dialog is not None
         hop = core.destination(refer.session)
         request = internals.dialog.request("REFER")
-        request.headers += core.client_headers(hop)
+        request.headers += core.client_headers(hop, internals.contact)
         request.headers += [("Refer-To", str(refer.to)), ("Referred-By", refer.referred_by)]
         if refer.silent:
             request.headers.append(SILENT)
@@ -183,7 +183,7 @@ class Referring:
         if transaction is None:
             return False
         core = self._core
-        headers = core.server_headers(transaction.destination)
+        headers = core.server_headers(transaction.destination, referral.session._internals.contact)
         if referral.silent:
             headers.append(SILENT)
         tag = referral.dialog.local_tag

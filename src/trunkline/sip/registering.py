@@ -19,6 +19,7 @@ from .events import Registered, RegistrationFailed, RegistrationWithdrawn
 from .headers import NameAddress
 from .hop import Hop, as_hop
 from .message import Request, Response
+from .public_address import ContactForm
 from .registration import Registration, RegistrationRequest, RegistrationState
 from .uri import Uri
 
@@ -132,8 +133,9 @@ class Registering:
         )
 
     def _contact(self, registration: Registration, hop: Hop) -> str:
-        value = self._core.settings.contact(hop.transport)
-        return value[1:-1].replace("sip:", f"sip:{registration.contact_user}@", 1)
+        secure = "sips" in (registration.target.scheme, _scheme(registration.request.address))
+        form = ContactForm(registration.contact_user, secure)
+        return self._core.settings.contact(hop.transport, form)[1:-1]
 
     # What comes back.
 
@@ -302,6 +304,10 @@ def _same_binding(ours: Uri, contact: NameAddress) -> bool:
         return ours.equivalent(contact.parsed_uri)
     except ParseError:
         return False
+
+
+def _scheme(address: str) -> str:
+    return NameAddress.parse(address).parsed_uri.scheme
 
 
 def _user(contact: NameAddress) -> str | None:

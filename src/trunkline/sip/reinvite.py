@@ -91,7 +91,7 @@ class ReInvite:
         internals.reinvite_body = body
         hop = core.destination(session)
         request = internals.dialog.request("INVITE")
-        request.headers += core.client_headers(hop)
+        request.headers += core.client_headers(hop, internals.contact)
         request.headers += self._timer.request_headers(session)
         if body:
             request.headers.append(("Content-Type", SDP_TYPE))
@@ -304,7 +304,7 @@ class ReInvite:
         internals.dialog.refresh_target(request)
         internals.local_body = body
         headers = [
-            *self._core.server_headers(transaction.destination),
+            *self._core.server_headers(transaction.destination, internals.contact),
             *self._timer.answer(session, request, now),
             ("Content-Type", SDP_TYPE),
         ]

@@ -76,7 +76,7 @@ class Reliable:
         number = provisionals.next_number
         provisionals.next_number += 1
         headers = [
-            *core.server_headers(transaction.destination),
+            *core.server_headers(transaction.destination, internals.contact),
             ("Require", OPTION),
             ("RSeq", str(number)),
         ]

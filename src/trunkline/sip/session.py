@@ -12,6 +12,7 @@ from .headers import NameAddress
 from .hop import Hop
 from .message import HeaderView, Request, Response
 from .pending import Interval, OutgoingUpdate, Provisionals
+from .public_address import ContactForm
 from .redirect import Redirection
 from .sdp import Direction, SessionDescription
 from .timers import Timer
@@ -177,6 +178,8 @@ class Internals:
     source: Hop | None = None
     username: str = ""
     trunk: str = ""
+    contact: ContactForm = field(default=ContactForm())
+    """How we name ourselves in it."""
     profile: str = ""
     """Whose TLS settings its requests are sent with."""
     no_response_seconds: float | None = None

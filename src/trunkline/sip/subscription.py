@@ -143,7 +143,10 @@ class Subscriptions:
         expires = request.get("expires") or ""
         known = expires.isascii() and expires.isdecimal() and len(expires) <= 9
         seconds = min(int(expires) if known else LIFETIME_SECONDS, LONGEST_SECONDS)
-        headers = [*core.server_headers(source), ("Expires", str(seconds))]
+        headers = [
+            *core.server_headers(source, report.session._internals.contact),
+            ("Expires", str(seconds)),
+        ]
         core.respond(core.serve(request, source), 200, now, headers=headers)
         report.expires_at = now + seconds
         if seconds == 0:
@@ -170,7 +173,7 @@ class Subscriptions:
         core, internals = self._core, report.session._internals
         hop = self._hop(report)
         request = report.dialog.request("NOTIFY")
-        request.headers += core.client_headers(hop)
+        request.headers += core.client_headers(hop, internals.contact)
         left = max(0, int(report.expires_at - now))
         state = SubscriptionState("active", left)
         if report.ending:

@@ -79,7 +79,10 @@ class Update:
         update.body = update.offer() if update.offer is not None else b""
         update.is_out = True
         hop = core.destination(session, update.dialog)
-        headers = [*core.client_headers(hop), *self._timer.request_headers(session)]
+        headers = [
+            *core.client_headers(hop, session._internals.contact),
+            *self._timer.request_headers(session),
+        ]
         self._requests.send(
             session,
             update.dialog,
@@ -227,7 +230,7 @@ class Update:
         if transaction is None or session.is_terminated:
             return False
         request = transaction.request
-        headers = core.dialog_headers(transaction.destination)
+        headers = core.dialog_headers(transaction.destination, internals.contact)
         if request.method == "UPDATE":
             _refresh_target(session, request)
             if session.state not in _EARLY:

@@ -37,6 +37,7 @@ def invitation(
         destination=_hop(options) if options.server else None,
         route=options.routes,
         trunk=options.trunk,
+        contact_user=options.contact_user,
         no_response_seconds=options.no_response_seconds,
         session_expires_seconds=options.session_expires_seconds,
         no_answer_seconds=(options.no_answer_seconds or node.no_answer_seconds or None),
